@@ -1,0 +1,1 @@
+"""Reach: discovery, route choice, outbox and sync for the phone."""

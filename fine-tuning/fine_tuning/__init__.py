@@ -1,0 +1,1 @@
+"""Learning: training, evaluation, export."""

@@ -1,0 +1,1 @@
+"""The VPS tier: relay to the desktop and fallback answers."""

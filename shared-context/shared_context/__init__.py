@@ -1,0 +1,1 @@
+"""Memory: handoff documents and conversations."""
