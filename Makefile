@@ -1,0 +1,56 @@
+# Orchestrator. `make help` lists the verbs.
+# Works from any folder: make -C /path/to/orchestrator run
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+VENV := $(ROOT)/.venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+
+# Where `make run` listens and keeps its data. DATA unset: ~/.local/share/orchestrator
+HOST ?= 127.0.0.1
+PORT ?= 5000
+DATA ?=
+PYTEST ?=
+
+.PHONY: help run setup setup-dev system-packages test pytest lint format bench lock clean
+
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*## ' $(ROOT)/Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
+
+run: setup ## install what is missing, start the desktop server (HOST, PORT, DATA)
+	@exec $(BIN)/orchestrator serve --host '$(HOST)' --port '$(PORT)' $(if $(DATA),--data '$(abspath $(DATA))')
+
+setup: ## install the desktop (GGUF models, no torch) into .venv
+	@"$(PYTHON)" $(ROOT)/deployment/setup desktop
+
+setup-dev: system-packages ## install everything, for tests and training
+	@"$(PYTHON)" $(ROOT)/deployment/setup dev
+
+system-packages: ## Debian packages the tests need (as root; otherwise only says what is missing)
+	@$(ROOT)/deployment/system_packages.sh
+
+test: setup-dev lint pytest ## lint, then every test; what CI runs
+
+pytest: ## the tests alone; PYTEST='-k word' passes options
+	@cd $(ROOT) && $(BIN)/python -m pytest $(PYTEST)
+
+lint: ## ruff, mypy, import contracts, shellcheck
+	@cd $(ROOT) && $(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@cd $(ROOT) && $(BIN)/mypy
+	@cd $(ROOT) && $(BIN)/lint-imports
+	@cd $(ROOT) && git ls-files '*.sh' .ci/run | xargs -r shellcheck
+
+format: ## let ruff fix and format
+	@cd $(ROOT) && $(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+bench: ## run the benchmarks; results belong in docs/benchmarks.md
+	@cd $(ROOT) && for script in benchmarks/bench_*.py; do $(BIN)/python "$$script" || exit 1; done
+
+lock: ## write the installed versions to constraints.txt
+	@$(BIN)/python $(ROOT)/deployment/lock.py > $(ROOT)/constraints.txt.new
+	@mv $(ROOT)/constraints.txt.new $(ROOT)/constraints.txt
+
+clean: ## remove the environment and caches; models and data stay
+	@rm -rf $(VENV) $(ROOT)/.mypy_cache $(ROOT)/.ruff_cache $(ROOT)/.pytest_cache $(ROOT)/.hypothesis

@@ -1,0 +1,59 @@
+"""Installs Orchestrator into `.venv`, beside this repository's files.
+
+    python3 deployment/setup desktop     what the desktop needs with GGUF models (no torch)
+    python3 deployment/setup dev         everything, for tests and training
+
+Standard library only: it runs before anything is installed. Safe to repeat and to
+interrupt; a second run finds what is there and takes a moment.
+"""
+
+import sys
+
+if sys.version_info < (3, 11):
+    sys.exit(
+        "error: Orchestrator needs Python 3.11 or newer; this is "
+        + sys.version.split()[0]
+        + ".\n       Install a newer one, then: make run PYTHON=/path/to/python3.11"
+    )
+
+import argparse
+from pathlib import Path
+
+import console
+import engine
+import environment
+
+ROOT = Path(__file__).resolve().parents[2]
+
+PROFILES = {
+    "desktop": ["desktop"],
+    "dev": ["dev"],
+}
+"""Profile to the extras of pyproject.toml it installs."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="setup", description=__doc__.splitlines()[0])
+    parser.add_argument("profile", choices=sorted(PROFILES))
+    parser.add_argument("--venv", type=Path, default=ROOT / ".venv")
+    parser.add_argument(
+        "--engine",
+        choices=engine.BUILD_NAMES,
+        help="use this llama.cpp build instead of the fastest one that proves itself",
+    )
+    options = parser.parse_args()
+    try:
+        venv = environment.ensure(options.venv)
+        environment.install(venv, ROOT, options.profile, PROFILES[options.profile])
+        engine.ensure(venv, ROOT, wanted=options.engine)
+    except console.SetupError as error:
+        console.failure(error)
+        return 1
+    except KeyboardInterrupt:
+        console.say("interrupted; run the same command again to go on")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
