@@ -9,14 +9,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from orchestrator_core.errors import ConfigurationError
 from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.settings_sources import ENVIRONMENT, Flags, Variables, YamlFile, explain
+
+__all__ = [
+    "BUILTIN_MODEL",
+    "ENVIRONMENT",
+    "HF_SEED_MODEL",
+    "Config",
+    "Settings",
+    "default_config_file",
+    "default_data_folder",
+    "load_settings",
+]
 
 BUILTIN_MODEL = "builtin"
 """`model.path` value that means the small model shipped with this repository."""
@@ -25,14 +43,42 @@ HF_SEED_MODEL = "mistralai/Mistral-7B-Instruct-v0.2"
 """The Hugging Face model the `transformers` backend uses when none is named."""
 
 
+def _words(value: Any) -> Any:
+    """`"a, b"` as a list, so that one environment variable or flag can hold several."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _number(value: Any) -> Any:
+    """Digits as an integer: a Literal of numbers does not convert by itself."""
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _home(value: str) -> str:
+    return str(Path(value).expanduser()) if value.startswith("~") else value
+
+
+Words = Annotated[list[str], NoDecode, BeforeValidator(_words)]
+Location = Annotated[str, AfterValidator(_home)]
+Folder = Annotated[Path, AfterValidator(Path.expanduser)]
+
+
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", validate_assignment=True, protected_namespaces=(), hide_input_in_errors=True
+    )
 
 
 class ModelSettings(Section):
     """Which model answers, and through which backend."""
 
-    path: str = BUILTIN_MODEL
+    path: Location = Field(BUILTIN_MODEL, min_length=1)
+    """`builtin`, a GGUF file, a Hugging Face folder or id, or a remote model's name."""
     backend: Literal["auto", "llama_cpp", "transformers", "openai", "scripted"] = "auto"
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     context_length: int | None = Field(None, ge=64, le=10_000_000)
@@ -47,7 +93,7 @@ class QuantizationSettings(Section):
     """bitsandbytes quantisation of the `transformers` backend."""
 
     enabled: bool = False
-    load_in_bits: Literal[4, 8] = 4
+    load_in_bits: Annotated[Literal[4, 8], BeforeValidator(_number)] = 4
     double_quantization: bool = True
 
 
@@ -55,11 +101,11 @@ class LoraSettings(Section):
     """LoRA adapter attached to the base model."""
 
     enabled: bool = False
-    path: str | None = None
+    path: Location | None = None
     rank: int = Field(16, ge=1, le=1024)
     alpha: int = Field(32, ge=1)
     dropout: float = Field(0.05, ge=0.0, lt=1.0)
-    target_modules: list[str] = Field(default_factory=lambda: ["q_proj", "v_proj"])
+    target_modules: Words = Field(default_factory=lambda: ["q_proj", "v_proj"])
 
 
 class EngineSettings(Section):
@@ -82,10 +128,10 @@ class EngineSettings(Section):
 class ServerSettings(Section):
     """HTTP."""
 
-    host: str = "127.0.0.1"
+    host: str = Field("127.0.0.1", min_length=1)
     port: int = Field(5000, ge=0, le=65535)
     api_key: SecretStr | None = None
-    allowed_hosts: list[str] = Field(default_factory=list)
+    allowed_hosts: Words = Field(default_factory=list)
     max_body_bytes: int = Field(2 * 1024 * 1024, ge=1024)
     max_message_chars: int = Field(200_000, ge=1)
     threads: int = Field(48, ge=2, le=1024)
@@ -94,7 +140,7 @@ class ServerSettings(Section):
 class ContextSettings(Section):
     """The handoff documents and how much of the window they may take."""
 
-    folder: Path | None = None
+    folder: Folder | None = None
     """Default: `context/` in the data folder."""
     project: str | None = None
     """Subfolder of the active project; None: the three documents lie beside the portfolio."""
@@ -104,15 +150,23 @@ class ContextSettings(Section):
 
 
 class LogSettings(Section):
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
     max_bytes: int = Field(5 * 1024 * 1024, ge=10_000)
     backups: int = Field(3, ge=0, le=100)
 
 
-class Settings(Section):
-    """All sections. Build it with `load_settings`; plain `Settings()` is the defaults."""
+class Settings(BaseSettings):
+    """All sections. Build it with `load_settings`; plain `Settings()` is the defaults.
 
-    data: Path = Field(default_factory=lambda: default_data_folder())
+    Assignments are validated (`settings.generation.temperature = 9` is refused with pydantic's
+    ValidationError), and no value appears in a validation error, because it may be a secret.
+    """
+
+    model_config = SettingsConfigDict(
+        extra="forbid", validate_assignment=True, protected_namespaces=(), hide_input_in_errors=True
+    )
+
+    data: Folder = Field(default_factory=lambda: default_data_folder())
     model: ModelSettings = Field(default_factory=ModelSettings)
     generation: GenerationConfig = Field(default_factory=GenerationConfig)
     quantization: QuantizationSettings = Field(default_factory=QuantizationSettings)
@@ -126,8 +180,27 @@ class Settings(Section):
     def context_folder(self) -> Path:
         return self.context.folder or self.data / "context"
 
+    @property
+    def models_folder(self) -> Path:
+        """Where `orchestrator models` looks for GGUF files."""
+        return self.data / "models"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only `load_settings` reads the surroundings: it names its sources in `_SOURCES`."""
+        return (init_settings, *_SOURCES.get())
+
 
 Config = Settings
+
+_SOURCES: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("settings_sources", default=())
 
 
 def default_data_folder() -> Path:
@@ -142,37 +215,6 @@ def default_config_file() -> Path:
     return Path(base) / "orchestrator" / "orchestrator.yaml"
 
 
-ENVIRONMENT: dict[str, str] = {
-    "ORCHESTRATOR_DATA": "data",
-    "ORCHESTRATOR_HOST": "server.host",
-    "ORCHESTRATOR_PORT": "server.port",
-    "ORCHESTRATOR_API_KEY": "server.api_key",
-    "ORCHESTRATOR_ALLOWED_HOSTS": "server.allowed_hosts",
-    "ORCHESTRATOR_MODEL": "model.path",
-    "ORCHESTRATOR_BACKEND": "model.backend",
-    "ORCHESTRATOR_MODEL_URL": "model.url",
-    "ORCHESTRATOR_MODEL_API_KEY": "model.api_key",
-    "ORCHESTRATOR_CONTEXT_LENGTH": "model.context_length",
-    "ORCHESTRATOR_CONTEXT_FOLDER": "context.folder",
-    "ORCHESTRATOR_PROJECT": "context.project",
-    "ORCHESTRATOR_THREADS": "engine.threads",
-    "ORCHESTRATOR_KEEP_ALIVE": "engine.idle_unload_s",
-    "ORCHESTRATOR_LOG_LEVEL": "log.level",
-    "LLM_MODEL_PATH": "model.path",
-    "LLM_MAX_NEW_TOKENS": "generation.max_new_tokens",
-    "LLM_TEMPERATURE": "generation.temperature",
-    "LLM_QUANT_ENABLED": "quantization.enabled",
-    "LLM_QUANT_BITS": "quantization.load_in_bits",
-    "LLM_DEVICE": "model.device",
-    "LLM_LOG_LEVEL": "log.level",
-}
-"""Environment variables and the settings they set. An `LLM_*` name, from the first
-chatbot, yields to the `ORCHESTRATOR_*` name of the same setting."""
-
-_LISTS = frozenset({"server.allowed_hosts"})
-_INTEGER_CHOICES = frozenset({"quantization.load_in_bits"})
-
-
 def load_settings(
     *,
     file: Path | None = None,
@@ -184,82 +226,40 @@ def load_settings(
     Args:
         file: YAML file; default: `ORCHESTRATOR_CONFIG`, else the user's config file if it exists.
             A file that was named must exist.
-        environ: environment variables; default `os.environ`.
+        environ: environment variables; default `os.environ`. The names are those of
+            `ENVIRONMENT`, or `ORCHESTRATOR_<SECTION>__<KEY>` for any other setting.
         overrides: dotted names to values, from flags (`{"server.port": 5055}`); None values
             are ignored.
 
     Raises:
         ConfigurationError: unknown key, wrong value, unreadable file; the message names the
-            source, the key and the value.
+            source, the key and the value (never the value of a key).
     """
     environ = os.environ if environ is None else environ
-    merged = _read_file(_config_file(file, environ))
-    for dotted, value in _from_environment(environ).items():
-        _set(merged, dotted, value)
-    for dotted, value in (overrides or {}).items():
-        if value is not None:
-            _set(merged, dotted, value)
+    flags = Flags(Settings, overrides or {})
+    variables = Variables(Settings, environ)
+    yaml_file = YamlFile(Settings, _config_file(file, environ))
+    token = _SOURCES.set((flags, variables, yaml_file))
     try:
-        return Settings.model_validate(merged)
+        return Settings()
     except ValidationError as error:
-        raise ConfigurationError(
-            _first_problem(error), hint="orchestrator.example.yaml lists every key with its values."
-        ) from error
+        problem = explain(error, Settings, (flags, variables, yaml_file))
+    finally:
+        _SOURCES.reset(token)
+    # Raised outside the handler: pydantic's error carries the input, which may hold a key.
+    raise ConfigurationError(problem, hint="orchestrator.example.yaml lists every key with its values.")
 
 
 def _config_file(file: Path | None, environ: Mapping[str, str]) -> Path | None:
     if file is None and environ.get("ORCHESTRATOR_CONFIG"):
         file = Path(environ["ORCHESTRATOR_CONFIG"])
     if file is not None:
+        file = file.expanduser()
         if not file.is_file():
-            raise ConfigurationError(f"The configuration file {str(file)!r} does not exist.")
+            raise ConfigurationError(
+                f"The configuration file {str(file)!r} does not exist.",
+                hint="Copy orchestrator.example.yaml there, or name another file.",
+            )
         return file
     default = default_config_file()
     return default if default.is_file() else None
-
-
-def _read_file(file: Path | None) -> dict[str, Any]:
-    if file is None:
-        return {}
-    try:
-        content = yaml.safe_load(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"Cannot read the configuration file {str(file)!r}: {error}") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ConfigurationError(f"The configuration file {str(file)!r} must hold keys and values.")
-    return content
-
-
-def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Values by dotted name; for two names of one setting the first in ENVIRONMENT wins."""
-    found: dict[str, Any] = {}
-    for name, dotted in ENVIRONMENT.items():
-        text = environ.get(name, "")
-        if text == "" or dotted in found:
-            continue
-        if dotted in _LISTS:
-            found[dotted] = [part.strip() for part in text.split(",") if part.strip()]
-        elif dotted in _INTEGER_CHOICES:
-            found[dotted] = int(text) if text.isdigit() else text
-        else:
-            found[dotted] = text
-    return found
-
-
-def _set(tree: dict[str, Any], dotted: str, value: Any) -> None:
-    *sections, leaf = dotted.split(".")
-    for section in sections:
-        child = tree.setdefault(section, {})
-        if not isinstance(child, dict):
-            raise ConfigurationError(f"The configuration key {section!r} must hold keys and values.")
-        tree = child
-    tree[leaf] = value
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in problem["loc"])
-    shown = "" if "api_key" in key else f" (given: {problem.get('input')!r})"
-    return f"The setting {key!r} is not valid: {problem['msg']}{shown}."
