@@ -42,9 +42,15 @@ class AnswerText:
         text = self._utf8.feed(piece) if isinstance(piece, bytes) else self._utf8.flush() + piece
         return self._token(self._stops.feed(text)[0])
 
-    def flush(self) -> Token | None:
-        """End of the answer: releases what was held back, unless a stop was reached."""
-        released, stopped = self._stops.feed(self._utf8.flush())
+    def flush(self, *, cut_off: bool = False) -> Token | None:
+        """End of the answer: releases what was held back, unless a stop was reached.
+
+        Args:
+            cut_off: the answer ended by a limit or was cancelled. Half a character is then
+                nobody's mistake and is dropped; otherwise it becomes U+FFFD.
+        """
+        tail = self._utf8.flush()
+        released, stopped = self._stops.feed("" if cut_off else tail)
         return self._token(released if stopped else released + self._stops.flush())
 
     def _token(self, text: str) -> Token | None:

@@ -41,3 +41,9 @@ def test_nothing_follows_a_stop() -> None:
     assert answer.stopped
     assert answer.feed("x") is None
     assert answer.flush() is None
+
+
+def test_half_a_character_at_a_cut_is_dropped_but_held_back_text_is_not() -> None:
+    answer = AnswerText(["abc"])
+    answer.feed(b"ab\xf0\x9f")
+    assert answer.flush(cut_off=True) == Token("ab", 1)
