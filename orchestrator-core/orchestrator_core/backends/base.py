@@ -159,9 +159,7 @@ class ChatBackend(ABC):
         """
 
     @abstractmethod
-    def generate(
-        self, prompt: Prompt, config: GenerationConfig, *, continue_from: str = ""
-    ) -> Generation:
+    def generate(self, prompt: Prompt, config: GenerationConfig, *, continue_from: str = "") -> Generation:
         """Start an answer. `continue_from` is text of this answer that was already shown:
         generation goes on after it and yields only what follows.
 
