@@ -1,0 +1,55 @@
+// Calls to this server. Errors carry what the error body says: message and hint.
+
+let key = sessionStorage.getItem("key") || "";
+let askForKey = async () => "";
+
+/** `ask` is called when the server wants a key; it returns one, or "" to give up. */
+export function onKeyNeeded(ask) { askForKey = ask; }
+
+export class ApiError extends Error {
+  constructor(status, body) {
+    const error = body?.error ?? {};
+    super(error.message || `The server answered with status ${status}.`);
+    this.status = status;
+    this.code = error.code || "";
+    this.hint = error.hint || "";
+  }
+}
+
+/** fetch with the key; asks once for a key on 401. Resolves only to a successful response. */
+export async function request(path, options = {}) {
+  const response = await fetch(path, withKey(options));
+  if (response.ok) return response;
+  const error = new ApiError(response.status, await response.json().catch(() => null));
+  if (response.status !== 401) throw error;
+  const given = await askForKey();
+  if (!given) throw error;
+  key = given;
+  sessionStorage.setItem("key", key);
+  return request(path, options);
+}
+
+export async function json(path, options = {}) {
+  const response = await request(path, options);
+  return response.status === 204 ? null : response.json();
+}
+
+export function post(path, body, options = {}) {
+  return request(path, sending("POST", body, options));
+}
+
+export function patch(path, body) {
+  return request(path, sending("PATCH", body));
+}
+
+export const drop = (path) => request(path, { method: "DELETE" });
+
+function sending(method, body, options = {}) {
+  return { ...options, method, body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
+}
+
+function withKey(options) {
+  const headers = new Headers(options.headers);
+  if (key) headers.set("Authorization", `Bearer ${key}`);
+  return { ...options, headers };
+}

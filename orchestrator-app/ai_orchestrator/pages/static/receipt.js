@@ -1,0 +1,43 @@
+// The line under an answer: who answered, why, and what it was made from.
+
+import { node } from "./dom.js";
+
+/** @param data fields of a final event or of a stored message; may lack any of them */
+export function label(data) {
+  const receipt = data.receipt ?? {};
+  const tier = data.tier ?? receipt.tier;
+  if (!tier) return null;
+  const summary = node("summary", {}, [tier, data.model ?? receipt.model, data.reason ?? receipt.reason].filter(Boolean).join(" · "));
+  const left = leftOut(receipt);
+  if (left) summary.append(" · ", node("span", { class: "cut" }, left));
+  return node("details", { class: "label" }, summary, ...details(data, receipt));
+}
+
+function leftOut(receipt) {
+  const documents = (receipt.documents ?? []).filter((entry) => entry.tokens_left_out > 0).length;
+  const dropped = receipt.history?.dropped ?? 0;
+  const parts = [];
+  if (documents) parts.push(`${documents} document${documents > 1 ? "s" : ""} shortened`);
+  if (dropped) parts.push(`${dropped} earlier message${dropped > 1 ? "s" : ""} left out`);
+  return parts.join(", ");
+}
+
+function details(data, receipt) {
+  const found = [];
+  if (receipt.documents?.length) {
+    const rows = receipt.documents.map((entry) => node("tr", {},
+      node("th", { scope: "row" }, entry.name),
+      node("td", {}, entry.version ?? ""),
+      node("td", { class: "number" }, String(entry.tokens ?? 0)),
+      node("td", { class: entry.tokens_left_out ? "number cut" : "number" }, String(entry.tokens_left_out ?? 0))));
+    const head = ["Document", "Version", "Tokens used", "Left out"].map((text) => node("th", { scope: "col" }, text));
+    found.push(node("table", {}, node("thead", {}, node("tr", {}, ...head)), node("tbody", {}, ...rows)));
+  }
+  const history = receipt.history;
+  if (history) found.push(node("p", {}, `History: ${history.kept ?? 0} messages kept, ${history.dropped ?? 0} left out.`));
+  const usage = data.usage ?? receipt.usage;
+  if (usage) {
+    found.push(node("p", {}, `Tokens: ${usage.prompt_tokens} in the prompt, ${usage.cached_tokens ?? 0} of them already computed, ${usage.completion_tokens} in the answer.`));
+  }
+  return found;
+}

@@ -1,0 +1,103 @@
+"""Which llama.cpp builds are tried, in which order, and that a bad one is passed over."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+SETUP = Path(__file__).resolve().parents[2] / "deployment" / "setup"
+AVX2 = frozenset({"avx2", "fma", "f16c"})
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    monkeypatch.syspath_prepend(str(SETUP))
+    yield importlib.import_module("engine")
+    for name in ("engine", "environment", "console"):
+        sys.modules.pop(name, None)
+
+
+def names(engine, **machine):
+    return [build.name for build in engine.candidates(engine.Machine(**machine))]
+
+
+def test_the_fastest_build_comes_first(engine):
+    assert names(engine, arch="x86_64", flags=AVX2) == ["native", "portable", "baseline"]
+
+
+def test_an_old_processor_is_not_offered_avx2(engine):
+    assert names(engine, arch="x86_64", flags=frozenset({"sse4_2"})) == ["native", "baseline"]
+
+
+def test_arm_needs_no_x86_baseline(engine):
+    assert names(engine, arch="aarch64", flags=frozenset()) == ["native", "portable"]
+
+
+def test_a_cuda_machine_tries_cuda_first(engine):
+    assert names(engine, arch="x86_64", flags=AVX2, cuda=True)[0] == "cuda"
+
+
+def test_no_x86_build_contains_amx(engine):
+    for build in engine.candidates(engine.Machine("x86_64", AVX2, cuda=True)):
+        native = "-DGGML_NATIVE=ON" in build.cmake
+        assert native == any("-mno-amx" in argument for argument in build.cmake)
+
+
+def test_a_native_wheel_is_not_reused_on_another_processor(engine, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    build = engine.candidates(engine.Machine("x86_64", AVX2))[0]
+    here = engine._wheel_folder(build, engine.Machine("x86_64", AVX2))
+    there = engine._wheel_folder(build, engine.Machine("x86_64", AVX2 | {"avx512f"}))
+    assert here != there
+
+
+@pytest.fixture
+def effects(engine, monkeypatch, tmp_path):
+    """The machine's side of `ensure`: builds named in `crashing` die when they prove themselves."""
+
+    class Effects:
+        crashing: set[str] = set()
+        installed: list[str] = []
+
+    effects = Effects()
+    effects.crashing, effects.installed = set(), []
+    monkeypatch.delenv("ENGINE_BUILD", raising=False)
+    monkeypatch.setattr(engine, "inspect_machine", lambda: engine.Machine("x86_64", AVX2))
+    monkeypatch.setattr(engine, "_cached_wheel", lambda build, machine: Path(build.name))
+    monkeypatch.setattr(engine, "_install", lambda wheel, venv, root: effects.installed.append(wheel.name))
+    monkeypatch.setattr(
+        engine,
+        "_prove",
+        lambda venv, root: "crashed with signal 11" if effects.installed[-1] in effects.crashing else None,
+    )
+    return effects
+
+
+def test_a_build_that_crashes_is_replaced_and_the_reason_kept(engine, effects, tmp_path, capsys):
+    effects.crashing = {"native"}
+    engine.ensure(tmp_path, tmp_path)
+    assert effects.installed == ["native", "portable"]
+    record = json.loads((tmp_path / "engine.json").read_text())
+    assert (record["build"], record["rejected"]) == ("portable", ["native: crashed with signal 11"])
+    assert "crashed with signal 11" in capsys.readouterr().out
+
+
+def test_a_proven_build_is_not_tried_again(engine, effects, tmp_path):
+    engine.ensure(tmp_path, tmp_path)
+    engine.ensure(tmp_path, tmp_path)
+    assert effects.installed == ["native"]
+
+
+def test_when_nothing_works_the_error_names_every_reason(engine, effects, tmp_path):
+    effects.crashing = {"native", "portable", "baseline"}
+    with pytest.raises(Exception, match="native: crashed.*portable: crashed.*baseline: crashed"):
+        engine.ensure(tmp_path, tmp_path)
+    assert not (tmp_path / "engine.json").exists()
+
+
+def test_an_unknown_build_name_is_refused(engine, effects, tmp_path, monkeypatch):
+    monkeypatch.setenv("ENGINE_BUILD", "fastest")
+    with pytest.raises(Exception, match="'fastest' is not a build"):
+        engine.ensure(tmp_path, tmp_path)
