@@ -1,0 +1,378 @@
+"""Conversations and their messages: a grow-only set that can only be added to or deleted from."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import sqlite3
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from shared_context.database import Database
+from shared_context.errors import ConversationNotFound, InvalidConversation
+from shared_context.identity import just_after, new_id, now
+from shared_context.messages import (
+    ROLES,
+    Conversation,
+    Message,
+    SearchHit,
+    conversation_of,
+    message_of,
+    whole_characters,
+)
+from shared_context.migrations import DEFAULT_CONVERSATION, MIGRATIONS
+from shared_context.search import search_messages
+
+MAX_ID_CHARS = 200
+MAX_TITLE_CHARS = 200
+AUTO_TITLE_CHARS = 60
+"""About what one line of a conversation list shows."""
+
+
+class ConversationStore:
+    """All conversations of one replica. Safe to use from any thread.
+
+    The conversation "default" always exists. Errors of the file itself are `StoreError`s.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """The store in this file, which is created or migrated as needed."""
+        return cls(Database(path, MIGRATIONS))
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def database(self) -> Database:
+        return self._database
+
+    @property
+    def replica_id(self) -> str:
+        """This copy's id in `(origin, sequence)`."""
+        with self._database.read() as connection:
+            return _origin(connection)
+
+    def create(self, conversation_id: str | None = None, title: str | None = None) -> Conversation:
+        """A new conversation; an existing one of this id is returned as it is.
+
+        A deleted id starts again, empty.
+
+        Raises:
+            InvalidConversation: the id or title is empty, too long or has control characters.
+        """
+        conversation_id = new_id() if conversation_id is None else conversation_id
+        _check_name(conversation_id, "conversation id", MAX_ID_CHARS)
+        if title is not None:
+            title = _clean_title(title)
+        moment = now()
+        with self._database.write() as connection:
+            connection.execute(
+                """INSERT INTO conversations
+                    (conversation_id, title, title_clock, created_at, updated_at)
+                VALUES (?1, ?2, iif(?2 IS NULL, NULL, ?3), ?3, ?3)
+                ON CONFLICT (conversation_id) DO UPDATE
+                    SET title = excluded.title, title_clock = excluded.title_clock, auto_title = NULL,
+                        created_at = ?3, updated_at = ?3, deleted_at = NULL
+                    WHERE deleted_at IS NOT NULL""",
+                (conversation_id, title, moment),
+            )
+            return _conversation(connection, conversation_id)
+
+    def get(self, conversation_id: str) -> Conversation:
+        """Raises ConversationNotFound."""
+        with self._database.read() as connection:
+            return _conversation(connection, conversation_id)
+
+    def list(self, limit: int = 50, before: str | None = None) -> list[Conversation]:
+        """The conversations with the latest message first.
+
+        Args:
+            limit: how many at most.
+            before: conversation_id of the last one already seen; the page after it is returned.
+
+        Raises:
+            ConversationNotFound: `before` is unknown.
+        """
+        with self._database.read() as connection:
+            if before is None:
+                rows = connection.execute(_LIST, (limit,))
+            else:
+                seen = connection.execute(
+                    "SELECT updated_at FROM conversations WHERE conversation_id = ?",
+                    (whole_characters(before),),
+                ).fetchone()
+                if seen is None:
+                    raise _not_found(before)
+                rows = connection.execute(_LIST_BEFORE, (seen["updated_at"], before, limit))
+            return [conversation_of(row) for row in rows]
+
+    def rename(self, conversation_id: str, title: str) -> Conversation:
+        """Give it a title of a person's choice; the last rename wins.
+
+        Raises:
+            ConversationNotFound, InvalidConversation.
+        """
+        title = _clean_title(title)
+        with self._database.write() as connection:
+            _conversation(connection, conversation_id)
+            connection.execute(
+                "UPDATE conversations SET title = ?, title_clock = ? WHERE conversation_id = ?",
+                (title, now(), conversation_id),
+            )
+            return _conversation(connection, conversation_id)
+
+    def delete(self, conversation_id: str) -> None:
+        """Delete it with all its messages; "default" is only emptied.
+
+        Raises:
+            ConversationNotFound.
+        """
+        with self._database.write() as connection:
+            self.clear(conversation_id)
+            if conversation_id != DEFAULT_CONVERSATION:
+                connection.execute(
+                    "UPDATE conversations SET deleted_at = ?, title = NULL WHERE conversation_id = ?",
+                    (now(), conversation_id),
+                )
+
+    def clear(self, conversation_id: str) -> None:
+        """Delete its messages; their ids stay known, so that no copy of them comes back.
+
+        Raises:
+            ConversationNotFound.
+        """
+        with self._database.write() as connection:
+            _conversation(connection, conversation_id)
+            buried = connection.execute(_BURY, (conversation_id, now(), _origin(connection)))
+            _take_sequence(connection, buried.rowcount)
+            connection.execute("DELETE FROM messages WHERE conversation_id = ?", (conversation_id,))
+            connection.execute(
+                "UPDATE conversations SET auto_title = NULL WHERE conversation_id = ?", (conversation_id,)
+            )
+
+    def add_message(
+        self,
+        conversation_id: str,
+        role: str,
+        content: str,
+        *,
+        message_id: str | None = None,
+        tier: str | None = None,
+        model: str | None = None,
+        run_id: str | None = None,
+        reply_to: str | None = None,
+        receipt: dict[str, Any] | None = None,
+        created_at: str | None = None,
+    ) -> Message:
+        """Store a message; committed when this returns.
+
+        Idempotent by `message_id`: the first one stored stays and is returned. One that was
+        deleted since stays deleted. Lone surrogates in the text become U+FFFD.
+
+        Args:
+            created_at: only for imports; by default now, or just after the conversation's
+                last message when this machine's clock is behind it.
+
+        Raises:
+            ConversationNotFound, InvalidConversation (unknown role).
+        """
+        if role not in ROLES:
+            raise InvalidConversation(f"{role!r} is not a role.", f"Use one of: {', '.join(sorted(ROLES))}.")
+        content = whole_characters(content)
+        message_id = new_id() if message_id is None else message_id
+        _check_name(message_id, "message id", MAX_ID_CHARS)
+        with self._database.write() as connection:
+            stored = _message(connection, message_id)
+            if stored is not None:
+                return stored
+            _conversation(connection, conversation_id)
+            moment = created_at or _next_moment(connection, conversation_id)
+            fields = (message_id, conversation_id, role, content, moment, tier, model, run_id, reply_to)
+            message = Message(*fields, receipt)
+            if not _is_buried(connection, message_id):
+                packed = None if receipt is None else json.dumps(receipt)
+                origin, sequence = _origin(connection), _take_sequence(connection)
+                connection.execute(_INSERT, (*fields, packed, origin, sequence))
+                if role == "user":
+                    connection.execute(_AUTO_TITLE, (auto_title(content), conversation_id))
+            return message
+
+    def messages(self, conversation_id: str, *, limit: int | None = None) -> builtins.list[Message]:
+        """Its messages, oldest first; with `limit` the newest ones of them.
+
+        Raises:
+            ConversationNotFound.
+        """
+        with self._database.read() as connection:
+            _conversation(connection, conversation_id)
+            rows = connection.execute(_NEWEST, (conversation_id, -1 if limit is None else limit))
+            return [message_of(row) for row in rows][::-1]
+
+    def message(self, message_id: str) -> Message | None:
+        with self._database.read() as connection:
+            return _message(connection, message_id)
+
+    def is_deleted(self, message_id: str) -> bool:
+        """Whether a message of this id was stored once and deleted."""
+        with self._database.read() as connection:
+            return _is_buried(connection, message_id)
+
+    def search(self, query: str, limit: int = 20) -> builtins.list[SearchHit]:
+        """Messages with all words of `query`, best first. Any text is a valid query."""
+        with self._database.read() as connection:
+            return search_messages(connection, query, limit)
+
+
+def auto_title(content: str) -> str | None:
+    """The beginning of a message, as one line cut at a word; None when there is nothing to show."""
+    # A long message need not be split to its end for its first words.
+    line = " ".join(content[: 20 * AUTO_TITLE_CHARS].split())
+    line = "".join(character for character in line if character.isprintable())
+    if len(line) <= AUTO_TITLE_CHARS:
+        return line or None
+    cut = line[:AUTO_TITLE_CHARS].rsplit(" ", 1)[0]
+    return cut + "…"
+
+
+_LIST = """SELECT * FROM conversation_view
+    ORDER BY updated_at DESC, conversation_id DESC LIMIT ?"""
+_LIST_BEFORE = """SELECT * FROM conversation_view WHERE (updated_at, conversation_id) < (?, ?)
+    ORDER BY updated_at DESC, conversation_id DESC LIMIT ?"""
+_NEWEST = """SELECT * FROM message_view WHERE conversation_id = ?
+    ORDER BY created_at DESC, message_id DESC LIMIT ?"""
+_INSERT = """INSERT INTO messages (message_id, conversation_id, role, content, created_at, tier, model,
+        run_id, reply_to, receipt, origin, sequence)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_AUTO_TITLE, (auto_title(content), conversation_id))
+            return message
+
+    def messages(self, conversation_id: str, *, limit: int | None = None) -> builtins.list[Message]:
+        """Its messages, oldest first; with `limit` the newest ones of them.
+
+        Raises:
+            ConversationNotFound.
+        """
+        with self._database.read() as connection:
+            _conversation(connection, conversation_id)
+            rows = connection.execute(_NEWEST, (conversation_id, -1 if limit is None else limit))
+            return [message_of(row) for row in rows][::-1]
+
+    def message(self, message_id: str) -> Message | None:
+        with self._database.read() as connection:
+            return _message(connection, message_id)
+
+    def is_deleted(self, message_id: str) -> bool:
+        """Whether a message of this id was stored once and deleted."""
+        with self._database.read() as connection:
+            return _is_buried(connection, message_id)
+
+    def search(self, query: str, limit: int = 20) -> builtins.list[SearchHit]:
+        """Messages with all words of `query`, best first. Any text is a valid query."""
+        with self._database.read() as connection:
+            return search_messages(connection, query, limit)
+
+
+def auto_title(content: str) -> str | None:
+    """The beginning of a message, as one line cut at a word; None when there is nothing to show."""
+    # A long message need not be split to its end for its first words.
+    line = " ".join(content[: 20 * AUTO_TITLE_CHARS].split())
+    line = "".join(character for character in line if character.isprintable())
+    if len(line) <= AUTO_TITLE_CHARS:
+        return line or None
+    cut = line[:AUTO_TITLE_CHARS].rsplit(" ", 1)[0]
+    return cut + "…"
+
+
+_LIST = f"""SELECT {CONVERSATION_COLUMNS} FROM conversations WHERE deleted_at IS NULL
+    ORDER BY updated_at DESC, conversation_id DESC LIMIT ?"""
+_LIST_BEFORE = f"""SELECT {CONVERSATION_COLUMNS} FROM conversations WHERE deleted_at IS NULL
+    AND (updated_at, conversation_id) < (?, ?)
+    ORDER BY updated_at DESC, conversation_id DESC LIMIT ?"""
+_NEWEST = f"""SELECT {MESSAGE_COLUMNS} FROM messages WHERE conversation_id = ?
+    ORDER BY created_at DESC, message_id DESC LIMIT ?"""
+_INSERT = f"""INSERT INTO messages ({MESSAGE_COLUMNS}, origin, sequence)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_AUTO_TITLE = """UPDATE conversations SET auto_title = ?
+    WHERE conversation_id = ? AND auto_title IS NULL"""
+_BURY = """INSERT INTO tombstones (message_id, conversation_id, deleted_at, origin, sequence)
+    SELECT message_id, conversation_id, ?2, ?3,
+        (SELECT value FROM meta WHERE key = 'sequence') + row_number() OVER (ORDER BY position)
+    FROM messages WHERE conversation_id = ?1"""
+
+
+def _conversation(connection: sqlite3.Connection, conversation_id: str) -> Conversation:
+    query = "SELECT * FROM conversation_view WHERE conversation_id = ?"
+    row = connection.execute(query, (whole_characters(conversation_id),)).fetchone()
+    if row is None:
+        raise _not_found(conversation_id)
+    return conversation_of(row)
+
+
+def _message(connection: sqlite3.Connection, message_id: str) -> Message | None:
+    query = "SELECT * FROM message_view WHERE message_id = ?"
+    row = connection.execute(query, (whole_characters(message_id),)).fetchone()
+    return None if row is None else message_of(row)
+
+
+def _is_buried(connection: sqlite3.Connection, message_id: str) -> bool:
+    query = "SELECT 1 FROM tombstones WHERE message_id = ?"
+    return connection.execute(query, (whole_characters(message_id),)).fetchone() is not None
+
+
+def _next_moment(connection: sqlite3.Connection, conversation_id: str) -> str:
+    """Now, but after everything already said here: an answer never sorts before its question,
+    even when another device's clock is ahead or this one's was set back."""
+    last = connection.execute(
+        "SELECT max(created_at) FROM messages WHERE conversation_id = ?", (conversation_id,)
+    ).fetchone()[0]
+    moment = now()
+    return moment if last is None or moment > last else just_after(last)
+
+
+def _take_sequence(connection: sqlite3.Connection, count: int = 1) -> int:
+    """Reserve the next `count` numbers of this replica's log; returns the last of them."""
+    row = connection.execute(
+        "UPDATE meta SET value = value + ? WHERE key = 'sequence' RETURNING value", (count,)
+    ).fetchone()
+    return int(row[0])
+
+
+def _origin(connection: sqlite3.Connection) -> str:
+    return str(connection.execute("SELECT value FROM meta WHERE key = 'replica_id'").fetchone()[0])
+
+
+def _not_found(conversation_id: str) -> ConversationNotFound:
+    shown = conversation_id if len(conversation_id) <= MAX_ID_CHARS else conversation_id[:50] + "…"
+    return ConversationNotFound(
+        f"There is no conversation {shown!r}.", "List the conversations to see which there are."
+    )
+
+
+def _check_name(text: str, what: str, most: int) -> None:
+    if not text or len(text) > most or not text.isprintable():
+        raise InvalidConversation(
+            f"{text[:50]!r} cannot be a {what}.",
+            f"Use 1 to {most} characters without line breaks or control characters.",
+        )
+
+
+def _clean_title(title: str) -> str:
+    title = " ".join(title.split())
+    _check_name(title, "title", MAX_TITLE_CHARS)
+    return title
