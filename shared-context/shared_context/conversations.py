@@ -259,55 +259,6 @@ _NEWEST = """SELECT * FROM message_view WHERE conversation_id = ?
 _INSERT = """INSERT INTO messages (message_id, conversation_id, role, content, created_at, tier, model,
         run_id, reply_to, receipt, origin, sequence)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_AUTO_TITLE, (auto_title(content), conversation_id))
-            return message
-
-    def messages(self, conversation_id: str, *, limit: int | None = None) -> builtins.list[Message]:
-        """Its messages, oldest first; with `limit` the newest ones of them.
-
-        Raises:
-            ConversationNotFound.
-        """
-        with self._database.read() as connection:
-            _conversation(connection, conversation_id)
-            rows = connection.execute(_NEWEST, (conversation_id, -1 if limit is None else limit))
-            return [message_of(row) for row in rows][::-1]
-
-    def message(self, message_id: str) -> Message | None:
-        with self._database.read() as connection:
-            return _message(connection, message_id)
-
-    def is_deleted(self, message_id: str) -> bool:
-        """Whether a message of this id was stored once and deleted."""
-        with self._database.read() as connection:
-            return _is_buried(connection, message_id)
-
-    def search(self, query: str, limit: int = 20) -> builtins.list[SearchHit]:
-        """Messages with all words of `query`, best first. Any text is a valid query."""
-        with self._database.read() as connection:
-            return search_messages(connection, query, limit)
-
-
-def auto_title(content: str) -> str | None:
-    """The beginning of a message, as one line cut at a word; None when there is nothing to show."""
-    # A long message need not be split to its end for its first words.
-    line = " ".join(content[: 20 * AUTO_TITLE_CHARS].split())
-    line = "".join(character for character in line if character.isprintable())
-    if len(line) <= AUTO_TITLE_CHARS:
-        return line or None
-    cut = line[:AUTO_TITLE_CHARS].rsplit(" ", 1)[0]
-    return cut + "…"
-
-
-_LIST = f"""SELECT {CONVERSATION_COLUMNS} FROM conversations WHERE deleted_at IS NULL
-    ORDER BY updated_at DESC, conversation_id DESC LIMIT ?"""
-_LIST_BEFORE = f"""SELECT {CONVERSATION_COLUMNS} FROM conversations WHERE deleted_at IS NULL
-    AND (updated_at, conversation_id) < (?, ?)
-    ORDER BY updated_at DESC, conversation_id DESC LIMIT ?"""
-_NEWEST = f"""SELECT {MESSAGE_COLUMNS} FROM messages WHERE conversation_id = ?
-    ORDER BY created_at DESC, message_id DESC LIMIT ?"""
-_INSERT = f"""INSERT INTO messages ({MESSAGE_COLUMNS}, origin, sequence)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _AUTO_TITLE = """UPDATE conversations SET auto_title = ?
     WHERE conversation_id = ? AND auto_title IS NULL"""
 _BURY = """INSERT INTO tombstones (message_id, conversation_id, deleted_at, origin, sequence)
