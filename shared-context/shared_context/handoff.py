@@ -1,0 +1,66 @@
+"""The four handoff documents by name, and where each lies in a context folder.
+
+Broad documents come first. The portfolio is one for all projects; the other three lie beside
+it, or, for a named project, in a subfolder of that name.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from shared_context.errors import DocumentNotFound, DocumentRejected
+
+PORTFOLIO = "PORTFOLIO_CONTEXT.md"
+PROJECT = "PROJECT_CONTEXT.md"
+BRIEFING = "SESSION_BRIEFING.md"
+LOG = "SESSION_LOG.md"
+
+DOCUMENT_NAMES = (PORTFOLIO, PROJECT, BRIEFING, LOG)
+"""Broad to narrow: the order in which a model reads them."""
+
+MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
+"""Larger files are left alone and reported."""
+
+_PROJECT_NAME = re.compile(r"[^\W_][\w .-]{0,62}[\w-]|[^\W_]")
+"""Starts with a letter or digit, never ends in a dot or a space (Windows drops those)."""
+
+_WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+def check_document_name(name: str) -> str:
+    """The name itself when it is one of the four.
+
+    Raises:
+        DocumentNotFound: anything else, so a path never gets further than this.
+    """
+    if name not in DOCUMENT_NAMES:
+        raise DocumentNotFound(
+            f"There is no document {name[:80]!r}.", f"The documents are: {', '.join(DOCUMENT_NAMES)}."
+        )
+    return name
+
+
+def check_project_name(project: str) -> str:
+    """The project's name in Unicode's composed form (NFC), usable as a folder name everywhere.
+
+    Raises:
+        DocumentRejected: empty, a path, hidden, longer than 64 characters, reserved on Windows,
+            or the name of a document.
+    """
+    name = unicodedata.normalize("NFC", project)
+    reserved = _WINDOWS_DEVICES.fullmatch(name) or name.upper() in {n.upper() for n in DOCUMENT_NAMES}
+    if reserved or not _PROJECT_NAME.fullmatch(name):
+        raise DocumentRejected(
+            f"The project name {project[:80]!r} cannot be used.",
+            "Use 1 to 64 letters, digits, spaces, dots, dashes or underscores, "
+            "starting with a letter or digit.",
+        )
+    return name
+
+
+def document_path(name: str, project: str | None = None) -> str:
+    """Where the document lies below the context folder, with `/`; also its key in the memory."""
+    if project is None or name == PORTFOLIO:
+        return name
+    return f"{project}/{name}"
