@@ -42,3 +42,8 @@ def in_utc(text: str) -> str:
         return timestamp(moment)
     except OverflowError as error:
         raise ValueError(f"{text!r} is out of range") from error
+
+
+def ago(*, days: float) -> str:
+    """The moment so many days before now."""
+    return timestamp(datetime.now(UTC) - timedelta(days=days))

@@ -1,0 +1,95 @@
+"""A run's values as JSON for the store, and back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from orchestrator_core.backends.base import FinishReason, Prompt, Usage
+from orchestrator_core.errors import OrchestratorError
+from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.messages import ChatMessage, Role
+from orchestrator_core.runs.event_log import Entry
+from orchestrator_core.runs.spec import Outcome, RunSpec, RunState
+
+
+def pack_spec(spec: RunSpec) -> str:
+    """Without the prompt, which is stored apart and dropped when the run has ended."""
+    fields = {
+        name: getattr(spec, name)
+        for name in ("run_id", "conversation_id", "message_id", "reply_to", "tier", "model", "reason")
+    }
+    return _json({**fields, "receipt": spec.receipt, "config": spec.config.model_dump()})
+
+
+def pack_prompt(prompt: Prompt) -> str:
+    return _json(asdict(prompt))
+
+
+def unpack_spec(spec: str, prompt: str | None) -> RunSpec:
+    fields = json.loads(spec)
+    config = GenerationConfig.model_validate(fields.pop("config"))
+    return RunSpec(**fields, config=config, prompt=_prompt(prompt), durable=True)
+
+
+def pack_outcome(outcome: Outcome) -> str:
+    error = outcome.error
+    return _json(
+        {
+            "state": outcome.state,
+            "finish_reason": outcome.finish_reason,
+            "usage": asdict(outcome.usage),
+            "seams": list(outcome.seams),
+            "error": None if error is None else {**error.body()["error"], "status": error.status},
+        }
+    )
+
+
+def unpack_outcome(text: str) -> Outcome:
+    fields = json.loads(text)
+    reason = fields["finish_reason"]
+    return Outcome(
+        state=RunState(fields["state"]),
+        finish_reason=None if reason is None else FinishReason(reason),
+        usage=Usage(**fields["usage"]),
+        seams=tuple(fields["seams"]),
+        error=None if fields["error"] is None else error_of(fields["error"]),
+    )
+
+
+def error_of(fields: dict[str, Any]) -> OrchestratorError:
+    """An error with the same body and status as the one that was stored."""
+    error = OrchestratorError(fields["message"], hint=fields["hint"], code=fields["code"])
+    error.type, error.status = fields["type"], fields["status"]
+    return error
+
+
+def pack_entries(entries: list[Entry]) -> str:
+    return _json(entries)
+
+
+def unpack_entries(text: str) -> list[Entry]:
+    return [entry if isinstance(entry, str) else (entry[0], entry[1]) for entry in json.loads(text)]
+
+
+def _prompt(text: str | None) -> Prompt:
+    if text is None:
+        return Prompt(())
+    fields = json.loads(text)
+    return Prompt(
+        pieces=tuple(fields["pieces"]),
+        messages=tuple(
+            ChatMessage(
+                **{**message, "role": Role(message["role"]), "tool_calls": tuple(message["tool_calls"])}
+            )
+            for message in fields["messages"]
+        ),
+        tools=tuple(fields["tools"]),
+        stable_prefix=fields["stable_prefix"],
+    )
+
+
+def _json(value: Any) -> str:
+    # ASCII escapes carry even lone surrogates through UTF-8.
+    return json.dumps(value, separators=(",", ":"))

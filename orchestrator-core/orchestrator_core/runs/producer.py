@@ -1,0 +1,302 @@
+"""The thread of one run: asks the backend, survives its deaths, stores the answer once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from shared_context.errors import SharedContextError, StoreError
+from shared_context.identity import now
+
+from orchestrator_core.backends.base import ChatBackend, FinishReason, Generation, Usage
+from orchestrator_core.errors import BackendLoading, EngineLost, OrchestratorError
+from orchestrator_core.runs.continuation import (
+    Enough,
+    GiveUp,
+    Progress,
+    RetryPolicy,
+    after_failure,
+    remaining_config,
+    total_usage,
+    with_outcome,
+    worth_storing,
+)
+from orchestrator_core.runs.event_log import MAX_EVENTS
+from orchestrator_core.runs.flusher import Flusher
+from orchestrator_core.runs.run import Run, interrupted, usage_dict
+from orchestrator_core.runs.spec import Outcome, RunResult, RunSpec, RunState
+
+OnFinish = Callable[[RunSpec, RunResult], dict[str, Any]]
+"""Stores the answer under `spec.message_id` unless it is there already, and returns fields to
+add to the done event. The spec's receipt also says what happened on the way: `seams`, and
+`incomplete` with `finish_reason` for a part of an answer. Not called when there is nothing
+to store. May be called again after a crash."""
+
+Pause = Callable[[float, threading.Event], object]
+"""Waits so many seconds, or until the event is set."""
+
+_log = logging.getLogger(__name__)
+
+
+class _Interrupted(Exception):
+    """The server stops; the run is left for the next start."""
+
+
+def pause(seconds: float, woken: threading.Event) -> None:
+    woken.wait(seconds)
+
+
+class Producer:
+    """Produces one run, from its beginning or from where an earlier process left it."""
+
+    def __init__(
+        self,
+        run: Run,
+        backend: ChatBackend,
+        flusher: Flusher,
+        on_finish: OnFinish,
+        *,
+        tier: str,
+        policy: RetryPolicy,
+        pause: Pause,
+    ) -> None:
+        self._run = run
+        self._backend = backend
+        self._flusher = flusher
+        self._on_finish = on_finish
+        self._tier = tier
+        self._policy = policy
+        self._pause = pause
+        self._seams = [{**data, "offset": offset} for offset, data in run.log.seams()]
+        self._first_usage: Usage | None = None
+        self._usage = Usage()
+        self._take_over: str | None = None
+        self._in_a_row = 0
+        self._in_all = 0
+
+    def produce(self) -> None:
+        """The whole life of a new run."""
+        try:
+            outcome = self._outcome()
+        except _Interrupted:
+            self._leave()
+        else:
+            self.finish(outcome)
+
+    def resume(self) -> None:
+        """The rest of a run whose server died: what was not flushed is declared lost."""
+        valid = self._run.log.leap()
+        self._seam("The server was restarted.", {"from": valid})
+        self.produce()
+
+    def finish(self, outcome: Outcome) -> None:
+        """Store the answer and end the run. Safe to repeat after a crash at any point."""
+        run = self._run
+        run.conclude(outcome)
+        try:
+            # From here on a restart stores the answer instead of producing it again.
+            self._flusher.flush(run)
+        except StoreError as error:
+            _log.warning("The end of run %s cannot be written down: %s", run.run_id, error)
+        result = run.result_of(outcome, outcome.error)
+        spec = with_outcome(run.spec, outcome)
+        extra: dict[str, Any] = {}
+        if worth_storing(outcome, result.text):
+            try:
+                extra = self._on_finish(spec, result)
+            except Exception as error:
+                self._not_stored(outcome, error)
+                return
+        if outcome.error is not None:
+            run.settle(("error", outcome.error.body()), result)
+        else:
+            run.settle(("done", {**_done(spec, result), **extra}), result)
+        self._flusher.touch(run)
+
+    def _outcome(self) -> Outcome:
+        """Attempts until one ends the answer."""
+        while True:
+            if self._run.cancelled:
+                return self._ended(RunState.CANCELLED, FinishReason.CANCELLED)
+            if self._run.stop_wanted:
+                raise _Interrupted
+            try:
+                return self._attempt()
+            except OrchestratorError as error:
+                outcome = self._after(error)
+            except _Interrupted:
+                raise
+            except Exception:
+                _log.exception("Run %s broke", self._run.run_id)
+                outcome = self._ended(RunState.FAILED, None, _internal_error())
+            if outcome is not None:
+                return outcome
+
+    def _attempt(self) -> Outcome:
+        run = self._run
+        before = run.produced
+        config = remaining_config(run.spec.config, before)
+        if config is None or len(run.log) >= MAX_EVENTS:
+            return self._ended(RunState.DONE, FinishReason.LENGTH)
+        generation = self._backend.generate(run.spec.prompt, config, continue_from=run.text)
+        try:
+            with run.producing(generation):
+                full = self._show_tokens(generation)
+        finally:
+            self._count(generation.usage, before)
+        if run.cancelled:
+            return self._ended(RunState.CANCELLED, FinishReason.CANCELLED)
+        if run.stop_wanted:
+            raise _Interrupted
+        if full:
+            return self._ended(RunState.DONE, FinishReason.LENGTH)
+        if generation.finish_reason is FinishReason.CANCELLED:
+            raise EngineLost("The backend ended the answer without being asked to.")
+        self._mark_take_over()
+        return self._ended(RunState.DONE, generation.finish_reason or FinishReason.STOP)
+
+    def _show_tokens(self, generation: Generation) -> bool:
+        """Whether the log was full before the answer ended."""
+        tokens = iter(generation)
+        try:
+            for token in tokens:
+                if self._run.stop_wanted:
+                    return False
+                self._mark_take_over()
+                self._in_a_row = 0
+                self._run.show(token.text, token.count)
+                self._flusher.touch(self._run)
+                # One place is kept for the final event.
+                if len(self._run.log) >= MAX_EVENTS - 1:
+                    generation.cancel()
+                    return True
+            return False
+        finally:
+            close = getattr(tokens, "close", None)
+            if close is not None:
+                close()
+
+    def _after(self, error: OrchestratorError) -> Outcome | None:
+        """None: try again."""
+        if self._run.stop_wanted:
+            return None
+        self._in_a_row += 1
+        self._in_all += 1
+        progress = Progress(self._run.has_text, self._in_a_row, self._in_all)
+        step = after_failure(error, progress, self._policy)
+        match step:
+            case GiveUp(error=last):
+                return self._ended(RunState.FAILED, None, last)
+            case Enough():
+                return self._ended(RunState.DONE, FinishReason.LENGTH)
+        _log.warning("Run %s continues in %.2f s: %s", self._run.run_id, step.delay_s, error)
+        if not isinstance(error, BackendLoading):
+            self._take_over = self._take_over or _reason(error)
+        self._pause(step.delay_s, self._run.woken)
+        return None
+
+    def _mark_take_over(self) -> None:
+        """Written just before the first text of the new attempt."""
+        if self._take_over is not None:
+            reason, self._take_over = self._take_over, None
+            self._seam(reason, {})
+
+    def _seam(self, reason: str, more: dict[str, Any]) -> None:
+        seam = {"tier": self._tier, "model": self._model(), "reason": reason}
+        visible = bool(more) or self._run.has_text
+        offset = self._run.log.append(("seam", {**seam, **more})) if visible else 0
+        self._seams.append({**seam, "offset": offset})
+        self._flusher.touch(self._run)
+
+    def _model(self) -> str:
+        try:
+            return self._backend.describe().model
+        except OrchestratorError:
+            return self._run.spec.model
+
+    def _count(self, usage: Usage, before: int) -> None:
+        self._usage = total_usage(self._first_usage, usage, before, self._run.produced - before)
+        if self._first_usage is None and usage.prompt_tokens:
+            self._first_usage = usage
+
+    def _ended(
+        self, state: RunState, reason: FinishReason | None, error: OrchestratorError | None = None
+    ) -> Outcome:
+        return Outcome(state, reason, self._usage, tuple(self._seams), error)
+
+    def _leave(self) -> None:
+        run = self._run
+        try:
+            self._flusher.flush(run)
+        except StoreError as error:
+            _log.warning("Run %s cannot be written down: %s", run.run_id, error)
+        run.settle(None, run.result_of(None, interrupted()), recoverable=True)
+
+    def _not_stored(self, outcome: Outcome, error: Exception) -> None:
+        """The text is there, its message is not. A store that may recover gets another chance at
+        the next start; the log in the store is left as it is for that."""
+        run = self._run
+        _log.error("The answer of run %s was not stored: %r", run.run_id, error)
+        told = _storage_error(error)
+        failed = RunResult(
+            run.run_id,
+            RunState.FAILED,
+            run.text,
+            outcome.usage,
+            outcome.finish_reason,
+            outcome.seams,
+            error=told,
+        )
+        again = isinstance(error, StoreError)
+        if again:
+            self._flusher.forget(run)
+        else:
+            run.conclude(self._ended(RunState.FAILED, outcome.finish_reason, told))
+        run.settle(("error", told.body()), failed, recoverable=again)
+        if not again:
+            self._flusher.touch(run)
+
+
+def _done(spec: RunSpec, result: RunResult) -> dict[str, Any]:
+    model = result.seams[-1]["model"] if result.seams else spec.model
+    return {
+        "done": True,
+        "response": result.text,
+        "conversation_id": spec.conversation_id,
+        "message_id": result.message_id,
+        "run_id": spec.run_id,
+        "tier": spec.tier,
+        "model": model,
+        "reason": spec.reason,
+        "usage": usage_dict(result.usage),
+        "receipt": spec.receipt,
+        "timestamp": now(),
+        "finish_reason": None if result.finish_reason is None else result.finish_reason.value,
+    }
+
+
+def _reason(error: OrchestratorError) -> str:
+    if isinstance(error, EngineLost):
+        return "The engine died and was restarted."
+    return "The connection to the model was lost and made again."
+
+
+def _storage_error(error: Exception) -> OrchestratorError:
+    if isinstance(error, OrchestratorError):
+        return error
+    if not isinstance(error, SharedContextError):
+        return _internal_error()
+    told = OrchestratorError(
+        f"The answer could not be stored: {error.message}", hint=error.hint, code="answer_not_stored"
+    )
+    told.type = "storage_error"
+    return told
+
+
+def _internal_error() -> OrchestratorError:
+    return OrchestratorError(
+        "The answer stopped because of an error inside the server.",
+        hint="The log file says more; please report it.",
+    )

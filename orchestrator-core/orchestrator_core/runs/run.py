@@ -1,0 +1,248 @@
+"""One run: watched and stopped by anybody, produced by one thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from shared_context.identity import now
+
+from orchestrator_core.backends.base import Generation, Usage
+from orchestrator_core.errors import OrchestratorError
+from orchestrator_core.runs.continuation import worth_storing
+from orchestrator_core.runs.event_log import Entry, EventLog
+from orchestrator_core.runs.spec import Outcome, RunEvent, RunResult, RunSpec, RunState
+from orchestrator_core.runs.store import Change, StoredRun
+
+
+class Run:
+    """An answer being produced, or one that was. All methods are safe from any thread."""
+
+    def __init__(self, spec: RunSpec, log: EventLog | None = None, *, produced: int = 0) -> None:
+        self.spec = spec
+        self.created_at = now()
+        self.finished_at: str | None = None
+        self.log = EventLog() if log is None else log
+        self.woken = threading.Event()
+        """Set when somebody wants the run to stop; ends every wait of the producer."""
+        self.flushed = len(self.log)
+        """Events that are in the store; kept by the flusher."""
+        self._lock = threading.Lock()
+        self._state = RunState.QUEUED
+        self._produced = produced
+        self._token_events = self.log.count_tokens()
+        self._generation: Generation | None = None
+        self._cancelled = False
+        self._interrupted = False
+        self._outcome: Outcome | None = None
+        self._finished = False
+        self._result: RunResult | None = None
+
+    @classmethod
+    def replayed(cls, stored: StoredRun) -> Run:
+        """A run that is over, as the store remembers it."""
+        run = cls(stored.spec, EventLog(stored.events), produced=stored.produced)
+        run.created_at, run.finished_at = stored.created_at, stored.finished_at
+        if stored.outcome is None:
+            run.interrupt()
+            run.settle(None, run.result_of(None, interrupted()))
+        else:
+            run.conclude(stored.outcome)
+            run.settle(None, run.result_of(stored.outcome, stored.outcome.error))
+        return run
+
+    # For those who watch
+
+    @property
+    def run_id(self) -> str:
+        return self.spec.run_id
+
+    @property
+    def state(self) -> RunState:
+        with self._lock:
+            return self._state
+
+    @property
+    def text(self) -> str:
+        """The answer so far: all tokens joined."""
+        return self.log.text
+
+    def events(self, after: int = 0, timeout: float | None = None) -> Iterator[RunEvent | None]:
+        """The events after an offset: those there are, then those that come, as they come.
+
+        Ends after a final event (`done`, `error`), or without one when the server shuts down:
+        the run then continues after the restart, from the same offset. Any number of watchers
+        may follow at any speed; each sees the same events.
+
+        Args:
+            after: last offset already seen; 0 for everything. Who has seen more than survived
+                a crash gets a seam first that says what to discard (see `RunEvent`).
+            timeout: seconds without news after which None is yielded, so that the caller can
+                show that the connection lives.
+        """
+        return self.log.follow(after, timeout)
+
+    def cancel(self) -> None:
+        """Stop within one token; text already there is kept and stored. Harmless when over."""
+        with self._lock:
+            self._cancelled = True
+            generation = self._generation
+        self.woken.set()
+        if generation is not None:
+            generation.cancel()
+
+    def wait(self, timeout: float | None = None) -> RunResult:
+        """The result, when the run is over.
+
+        Raises:
+            TimeoutError: it was not over within `timeout` seconds.
+        """
+        if not self.log.wait_closed(timeout) or self._result is None:
+            raise TimeoutError(f"The run {self.run_id} is still {self.state}.")
+        return self._result
+
+    def describe(self) -> dict[str, Any]:
+        """What `GET /runs/<id>` says; all of it JSON."""
+        result = self._result
+        spec = self.spec
+        return {
+            "run_id": spec.run_id,
+            "state": self.state.value,
+            "conversation_id": spec.conversation_id,
+            "message_id": spec.message_id,
+            "reply_to": spec.reply_to,
+            "tier": spec.tier,
+            "model": spec.model,
+            "reason": spec.reason,
+            "text": self.text,
+            "offset": self.log.last_offset,
+            "created_at": self.created_at,
+            "finished_at": self.finished_at,
+            "usage": None if result is None else usage_dict(result.usage),
+            "finish_reason": None if result is None else result.finish_reason,
+            "error": None if result is None or result.error is None else result.error.body()["error"],
+        }
+
+    # For the one that produces
+
+    @property
+    def produced(self) -> int:
+        """Tokens shown; where the backend does not count them, pieces of text."""
+        with self._lock:
+            return self._produced or self._token_events
+
+    @property
+    def has_text(self) -> bool:
+        with self._lock:
+            return self._token_events > 0
+
+    @property
+    def cancelled(self) -> bool:
+        with self._lock:
+            return self._cancelled
+
+    @property
+    def stop_wanted(self) -> bool:
+        """Whether it was cancelled or interrupted."""
+        with self._lock:
+            return self._cancelled or self._interrupted
+
+    def interrupt(self) -> None:
+        """Stop because the server stops: the run stays unfinished, to be recovered."""
+        with self._lock:
+            self._interrupted = True
+            generation = self._generation
+        self.woken.set()
+        if generation is not None:
+            generation.cancel()
+
+    @contextmanager
+    def producing(self, generation: Generation) -> Iterator[None]:
+        """While the block runs, stopping the run cancels this generation."""
+        with self._lock:
+            self._generation = generation
+        if self.stop_wanted:
+            generation.cancel()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._generation = None
+
+    def show(self, text: str, count: int) -> None:
+        """Add a token. Text and count change together, so that a flush never splits them."""
+        with self._lock:
+            self._state = RunState.RUNNING
+            self._produced += count
+            self._token_events += 1
+            self.log.append(text)
+
+    def conclude(self, outcome: Outcome) -> None:
+        """Production is over; the answer is about to be stored."""
+        with self._lock:
+            self._outcome = outcome
+
+    def settle(self, final: Entry | None, result: RunResult, *, recoverable: bool = False) -> None:
+        """Everything is over, for this process at least.
+
+        Args:
+            final: the last event; None when there is one already, or none in this process.
+            recoverable: leave the stored run unfinished, for the next start to look at.
+        """
+        with self._lock:
+            self._state = result.state
+            self._result = result
+            self._finished = result.state.final and not recoverable
+            if self._finished and self.finished_at is None:
+                self.finished_at = now()
+        if final is not None:
+            self.log.append(final)
+        self.log.close()
+
+    def result_of(self, outcome: Outcome | None, error: OrchestratorError | None) -> RunResult:
+        if outcome is None:
+            return RunResult(self.run_id, self.state, self.text, Usage(), None, error=error)
+        text = self.text
+        return RunResult(
+            run_id=self.run_id,
+            state=outcome.state,
+            text=text,
+            usage=outcome.usage,
+            finish_reason=outcome.finish_reason,
+            seams=outcome.seams,
+            message_id=self.spec.message_id if worth_storing(outcome, text) else None,
+            error=error,
+        )
+
+    def change(self) -> Change:
+        """What the store does not know yet."""
+        with self._lock:
+            return Change(
+                run_id=self.run_id,
+                state=self._state,
+                events=self.log.entries(self.flushed),
+                produced=self._produced or self._token_events,
+                outcome=self._outcome,
+                finished=self._finished,
+            )
+
+
+def interrupted() -> OrchestratorError:
+    """Said to who waits for a run while the server shuts down."""
+    error = OrchestratorError(
+        "The server is stopping; the answer continues when it is back.",
+        hint="Ask for the run again in a few seconds.",
+        code="stopping",
+    )
+    error.status = 503
+    return error
+
+
+def usage_dict(usage: Usage) -> dict[str, int]:
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cached_tokens": usage.cached_tokens,
+    }

@@ -1,0 +1,115 @@
+"""The values a run is described by: what is asked, what is seen, what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from orchestrator_core.backends.base import FinishReason, Prompt, Usage
+from orchestrator_core.errors import OrchestratorError
+from orchestrator_core.generation import GenerationConfig
+
+
+class RunState(StrEnum):
+    """Where a run stands. The last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        return self in (RunState.DONE, RunState.FAILED, RunState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """Everything a run needs to begin, or to begin again after a crash.
+
+    Args:
+        run_id: UUIDv7.
+        prompt: what the backend continues.
+        config: sampling and limits.
+        conversation_id: where the answer belongs, or None.
+        message_id: id the answer will be stored under: fixed now, so that it is stored once.
+        reply_to: message_id of the question.
+        tier: which tier answers; `reason` says why.
+        model: the model's name as shown to people.
+        receipt: what the answer is made from.
+        durable: keep the run in the store, so that it survives the server's process.
+    """
+
+    run_id: str
+    prompt: Prompt
+    config: GenerationConfig
+    conversation_id: str | None
+    message_id: str
+    reply_to: str | None
+    tier: str
+    model: str
+    reason: str
+    receipt: dict[str, Any] = field(default_factory=dict)
+    durable: bool = True
+
+
+EventKind = Literal["token", "seam", "done", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvent:
+    """One entry of a run's log.
+
+    Args:
+        offset: 1-based and rising by one, except that the seam after a restart of the
+            server leaps ahead: an offset that somebody may have seen is never used twice.
+        kind: token, seam, done or error; the last two end the run.
+        data: token `{"token"}`; seam `{"tier", "model", "reason"}`, after a restart also
+            `"from": M`: text that came after offset M was lost, discard it; done: the
+            fields of a `/chat` answer with `"done": true` and `finish_reason`; error: the
+            error body.
+    """
+
+    offset: int
+    kind: EventKind
+    data: dict[str, Any]
+
+    @property
+    def final(self) -> bool:
+        return self.kind in ("done", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What came out of a run.
+
+    Args:
+        state: final, or the state in which the server's shutdown interrupted it.
+        text: the answer; with FAILED and CANCELLED the part that was produced.
+        seams: every take-over: `{"tier", "model", "reason", "offset"}`; offset 0 when no
+            text had been shown yet, so that none is visible.
+        message_id: None when no answer was stored.
+        error: why it failed or was interrupted; raise it.
+    """
+
+    run_id: str
+    state: RunState
+    text: str
+    usage: Usage
+    finish_reason: FinishReason | None
+    seams: tuple[dict[str, Any], ...] = ()
+    message_id: str | None = None
+    error: OrchestratorError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How production ended; written down before the answer is stored."""
+
+    state: RunState
+    finish_reason: FinishReason | None
+    usage: Usage
+    seams: tuple[dict[str, Any], ...] = ()
+    error: OrchestratorError | None = None
