@@ -95,9 +95,11 @@ def ensure(venv: Path, root: Path, *, wanted: str | None = None) -> None:
             f"the build {wanted!r} cannot run on this machine",
             f"Choose one of {', '.join(build.name for build in candidates(machine))}",
         )
+    model = _builtin_model(root)
+    _need_compiler(builds, machine)
     rejected: list[str] = []
     for build in builds:
-        reason = _try(build, venv, root, machine)
+        reason = _try(build, venv, root, machine, model)
         if reason is None:
             _write_record(record, build, machine, rejected)
             say(f"engine: llama.cpp, {build.name} build ({build.why})")
@@ -111,14 +113,34 @@ def ensure(venv: Path, root: Path, *, wanted: str | None = None) -> None:
     )
 
 
-def _try(build: Build, venv: Path, root: Path, machine: Machine) -> str | None:
+def _builtin_model(root: Path) -> Path:
+    models = sorted((root / "fine-tuning" / "builtin").glob("*.gguf"))
+    if not models:
+        raise SetupError(
+            f"the built-in model is missing from {root / 'fine-tuning' / 'builtin'}",
+            "The clone is incomplete; fetch it again.",
+        )
+    return models[0]
+
+
+def _need_compiler(builds: list[Build], machine: Machine) -> None:
+    if any(_cached_wheel(build, machine) for build in builds):
+        return
+    if not any(shutil.which(compiler) for compiler in ("g++", "clang++", "c++", "cl")):
+        raise SetupError(
+            "llama.cpp is compiled on this machine, and there is no C++ compiler",
+            "On Debian and Ubuntu: sudo apt-get install build-essential",
+        )
+
+
+def _try(build: Build, venv: Path, root: Path, machine: Machine, model: Path) -> str | None:
     """Build, install and prove; the reason for a failure, or None."""
     try:
         wheel = _cached_wheel(build, machine) or _compile(build, venv, machine)
         _install(wheel, venv, root)
     except SetupError as error:
         return str(error)
-    return _prove(venv, root)
+    return _prove(venv, model)
 
 
 def _cached_wheel(build: Build, machine: Machine) -> Path | None:
@@ -138,11 +160,6 @@ def _flags_key(build: Build, machine: Machine) -> list[str]:
 
 
 def _compile(build: Build, venv: Path, machine: Machine) -> Path:
-    if not shutil.which("g++") and not shutil.which("clang++"):
-        raise SetupError(
-            "llama.cpp is compiled on this machine, and there is no C++ compiler",
-            "On Debian and Ubuntu: sudo apt-get install build-essential",
-        )
     say(f"compiling llama.cpp once, {build.name} build: {build.why}; takes 3 to 8 minutes on two cores")
     scratch = venv / f"wheel-{build.name}"
     shutil.rmtree(scratch, ignore_errors=True)
@@ -171,18 +188,15 @@ def _compile(build: Build, venv: Path, machine: Machine) -> Path:
 def _install(wheel: Path, venv: Path, root: Path) -> None:
     pip = [environment.interpreter(venv), "-m", "pip", "install", "--disable-pip-version-check"]
     log = venv / "setup-engine.log"
-    label = "installing the engine"
-    run([*pip, "-c", root / "constraints.txt", wheel], label=label, log=log)
-    run([*pip, "--force-reinstall", "--no-deps", wheel], label=label, log=log)
+    # Another build of the same version may be there, which pip would take for this one.
+    run([*pip, "--force-reinstall", "--no-deps", wheel], label="installing the engine", log=log)
+    run([*pip, "-c", root / "constraints.txt", wheel], label="installing what it needs", log=log)
 
 
-def _prove(venv: Path, root: Path) -> str | None:
-    """Decode with the built-in model in a child process; why it failed, or None."""
-    models = sorted((root / "fine-tuning" / "builtin").glob("*.gguf"))
-    if not models:
-        return "the built-in model is missing from fine-tuning/builtin"
+def _prove(venv: Path, model: Path) -> str | None:
+    """Decode with `model` in a child process; why it failed, or None."""
     script = Path(__file__).with_name("prove.py")
-    command = [str(environment.interpreter(venv)), str(script), str(models[0])]
+    command = [str(environment.interpreter(venv)), str(script), str(model)]
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603
     except subprocess.TimeoutExpired:

@@ -70,9 +70,27 @@ def effects(engine, monkeypatch, tmp_path):
     monkeypatch.setattr(
         engine,
         "_prove",
-        lambda venv, root: "crashed with signal 11" if effects.installed[-1] in effects.crashing else None,
+        lambda venv, model: "crashed with signal 11" if effects.installed[-1] in effects.crashing else None,
     )
+    builtin = tmp_path / "fine-tuning" / "builtin"
+    builtin.mkdir(parents=True)
+    (builtin / "tiny.gguf").touch()
     return effects
+
+
+def test_without_the_builtin_model_nothing_is_compiled(engine, effects, tmp_path):
+    (tmp_path / "fine-tuning/builtin/tiny.gguf").unlink()
+    with pytest.raises(Exception, match="built-in model is missing"):
+        engine.ensure(tmp_path, tmp_path)
+    assert effects.installed == []
+
+
+def test_without_a_compiler_the_error_says_how_to_get_one(engine, effects, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "_cached_wheel", lambda build, machine: None)
+    monkeypatch.setattr(engine.shutil, "which", lambda name: None)
+    with pytest.raises(Exception, match="no C\\+\\+ compiler") as caught:
+        engine.ensure(tmp_path, tmp_path)
+    assert "build-essential" in caught.value.hint
 
 
 def test_a_build_that_crashes_is_replaced_and_the_reason_kept(engine, effects, tmp_path, capsys):
