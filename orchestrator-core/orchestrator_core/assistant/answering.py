@@ -1,0 +1,380 @@
+"""The assistant: validates, remembers, builds the prompt, starts the run, stores the answer."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from shared_context.conversations import ConversationStore
+from shared_context.documents import ContextFolder, Document
+from shared_context.errors import ConversationNotFound
+from shared_context.identity import new_id, now
+from shared_context.messages import Message
+from shared_context.migrations import DEFAULT_CONVERSATION
+
+from orchestrator_core.backends.base import ChatBackend
+from orchestrator_core.chat_request import ChatRequest, GenerateRequest
+from orchestrator_core.errors import BackendError, InvalidRequest
+from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.messages import ChatMessage, Role
+from orchestrator_core.prompt.builder import BuiltPrompt, PromptBuilder, PromptRequest
+from orchestrator_core.runs.manager import RunManager
+from orchestrator_core.runs.run import Run
+from orchestrator_core.runs.spec import RunResult, RunSpec
+from orchestrator_core.settings import Settings
+
+log = logging.getLogger(__name__)
+
+MAX_HISTORY_MESSAGES = 2000
+"""Messages read for one prompt. A message costs at least four tokens, so a window of fewer than
+8,000 tokens reads fewer."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedContext:
+    """A document cut to a number of tokens, to be sent as `context`.
+
+    Args:
+        left_out: headings or entries that are missing, wholly or in part.
+    """
+
+    name: str
+    version: str
+    text: str
+    tokens: int
+    tokens_left_out: int
+    left_out: tuple[str, ...]
+
+
+class Assistant:
+    """One tier's assistant. Safe from any thread.
+
+    Args:
+        tier: `desktop`, `vps` or `phone`: who answers here.
+        context: the handoff documents, or None.
+        close: what else to close after everything, in the given order.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        tier: str,
+        conversations: ConversationStore,
+        context: ContextFolder | None,
+        backend: ChatBackend,
+        runs: RunManager,
+        close: Sequence[Callable[[], object]] = (),
+    ) -> None:
+        self.settings = settings
+        self.tier = tier
+        self.conversations = conversations
+        self.context = context
+        self.backend = backend
+        self.runs = runs
+        self._close = list(close)
+        self._builder: PromptBuilder | None = None
+        self._builder_lock = threading.Lock()
+
+    @classmethod
+    def open(cls, settings: Settings, tier: str = "desktop", backend: ChatBackend | None = None) -> Self:
+        """An assistant with everything it needs, from settings.
+
+        Answers that a crash interrupted go on; the documents are prewarmed in the background.
+
+        Args:
+            backend: instead of the one the settings name; closed with the assistant.
+
+        Raises:
+            StoreLocked: another process holds the data folder.
+            StoreError: a database cannot be used. ModelNotFound, ConfigurationError: the
+                settings name no usable backend.
+        """
+        from orchestrator_core.assistant.opening import open_assistant
+
+        return open_assistant(cls, settings, tier, backend)
+
+    @property
+    def builder(self) -> PromptBuilder:
+        """Builds this assistant's prompts; loads the model when it is used first."""
+        with self._builder_lock:
+            if self._builder is None:
+                chosen = self.settings.context
+                self._builder = PromptBuilder(
+                    self.backend, system_prompt=chosen.system_prompt, share=chosen.share
+                )
+            return self._builder
+
+    def ask(self, request: ChatRequest, *, reason: str | None = None) -> Run:
+        """Store the message and start its answer.
+
+        The history of the answer is what is committed when the message is; of two questions
+        asked at once, neither waits for the other, and each answer follows its question.
+
+        Args:
+            reason: why this tier answers; for the receipt.
+
+        Raises:
+            ContextLengthExceeded, InvalidRequest, PayloadTooLarge, ConversationNotFound,
+            Overloaded: nothing was stored.
+            StoreError: the message could not be stored.
+            BackendError: the model cannot be used; the message is stored.
+        """
+        self._check(request)
+        conversation_id = request.conversation_id or DEFAULT_CONVERSATION
+        self.conversations.get(conversation_id)
+        self.runs.ensure_room()
+        self._check_fits(request)
+        asked = self.conversations.add_message(conversation_id, Role.USER, request.message, tier=self.tier)
+        built = self._build(request, conversation_id, asked, reason)
+        return self._start(built, conversation_id=conversation_id, reply_to=asked.message_id)
+
+    def preview(self, conversation_id: str | None = None, message: str | None = None) -> BuiltPrompt:
+        """The prompt that `ask` would send now for this message, byte for byte; only the
+        minute in its time line may have passed.
+
+        Raises:
+            ContextLengthExceeded, ConversationNotFound, BackendError.
+        """
+        request = ChatRequest.model_construct(message=message or "", conversation_id=conversation_id)
+        return self._build(request, conversation_id or DEFAULT_CONVERSATION, None, None)
+
+    def preview_request(self, request: ChatRequest) -> BuiltPrompt:
+        """`preview` of a whole request, with its context and sampling."""
+        self._check(request)
+        return self._build(request, request.conversation_id or DEFAULT_CONVERSATION, None, None)
+
+    def complete(
+        self,
+        messages: Sequence[ChatMessage],
+        config: GenerationConfig,
+        tools: Sequence[dict[str, Any]] = (),
+        *,
+        explicit_max_tokens: bool = False,
+    ) -> Run:
+        """Answer exactly these messages; nothing is added and nothing is stored.
+
+        Raises:
+            ContextLengthExceeded, InvalidRequest, Overloaded, BackendError.
+        """
+        if not messages:
+            raise InvalidRequest("There are no messages.", param="messages")
+        self.runs.ensure_room()
+        built = self.builder.build_messages(
+            messages,
+            config,
+            explicit_max_tokens=explicit_max_tokens,
+            tools=tools,
+            today=datetime.now().astimezone(),
+            tier=self.tier,
+            reason=self._reason(None),
+        )
+        return self._start(built)
+
+    def generate_raw(self, request: GenerateRequest) -> Run:
+        """Continue a raw prompt; nothing is stored.
+
+        Raises:
+            ContextLengthExceeded, PayloadTooLarge, Overloaded, BackendError.
+        """
+        return self.continue_text(
+            request.prompt,
+            request.generation(self.settings.generation),
+            explicit_max_tokens=request.max_tokens is not None,
+        )
+
+    def continue_text(self, text: str, config: GenerationConfig, *, explicit_max_tokens: bool = False) -> Run:
+        """`generate_raw` with a configuration of the caller's.
+
+        Raises:
+            ContextLengthExceeded, PayloadTooLarge, Overloaded, BackendError.
+        """
+        GenerateRequest.model_construct(prompt=text).check_size(self.settings.server.max_message_chars)
+        self.runs.ensure_room()
+        reason = self._reason(None)
+        built = self.builder.build_raw(
+            text, config, explicit_max_tokens=explicit_max_tokens, tier=self.tier, reason=reason
+        )
+        return self._start(built)
+
+    def load_context(self, name: str, max_tokens: int | None = None) -> LoadedContext:
+        """A handoff document, cut at its headings or entries to `max_tokens` tokens.
+
+        Args:
+            max_tokens: default: a quarter of the window.
+
+        Raises:
+            DocumentNotFound: unknown name. InvalidRequest: there is no context folder.
+            BackendError: the model that counts the tokens cannot be used.
+        """
+        if self.context is None:
+            raise InvalidRequest("This assistant has no context folder.")
+        document = self.context.document(name)
+        room = max(1, self.backend.context_length // 4) if max_tokens is None else max_tokens
+        cut, whole = self.builder.cut(document, room)
+        return LoadedContext(
+            name, document.version, cut.text, cut.tokens, max(0, whole - cut.tokens), cut.left_out
+        )
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text` with the answering model's tokenizer; remembered."""
+        return self.builder.count(text)
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """One vector per text. Raises Unsupported where the backend has none."""
+        return self.backend.embed(texts)
+
+    def prewarm(self) -> None:
+        """Have the backend read the documents' snapshot ahead of the next question.
+
+        Raises:
+            BackendError: the model cannot be used.
+        """
+        prompt = self.builder.documents_prompt(self._documents())
+        if prompt is not None:
+            self.backend.prewarm(prompt)
+
+    def close(self) -> None:
+        """Let running answers end shortly, then close everything. Interrupted answers go on
+        at the next start. Idempotent."""
+        while self._close:
+            try:
+                self._close.pop(0)()
+            except Exception:
+                log.exception("Something could not be closed")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def store_answer(self, spec: RunSpec, result: RunResult) -> dict[str, Any]:
+        """What a finished run does: store its text under the message id fixed at its start.
+
+        An answer whose conversation or question was deleted meanwhile is not stored.
+        """
+        receipt = {**spec.receipt, "cached_tokens": result.usage.cached_tokens}
+        if spec.conversation_id is None:
+            return {"receipt": receipt, "message_id": None}
+        if spec.reply_to is not None and self.conversations.is_deleted(spec.reply_to):
+            return {"receipt": receipt, "message_id": None}
+        try:
+            self.conversations.add_message(
+                spec.conversation_id,
+                Role.ASSISTANT,
+                result.text,
+                message_id=spec.message_id,
+                tier=spec.tier,
+                model=result.seams[-1]["model"] if result.seams else spec.model,
+                run_id=spec.run_id,
+                reply_to=spec.reply_to,
+                receipt=receipt,
+            )
+        except ConversationNotFound:
+            return {"receipt": receipt, "message_id": None}
+        return {"receipt": receipt}
+
+    def _check(self, request: ChatRequest) -> None:
+        request.check_size(self.settings.server.max_message_chars)
+        if request.tier not in (None, "auto", self.tier):
+            raise InvalidRequest(
+                f"The tier {request.tier!r} cannot answer here: this is the {self.tier}.",
+                hint=f"Leave 'tier' out, or give 'auto' or {self.tier!r}.",
+                param="tier",
+            )
+        active = None if self.context is None else self.context.project
+        if request.project not in (None, active):
+            raise InvalidRequest(
+                f"The project {request.project!r} is not the active one"
+                + (f" ({active!r})." if active else "; none is active."),
+                hint="Set context.project (ORCHESTRATOR_PROJECT) to it.",
+                param="project",
+            )
+
+    def _check_fits(self, request: ChatRequest) -> None:
+        """A message that can never fit is refused before it is stored. When the model cannot be
+        asked, the message is stored all the same: what was said is not lost."""
+        try:
+            self.builder.check(self._prompt_request(request, created_at=now()))
+        except BackendError as error:
+            log.warning("A message is stored although its length cannot be checked: %s", error)
+
+    def _build(
+        self, request: ChatRequest, conversation_id: str, asked: Message | None, reason: str | None
+    ) -> BuiltPrompt:
+        conversation = self.conversations.get(conversation_id)
+        limit = min(MAX_HISTORY_MESSAGES, self.backend.context_length // 4 + 2)
+        messages = self.conversations.messages(conversation_id, limit=limit)
+        history, later = _before(messages, asked)
+        turns = conversation.turn_count - later - (0 if asked is None else 1)
+        return self.builder.build(
+            self._prompt_request(
+                request,
+                created_at=now() if asked is None else asked.created_at,
+                history=history,
+                turns_before=max(0, turns),
+                reason=reason,
+            )
+        )
+
+    def _prompt_request(
+        self,
+        request: ChatRequest,
+        *,
+        created_at: str,
+        history: Sequence[Message] = (),
+        turns_before: int = 0,
+        reason: str | None = None,
+    ) -> PromptRequest:
+        return PromptRequest(
+            message=request.message,
+            created_at=created_at,
+            config=request.generation(self.settings.generation),
+            explicit_max_tokens=request.max_tokens is not None,
+            history=history,
+            turns_before=turns_before,
+            documents=self._documents(),
+            context=request.context,
+            tier=self.tier,
+            reason=self._reason(reason),
+        )
+
+    def _start(
+        self, built: BuiltPrompt, *, conversation_id: str | None = None, reply_to: str | None = None
+    ) -> Run:
+        return self.runs.start(
+            RunSpec(
+                run_id=new_id(),
+                prompt=built.prompt,
+                config=built.config,
+                conversation_id=conversation_id,
+                message_id=new_id(),
+                reply_to=reply_to,
+                tier=self.tier,
+                model=built.receipt.model,
+                reason=built.receipt.reason,
+                receipt=built.receipt.model_dump(mode="json"),
+                durable=conversation_id is not None,
+            )
+        )
+
+    def _documents(self) -> list[Document]:
+        return [] if self.context is None else self.context.documents()
+
+    def _reason(self, given: str | None) -> str:
+        return given or f"the {self.tier} was asked and answers itself"
+
+
+def _before(messages: Sequence[Message], asked: Message | None) -> tuple[list[Message], int]:
+    """The messages before a question, and how many questions came after it."""
+    if asked is None:
+        return list(messages), 0
+    ids = [message.message_id for message in messages]
+    place = ids.index(asked.message_id) if asked.message_id in ids else len(ids)
+    later = sum(message.role == Role.USER for message in messages[place + 1 :])
+    return list(messages[:place]), later

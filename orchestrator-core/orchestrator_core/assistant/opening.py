@@ -1,0 +1,78 @@
+"""Builds an assistant from settings: folder, lock, stores, backend, runs, prewarming."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, TypeVar
+
+from shared_context.conversations import ConversationStore
+from shared_context.documents import ContextFolder
+
+from orchestrator_core.assistant.data_folder import DataFolder
+from orchestrator_core.assistant.prewarming import Prewarmer
+from orchestrator_core.backends.base import ChatBackend
+from orchestrator_core.backends.factory import create_backend
+from orchestrator_core.runs.manager import RunManager
+from orchestrator_core.runs.spec import RunResult, RunSpec
+from orchestrator_core.runs.store import RunStore
+from orchestrator_core.settings import Settings
+
+if TYPE_CHECKING:
+    from orchestrator_core.assistant.answering import Assistant
+
+AnyAssistant = TypeVar("AnyAssistant", bound="Assistant")
+
+
+def open_assistant(
+    kind: type[AnyAssistant], settings: Settings, tier: str, backend: ChatBackend | None
+) -> AnyAssistant:
+    """See `Assistant.open`. What was opened is closed again when a later step fails."""
+    with ExitStack() as opened:
+        folder = DataFolder(settings.data)
+        opened.callback(folder.release)
+        conversations = ConversationStore.open(folder.conversations)
+        opened.callback(conversations.close)
+        run_store = RunStore.open(folder.runs)
+        opened.callback(run_store.close)
+        context = ContextFolder(
+            settings.context.folder or folder.context,
+            project=settings.context.project,
+            state=folder.context_state,
+            author=tier,
+        )
+        opened.callback(context.close)
+        backend = backend or create_backend(settings)
+        assistant: AnyAssistant
+
+        def store_answer(spec: RunSpec, result: RunResult) -> dict[str, object]:
+            return assistant.store_answer(spec, result)
+
+        runs = RunManager(run_store, backend, tier=tier, on_finish=store_answer)
+        prewarmer = Prewarmer(lambda: assistant.prewarm())
+        stop_watching = context.on_change(lambda names: prewarmer.changed())
+        # Last to first. The backend is closed twice: a warming that was just about to ask it
+        # something may have loaded it again.
+        for step in (
+            backend.close,
+            prewarmer.close,
+            backend.close,
+            prewarmer.stop,
+            stop_watching,
+            runs.close,
+        ):
+            opened.callback(step)
+        close_all = opened.pop_all()
+        assistant = kind(
+            settings,
+            tier=tier,
+            conversations=conversations,
+            context=context,
+            backend=backend,
+            runs=runs,
+            close=[close_all.close],
+        )
+        opened.callback(assistant.close)
+        runs.recover()
+        prewarmer.start()
+        opened.pop_all()
+        return assistant

@@ -1,0 +1,345 @@
+"""Assembles the prompt of one answer and the receipt of what went into it.
+
+Order: system text, documents, history, new message. Prompt and answer together never
+exceed the window, counted by the backend on the finished prompt, always.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Any
+
+from shared_context.documents import Document
+from shared_context.messages import Message
+
+from orchestrator_core.backends.base import ChatBackend, Prompt
+from orchestrator_core.errors import ContextLengthExceeded
+from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.messages import ChatMessage, Role
+from orchestrator_core.prompt.budget import (
+    SHRINK_STEPS,
+    AnswerRoom,
+    answer_room,
+    least_answer,
+    rounded_up,
+)
+from orchestrator_core.prompt.counting import Remembered, TokenCounter
+from orchestrator_core.prompt.cutting import Cut
+from orchestrator_core.prompt.history import History, KeptHistory
+from orchestrator_core.prompt.receipt import HistoryUse, Receipt
+from orchestrator_core.prompt.snapshot import Snapshot, SnapshotMaker
+from orchestrator_core.prompt.template import ChatTemplate
+from orchestrator_core.prompt.turns import Turn, question_text
+
+DEFAULT_SYSTEM_PROMPT = (
+    "You are Orchestrator, the personal assistant of your owner. Answer truthfully and to the point."
+)
+
+_SEPARATOR = "\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRequest:
+    """What a prompt is made from.
+
+    Args:
+        message: the new user message.
+        created_at: ISO 8601 time at which it was stored.
+        config: sampling and limits; `max_new_tokens` is lowered when it is only a default.
+        explicit_max_tokens: the client named max_new_tokens: keep it or refuse.
+        history: the conversation's messages before this one, oldest first; may lack the
+            oldest, then `turns_before` tells how many turns there are in all.
+        turns_before: user messages before this one; None: those in `history`.
+        documents: broad to narrow.
+        context: extra text for this answer only.
+    """
+
+    message: str
+    created_at: str
+    config: GenerationConfig
+    explicit_max_tokens: bool = False
+    history: Sequence[Message] = ()
+    turns_before: int | None = None
+    documents: Sequence[Document] = ()
+    context: str | None = None
+    tier: str = "desktop"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltPrompt:
+    """A prompt that fits, ready to be sent.
+
+    Args:
+        config: that of the request, with the final `max_new_tokens`.
+        prompt_tokens: counted by the backend, BOS included.
+    """
+
+    prompt: Prompt
+    receipt: Receipt
+    config: GenerationConfig
+    prompt_tokens: int
+
+
+class PromptBuilder:
+    """Builds prompts for one backend. Safe from any thread.
+
+    In a steady conversation a prompt costs four calls of the tokenizer: the new turn alone,
+    the last question and answer, and the finished prompt.
+
+    Args:
+        system_prompt: None for the default; "" for none at all.
+        share: part of the window all documents together may use.
+        zone: for the time line of messages; None: this machine's.
+    """
+
+    def __init__(
+        self,
+        backend: ChatBackend,
+        *,
+        system_prompt: str | None = None,
+        share: float = 0.5,
+        zone: tzinfo | None = None,
+    ) -> None:
+        self._backend = backend
+        self._system = (DEFAULT_SYSTEM_PROMPT if system_prompt is None else system_prompt).strip()
+        self._share = share
+        self._zone = zone
+        self.template = ChatTemplate.for_backend(backend)
+        self.count = TokenCounter(backend.count_tokens)
+        self._snapshots = SnapshotMaker(self.count)
+        self._needed: Remembered[str, int] = Remembered(64)
+        self._turn_frame: int | None = None
+
+    def check(self, request: PromptRequest) -> AnswerRoom:
+        """Room for the answer when everything that can be left out is left out.
+
+        Raises:
+            ContextLengthExceeded: the message alone, or with the max_tokens asked for, can
+                never fit the window.
+        """
+        window = self._backend.context_length
+        needed = self._needed_tokens(request)
+        wanted = request.config.max_new_tokens
+        room = answer_room(window, wanted, explicit=request.explicit_max_tokens, needed=needed)
+        if room is None:
+            raise _too_long(window, needed, wanted, request.explicit_max_tokens)
+        return room
+
+    def build(self, request: PromptRequest) -> BuiltPrompt:
+        """The prompt with as much of documents and history as fits.
+
+        Raises:
+            ContextLengthExceeded: as `check`.
+        """
+        room = self.check(request)
+        window = self._backend.context_length
+        for plan in self._plans(request, room):
+            prompt = self._render(request, plan)
+            tokens = self._backend.count_prompt(prompt)
+            plan.excess = tokens + room.max_new_tokens - window
+            if plan.excess <= 0:
+                return self._built(request, plan, prompt, tokens, room)
+        raise _too_long(
+            window, self._needed_tokens(request), room.max_new_tokens, request.explicit_max_tokens
+        )
+
+    def documents_prompt(self, documents: Sequence[Document]) -> Prompt | None:
+        """The prefix that all prompts with these documents share, for prewarming; None if empty."""
+        snapshot = self._snapshot(documents, SHRINK_STEPS[0])
+        if not snapshot.text:
+            return None
+        system = self._system_message(snapshot, 0)
+        stable = len(system.content)
+        whole = self.template.render([system, ChatMessage(Role.USER, "x")], stable_chars=stable)
+        return _prefix(whole)
+
+    def cut(self, document: Document, max_tokens: int) -> tuple[Cut, int]:
+        """What of one document fits `max_tokens`, and how many tokens the whole has."""
+        return self._snapshots.cut(document, max_tokens)
+
+    def build_messages(
+        self,
+        messages: Sequence[ChatMessage],
+        config: GenerationConfig,
+        *,
+        explicit_max_tokens: bool = False,
+        tools: Sequence[dict[str, Any]] = (),
+        today: datetime | None = None,
+        tier: str = "desktop",
+        reason: str = "",
+    ) -> BuiltPrompt:
+        """A prompt of exactly these messages; nothing is added and nothing dropped.
+
+        Raises:
+            ContextLengthExceeded: they do not fit, or not with the max_tokens asked for.
+        """
+        prompt = self.template.render(messages, tools=tools, today=today)
+        return self._fitted(prompt, config, explicit_max_tokens, tier, reason)
+
+    def build_raw(
+        self,
+        text: str,
+        config: GenerationConfig,
+        *,
+        explicit_max_tokens: bool = False,
+        tier: str = "desktop",
+        reason: str = "",
+    ) -> BuiltPrompt:
+        """`text` as it stands; only a BOS the backend adds by itself is not doubled.
+
+        Raises:
+            ContextLengthExceeded: it does not fit, or not with the max_tokens asked for.
+        """
+        special = self._backend.special_tokens()
+        if special.adds_bos and special.bos:
+            text = text.removeprefix(special.bos)
+        return self._fitted(Prompt.raw(text), config, explicit_max_tokens, tier, reason)
+
+    def _fitted(
+        self, prompt: Prompt, config: GenerationConfig, explicit: bool, tier: str, reason: str
+    ) -> BuiltPrompt:
+        window = self._backend.context_length
+        tokens = self._backend.count_prompt(prompt)
+        wanted = config.max_new_tokens
+        free = window - tokens
+        if free < (wanted if explicit else 1):
+            raise _too_long(window, tokens, wanted, explicit and free >= 1)
+        room = AnswerRoom(min(wanted, free), wanted if wanted > free else None)
+        receipt = self._receipt(tier, reason, tokens, room)
+        return BuiltPrompt(prompt, receipt, _limited(config, room), tokens)
+
+    def _plans(self, request: PromptRequest, room: AnswerRoom) -> Iterator[_Plan]:
+        """What to keep, best first. The caller notes the excess of a plan that did not fit;
+        the last plan is what `check` has counted, so it fits."""
+        window = self._backend.context_length
+        needed = self._needed_tokens(request)
+        history = History(request.history, request.turns_before, self._turn_cost, window, self._zone)
+        for step in SHRINK_STEPS:
+            snapshot = self._snapshot(request.documents, step)
+            if needed + snapshot.tokens + room.max_new_tokens > window:
+                continue
+            budget = window - room.max_new_tokens - snapshot.tokens - rounded_up(needed, window)
+            while True:
+                plan = _Plan(snapshot, history.kept(budget))
+                yield plan
+                if not plan.history.turns:
+                    break
+                budget = min(budget, plan.history.tokens) - max(plan.excess, 1)
+        yield _Plan(self._snapshot(request.documents, 0.0), history.none(), silent=True)
+
+    def _render(self, request: PromptRequest, plan: _Plan) -> Prompt:
+        system = self._system_message(plan.snapshot, 0 if plan.silent else plan.history.dropped)
+        asked = question_text(request.message, request.created_at, context=request.context, zone=self._zone)
+        messages = [message for turn in plan.history.turns for message in turn.messages]
+        messages.append(ChatMessage(Role.USER, asked))
+        if not system.content:
+            return self.template.render(messages)
+        stable = len(self._system_message(plan.snapshot, 0).content)
+        return self.template.render([system, *messages], stable_chars=stable)
+
+    def _system_message(self, snapshot: Snapshot, dropped: int) -> ChatMessage:
+        note = f"[{dropped} earlier messages of this conversation are left out.]" if dropped else ""
+        parts = (self._system, snapshot.text, note)
+        return ChatMessage(Role.SYSTEM, _SEPARATOR.join(part for part in parts if part))
+
+    def _snapshot(self, documents: Sequence[Document], step: float) -> Snapshot:
+        budget = int(self._backend.context_length * self._share * step)
+        return self._snapshots.make(documents, budget)
+
+    def _needed_tokens(self, request: PromptRequest) -> int:
+        """Tokens of system text and new message alone, as one prompt."""
+        bare = _Plan(Snapshot("", 0, ()), KeptHistory(), silent=True)
+        prompt = self._render(request, bare)
+        key = hashlib.blake2b("\0".join(prompt.pieces).encode("utf-8", "surrogatepass")).hexdigest()
+        return self._needed.get(key, lambda: self._backend.count_prompt(prompt))
+
+    def _turn_cost(self, turn: Turn) -> int:
+        return sum(self.count(text) for text in turn.texts) + self._frame_tokens()
+
+    def _frame_tokens(self) -> int:
+        """Tokens the template puts around a question and its answer."""
+        if self._turn_frame is None:
+            asked, answer = ChatMessage(Role.USER, "a"), ChatMessage(Role.ASSISTANT, "a")
+            short = self._backend.count_prompt(self.template.render([asked]))
+            long = self._backend.count_prompt(self.template.render([asked, answer, asked]))
+            self._turn_frame = max(0, long - short - 2 * self._backend.count_tokens("a"))
+        return self._turn_frame
+
+    def _built(
+        self, request: PromptRequest, plan: _Plan, prompt: Prompt, tokens: int, room: AnswerRoom
+    ) -> BuiltPrompt:
+        history = plan.history
+        stable = prompt.text[: prompt.stable_prefix]
+        receipt = self._receipt(request.tier, request.reason, tokens, room).model_copy(
+            update={
+                "snapshot": hashlib.sha256(stable.encode("utf-8", "replace")).hexdigest()[:16],
+                "documents": plan.snapshot.documents,
+                "history": HistoryUse(
+                    kept=history.message_count, dropped=history.dropped, tokens=history.tokens
+                ),
+            }
+        )
+        return BuiltPrompt(prompt, receipt, _limited(request.config, room), tokens)
+
+    def _receipt(self, tier: str, reason: str, tokens: int, room: AnswerRoom) -> Receipt:
+        about = self._backend.describe()
+        return Receipt(
+            tier=tier,
+            model=about.model,
+            adapter=about.adapter,
+            reason=reason,
+            prompt_tokens=tokens,
+            max_tokens=room.max_new_tokens,
+            max_tokens_lowered_from=room.lowered_from,
+        )
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What a prompt shall hold besides system text and message.
+
+    Args:
+        silent: without the line that tells how much history is missing; there is no room.
+        excess: tokens over the window, noted when the finished prompt has been counted.
+    """
+
+    snapshot: Snapshot
+    history: KeptHistory
+    silent: bool = False
+    excess: int = 0
+
+
+def _prefix(prompt: Prompt) -> Prompt:
+    """The stable prefix alone, cut at the same places."""
+    pieces: list[str] = []
+    left = prompt.stable_prefix
+    for piece in prompt.pieces:
+        if left <= 0:
+            break
+        pieces.append(piece[:left])
+        left -= len(piece)
+    return Prompt(tuple(pieces), stable_prefix=prompt.stable_prefix)
+
+
+def _limited(config: GenerationConfig, room: AnswerRoom) -> GenerationConfig:
+    return config.model_copy(update={"max_new_tokens": room.max_new_tokens})
+
+
+def _too_long(window: int, needed: int, wanted: int, explicit: bool) -> ContextLengthExceeded:
+    if explicit and needed + 1 <= window:
+        return ContextLengthExceeded(
+            f"The prompt needs {needed:,} tokens and {wanted:,} are asked for the answer;"
+            f" the model's window holds {window:,}.",
+            hint=f"Ask for at most {window - needed:,} tokens (max_tokens).",
+            param="max_tokens",
+        )
+    return ContextLengthExceeded(
+        f"The message needs {needed:,} tokens with the system text; the model's window holds {window:,}"
+        f" and at least {min(wanted, least_answer(window)):,} stay free for the answer.",
+        hint="Shorten the message or its context, or use a model with a longer window.",
+        param="message",
+    )

@@ -1,0 +1,134 @@
+"""The handoff documents as one prompt prefix: the part that stays from turn to turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared_context.documents import Document
+from shared_context.handoff import LOG
+from shared_context.starters import starter_text
+
+from orchestrator_core.prompt.budget import DOCUMENT_WEIGHTS, shares
+from orchestrator_core.prompt.counting import Remembered, TokenCounter
+from orchestrator_core.prompt.cutting import Cut, cut_document, cut_log, without_comments
+from orchestrator_core.prompt.receipt import DocumentUse, named
+
+INTRODUCTION = "These documents hold what is known so far, from broad to narrow."
+LEAST_TOKENS = 24
+"""A document that would get fewer is left out: its heading alone tells the model nothing."""
+_NOTE_TITLES = 5
+_NOTE_CHARS = 240
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """
+    Args:
+        text: the documents as the model reads them; "" when there is nothing to show.
+        tokens: of `text`.
+        documents: for the receipt, broad to narrow, those left out included.
+    """
+
+    text: str
+    tokens: int
+    documents: tuple[DocumentUse, ...]
+
+
+class SnapshotMaker:
+    """Cuts and joins documents; remembers the results, so an unchanged set costs nothing."""
+
+    def __init__(self, count: TokenCounter) -> None:
+        self._count = count
+        self._made: Remembered[tuple[object, ...], Snapshot] = Remembered(64)
+
+    def make(self, documents: Sequence[Document], budget: int) -> Snapshot:
+        """The snapshot of these documents in at most about `budget` tokens."""
+        key = (budget, tuple((document.name, document.version) for document in documents))
+        return self._made.get(key, lambda: self._make(documents, budget))
+
+    def cut(self, document: Document, budget: int) -> tuple[Cut, int]:
+        """What of one document fits, and the tokens of the whole; comments do not count."""
+        text = without_comments(document.text).strip()
+        cut, _ = self._fitted(document.name, text, budget)
+        return cut, self._count(text)
+
+    def _make(self, documents: Sequence[Document], budget: int) -> Snapshot:
+        texts = {d.name: _shown_text(d) for d in documents}
+        frames = {name: self._count(_framed(name, "")) for name, text in texts.items() if text}
+        left = budget - self._count(INTRODUCTION) - sum(frames.values())
+        needs = {name: self._count(text) for name, text in texts.items()}
+        given = shares(max(left, 0), needs, DOCUMENT_WEIGHTS)
+        blocks: list[str] = []
+        uses: list[DocumentUse] = []
+        for document in documents:
+            cut, block = self._fitted(document.name, texts[document.name], given[document.name])
+            if block:
+                blocks.append(block)
+            uses.append(_use(document, needs[document.name], cut))
+        text = "\n\n".join((INTRODUCTION, *blocks)) if blocks else ""
+        return Snapshot(text, self._count(text), tuple(uses))
+
+    def _fitted(self, name: str, text: str, room: int) -> tuple[Cut, str]:
+        """What of the document fits `room` tokens, the line about its cut included."""
+        if not text:
+            return Cut("", 0), ""
+        needed = self._count(text)
+        if needed <= room:
+            return Cut(text, needed), _framed(name, text)
+        budget = room
+        for _ in range(4):
+            if budget < LEAST_TOKENS:
+                break
+            cut = (cut_log if name == LOG else cut_document)(text, budget, self._count)
+            if not cut.text:
+                break
+            shown = _with_note(name, cut)
+            excess = self._count(shown) - room
+            if excess <= 0:
+                return cut, _framed(name, shown)
+            budget -= excess
+        return Cut("", 0, ("everything",)), ""
+
+
+def _shown_text(document: Document) -> str:
+    """What of a document is for the model: not its comments, not an untouched starter."""
+    return "" if _is_untouched(document) else without_comments(document.text).strip()
+
+
+def _is_untouched(document: Document) -> bool:
+    if not document.text.strip():
+        return True
+    try:
+        return document.text.strip() == starter_text(document.name).strip()
+    except (OSError, ValueError):
+        return False
+
+
+def _framed(name: str, text: str) -> str:
+    return f'<document name="{name}">\n{text.strip()}\n</document>'
+
+
+def _with_note(name: str, cut: Cut) -> str:
+    """The cut text and one line that tells the model what is missing."""
+    if name == LOG:
+        whole = [title for title in cut.left_out if not title.startswith("part of ")]
+        said = f"{len(whole)} older entries" if whole else "the end of the entry"
+        return f"[Left out: {said}.]\n{cut.text.strip()}"
+    titles = "; ".join(cut.left_out[:_NOTE_TITLES])[:_NOTE_CHARS]
+    more = len(cut.left_out) - _NOTE_TITLES
+    return f"{cut.text.strip()}\n[Shortened. Left out: {titles}{f'; and {more} more' if more > 0 else ''}.]"
+
+
+def _use(document: Document, needed: int, cut: Cut) -> DocumentUse:
+    if _is_untouched(document):
+        return DocumentUse(name=document.name, version=document.version, state="untouched")
+    state = "left_out" if not cut.text else "shortened" if cut.left_out else "whole"
+    return DocumentUse(
+        name=document.name,
+        version=document.version,
+        state=state,
+        tokens=cut.tokens,
+        tokens_left_out=max(0, needed - cut.tokens),
+        left_out=named(cut.left_out),
+    )
