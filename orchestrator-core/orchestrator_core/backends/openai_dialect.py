@@ -1,0 +1,209 @@
+"""How OpenAI-compatible servers differ, and the requests each of them understands. Pure.
+
+Written from the servers' documentation. Run against: this project's own doubles. Not yet run
+against: a real vLLM, llama-server, Ollama or Mistral's API.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from orchestrator_core.backends.base import Prompt
+from orchestrator_core.errors import Unsupported
+from orchestrator_core.generation import GenerationConfig
+
+MIN_RECOGNISED_ECHO = 8
+"""Characters that must be repeated before we believe that a server of unknown habits echoes
+the text it was given to continue; fewer may well be the answer itself."""
+
+_CONTEXT_KEYS = ("max_model_len", "context_length", "max_context_length", "context_window")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One kind of server.
+
+    Args:
+        name: for logs and /model/info.
+        samplers: our sampling fields it understands beyond OpenAI's, with their names there.
+        renamed: OpenAI's fields that have another name there.
+        max_stops: stop sequences it accepts; the others are cut on our side only.
+        asks_usage: whether it must be asked for a usage chunk (and tolerates being asked).
+        grammar: whether it takes a GBNF grammar.
+        continues: fields that make it continue the last assistant message.
+        marks_prefix: the assistant message to continue carries `prefix: true`.
+        repeats_prefill: whether its answer begins with the text it was to continue;
+            None: not known.
+        tokenizer: whose tokenise route it has.
+        top_k_off: what it takes for "no top-k".
+    """
+
+    name: str
+    samplers: dict[str, str] = field(default_factory=dict)
+    renamed: dict[str, str] = field(default_factory=dict)
+    max_stops: int = 16
+    asks_usage: bool = True
+    grammar: bool = False
+    continues: dict[str, Any] = field(default_factory=dict)
+    marks_prefix: bool = False
+    repeats_prefill: bool | None = None
+    tokenizer: Literal["vllm", "llama_server"] | None = None
+    top_k_off: int = 0
+
+
+_OPEN_SAMPLERS = {"top_k": "top_k", "min_p": "min_p", "repetition_penalty": "repetition_penalty"}
+
+PLAIN = Dialect("plain", max_stops=4)
+OPENAI = Dialect("openai", max_stops=4, renamed={"max_tokens": "max_completion_tokens"})
+MISTRAL = Dialect(
+    "mistral", renamed={"seed": "random_seed"}, asks_usage=False, marks_prefix=True, repeats_prefill=True
+)
+VLLM = Dialect(
+    "vllm",
+    samplers=_OPEN_SAMPLERS,
+    continues={"continue_final_message": True, "add_generation_prompt": False},
+    repeats_prefill=False,
+    tokenizer="vllm",
+    top_k_off=-1,  # older versions refuse 0
+)
+LLAMA_SERVER = Dialect(
+    "llama_server",
+    samplers={**_OPEN_SAMPLERS, "repetition_penalty": "repeat_penalty"},
+    grammar=True,
+    tokenizer="llama_server",
+)
+ORCHESTRATOR = Dialect("orchestrator", samplers=_OPEN_SAMPLERS, repeats_prefill=False)
+
+_BY_OWNER = {"vllm": VLLM, "llamacpp": LLAMA_SERVER, "orchestrator": ORCHESTRATOR}
+_BY_HOST = {"api.mistral.ai": MISTRAL, "api.openai.com": OPENAI}
+
+
+def recognise(host: str, entry: dict[str, Any]) -> Dialect:
+    """The dialect, from the host and the model's entry in `/v1/models`."""
+    return _BY_HOST.get(host) or _BY_OWNER.get(str(entry.get("owned_by")), PLAIN)
+
+
+def context_length_of(entry: dict[str, Any]) -> int | None:
+    """The window a server states in a model's entry in `/v1/models`, under any of its usual names."""
+    meta = entry.get("meta")
+    stated = [entry.get(key) for key in _CONTEXT_KEYS] + [
+        meta.get("n_ctx") if isinstance(meta, dict) else None
+    ]
+    return next((value for value in stated if isinstance(value, int) and value > 0), None)
+
+
+def request(
+    dialect: Dialect, model: str, prompt: Prompt, config: GenerationConfig, continue_from: str
+) -> tuple[str, dict[str, Any]]:
+    """Route (below /v1) and body of one generation.
+
+    A prompt with messages goes to the chat route, so that the server applies its own template;
+    a raw one goes to the completions route as it stands.
+
+    Raises:
+        Unsupported: a grammar for a server that takes none.
+    """
+    body: dict[str, Any] = {"model": model, "stream": True, **_sampling(dialect, config)}
+    if dialect.asks_usage:
+        body["stream_options"] = {"include_usage": True}
+    if not prompt.messages:
+        return "completions", {**body, "prompt": prompt.text + continue_from}
+    body["messages"] = [message.as_dict() for message in prompt.messages]
+    sent = continue_from.rstrip()
+    if sent:
+        body["messages"].append(
+            {"role": "assistant", "content": sent, **({"prefix": True} if dialect.marks_prefix else {})}
+        )
+        body |= dialect.continues
+    if prompt.tools:
+        # Calls are written as constrained text, which the layer above reads; the server only shows the tools.
+        body |= {"tools": list(prompt.tools), "tool_choice": "none"}
+    return "chat/completions", body
+
+
+def _sampling(dialect: Dialect, config: GenerationConfig) -> dict[str, Any]:
+    greedy = config.is_greedy
+    fields: dict[str, Any] = {
+        "max_tokens": config.max_new_tokens,
+        "temperature": 0.0 if greedy else config.temperature,
+        "top_p": 1.0 if greedy else config.top_p,
+    }
+    if config.seed is not None:
+        fields["seed"] = config.seed
+    if config.stop:
+        fields["stop"] = config.stop[: dialect.max_stops]
+    ours = {
+        "top_k": None if greedy else config.top_k or dialect.top_k_off,
+        "min_p": None if greedy else config.min_p,
+        "repetition_penalty": config.repetition_penalty,
+    }
+    for name, theirs in dialect.samplers.items():
+        if ours[name] is not None:
+            fields[theirs] = ours[name]
+    return {dialect.renamed.get(name, name): value for name, value in fields.items()} | _constraint(
+        dialect, config
+    )
+
+
+def _constraint(dialect: Dialect, config: GenerationConfig) -> dict[str, Any]:
+    if config.json_schema is not None:
+        schema = {"name": "answer", "schema": config.json_schema, "strict": True}
+        return {"response_format": {"type": "json_schema", "json_schema": schema}}
+    if config.grammar is None:
+        return {}
+    if not dialect.grammar:
+        raise Unsupported(
+            f"A {dialect.name} server takes no GBNF grammar.", hint="Use a JSON schema, or llama.cpp."
+        )
+    return {"grammar": config.grammar}
+
+
+class Joint:
+    """Where a server's text joins the text that was already shown.
+
+    The text to continue is sent without its trailing whitespace, because chat templates trim it
+    and because models write a word together with the space before it. So the answer may begin
+    with that whitespace again; and some servers repeat the whole text. Both are removed.
+
+    Args:
+        shown: the text to continue.
+        repeats: whether the server repeats it; None: recognised when it does.
+    """
+
+    def __init__(self, shown: str, repeats: bool | None = None) -> None:
+        sent = shown.rstrip()
+        self._certain = repeats is True
+        looks = repeats is True or (repeats is None and len(sent) >= MIN_RECOGNISED_ECHO)
+        self._echo = sent if looks else ""
+        self._space = shown[len(sent) :]
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        """What of this text is new; nothing as long as it may still be a repetition."""
+        if not self._echo and not self._space:
+            return text
+        self._held += text
+        if self._echo:
+            if len(self._held) < len(self._echo) and self._echo.startswith(self._held):
+                return ""
+            self._held = self._held.removeprefix(self._echo)
+            self._echo = ""
+        if len(self._held) < len(self._space) and self._space.startswith(self._held):
+            return ""
+        return self._release()
+
+    def flush(self) -> str:
+        """End of the answer: what looked like a repetition and stayed incomplete."""
+        if self._echo:
+            if self._certain:
+                self._held = ""
+            self._echo = ""
+        return self._release()
+
+    def _release(self) -> str:
+        same = 0
+        while same < min(len(self._space), len(self._held)) and self._space[same] == self._held[same]:
+            same += 1
+        text, self._held, self._space = self._held[same:], "", ""
+        return text
