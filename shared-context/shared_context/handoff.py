@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from shared_context.errors import DocumentNotFound, DocumentRejected
+from shared_context.errors import DocumentError, DocumentNotFound, DocumentRejected
 
 PORTFOLIO = "PORTFOLIO_CONTEXT.md"
 PROJECT = "PROJECT_CONTEXT.md"
@@ -64,3 +64,14 @@ def document_path(name: str, project: str | None = None) -> str:
     if project is None or name == PORTFOLIO:
         return name
     return f"{project}/{name}"
+
+
+def is_document_path(path: str) -> bool:
+    """Whether `document_path` gives this for some name and project."""
+    project, _, name = path.rpartition("/")
+    try:
+        return path == document_path(
+            check_document_name(name), check_project_name(project) if project else None
+        )
+    except DocumentError:
+        return False

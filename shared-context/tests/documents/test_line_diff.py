@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from shared_context import line_diff
+from shared_context.line_diff import (
+    Change,
+    apply_changes,
+    changed_lines,
+    join_lines,
+    merge_edit,
+    split_lines,
+)
+
+few_lines = st.lists(st.sampled_from(["", "a", "b", "c", "d", "# h"]), max_size=12)
+
+
+def merged(base: str, mine: str, current: str) -> str:
+    lines = split_lines(current)
+    return join_lines(apply_changes(lines, merge_edit(split_lines(base), split_lines(mine), lines)))
+
+
+@given(st.text(alphabet="a\r\n\x0b\u2028é", max_size=30))
+def test_splitting_and_joining_gives_back_every_character(text: str) -> None:
+    assert join_lines(split_lines(text)) == text
+
+
+@given(few_lines, few_lines)
+def test_the_changes_from_one_text_to_another_produce_it(old: list[str], new: list[str]) -> None:
+    assert apply_changes(old, changed_lines(old, new)) == new
+
+
+@given(few_lines, few_lines)
+def test_texts_too_large_to_compare_at_once_are_cut_at_anchors(old: list[str], new: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(line_diff, "COMPARABLE", 2)
+        assert apply_changes(old, changed_lines(old, new)) == new
+
+
+@given(few_lines, few_lines)
+def test_an_edit_of_the_current_text_is_taken_as_it_is(base: list[str], mine: list[str]) -> None:
+    assert apply_changes(base, merge_edit(base, mine, base)) == mine
+
+
+@given(few_lines, few_lines)
+def test_an_edit_that_changes_nothing_changes_nothing(base: list[str], current: list[str]) -> None:
+    assert merge_edit(base, base, current) == []
+
+
+@given(few_lines, few_lines)
+def test_the_same_edit_twice_counts_once(base: list[str], mine: list[str]) -> None:
+    assert apply_changes(mine, merge_edit(base, mine, mine)) == mine
+
+
+@st.composite
+def two_edits(draw: st.DrawFn) -> tuple[list[str], list[str], list[str]]:
+    """A base of distinct lines and two edits, each bringing lines of its own."""
+    base = [f"base {i}" for i in range(draw(st.integers(0, 8)))]
+
+    def edit(who: str) -> list[str]:
+        result: list[str] = []
+        for line in base:
+            for kind in draw(st.lists(st.sampled_from("ik"), max_size=2)):
+                result += [f"{who} {len(result)}"] if kind == "i" else []
+            fate = draw(st.sampled_from(["keep", "keep", "change", "delete"]))
+            result += {"keep": [line], "change": [f"{who} for {line}"], "delete": []}[fate]
+        return result + [f"{who} end {i}" for i in range(draw(st.integers(0, 2)))]
+
+    return base, edit("mine"), edit("theirs")
+
+
+@given(two_edits())
+def test_what_either_side_wrote_is_there_once_and_what_one_deleted_is_gone(
+    edits: tuple[list[str], list[str], list[str]],
+) -> None:
+    base, mine, current = edits
+    result = apply_changes(current, merge_edit(base, mine, current))
+    counts = Counter(result)
+    written = [line for line in mine + current if line not in base]
+    assert all(counts[line] == 1 for line in written)
+    assert {line for line in base if line in counts} == {ln for ln in base if ln in mine and ln in current}
+
+
+@given(two_edits())
+def test_each_side_keeps_the_order_of_its_lines(edits: tuple[list[str], list[str], list[str]]) -> None:
+    base, mine, current = edits
+    result = apply_changes(current, merge_edit(base, mine, current))
+    for side in (mine, current):
+        kept = [line for line in side if line in result]
+        assert [line for line in result if line in side] == kept
+
+
+@given(two_edits())
+def test_rivals_are_lines_that_stay(edits: tuple[list[str], list[str], list[str]]) -> None:
+    base, mine, current = edits
+    changes = merge_edit(base, mine, current)
+    gone = {i for change in changes for i in range(change.start, change.stop)}
+    assert not gone & {i for change in changes for i in change.rivals}
+
+
+@pytest.mark.parametrize(
+    ("base", "mine", "current", "expected"),
+    [
+        ("a\nb\nc\n", "A\nb\nc\n", "a\nb\nC\n", "A\nb\nC\n"),
+        ("a\nb\n", "A\nb\n", "a\nB\n", "A\nB\n"),
+        ("a\n", "mine\n", "theirs\n", "theirs\nmine\n"),
+        ("a\n", "same\n", "same\n", "same\n"),
+        ("a\nb\n", "b\n", "changed\nb\n", "changed\nb\n"),
+        ("a\nb\n", "changed\nb\n", "b\n", "changed\nb\n"),
+        ("a\n", "a\nmine\n", "a\ntheirs\n", "a\ntheirs\nmine\n"),
+        ("a\n", "a\nboth\nmine\n", "a\nboth\n", "a\nboth\nmine\n"),
+        ("a\nb\nc\nd\n", "d\n", "a\nB\nc\nd\n", "B\nd\n"),
+        ("a\nb\nc\n", "A\nB\nC\n", "a\nb\nnew\nc\n", "A\nB\nC\nnew\n"),
+        ("a\n", "a", "a\nb\n", "a\nb"),
+        ("", "x\n", "y\n", "y\nx\n"),
+        ("a\r\nb\r\n", "a\r\nB\r\n", "a\r\nb\r\nc\r\n", "a\r\nB\r\nc\r\n"),
+    ],
+)
+def test_merging(base: str, mine: str, current: str, expected: str) -> None:
+    assert merged(base, mine, current) == expected
+
+
+def test_lines_both_changed_are_marked_as_rivals() -> None:
+    changes = merge_edit(["a", "b", "c"], ["a", "mine", "c"], ["a", "their", "s", "c"])
+    assert changes == [Change(3, 3, ("mine",), (1, 2))]
+
+
+def test_neighbouring_changes_are_no_conflict() -> None:
+    assert merge_edit(["a", "b"], ["A", "b"], ["a", "B"]) == [Change(0, 1, ("A",))]
+
+
+def test_a_large_text_changed_on_every_second_line_is_compared_line_by_line() -> None:
+    old = [line for i in range(50_000) for line in (f"line {i}", f"other {i}")]
+    new = ["changed" if line.startswith("line") else line for line in old]
+    changes = changed_lines(old, new)
+    assert len(changes) == 50_000
+    assert apply_changes(old, changes) == new
+
+
+def test_a_large_text_without_any_line_in_common_counts_as_rewritten() -> None:
+    old, new = ["a", ""] * 1000, ["b", ""] * 1000
+    assert changed_lines(old, new) == [Change(0, 1999, tuple(new[:-1]))]
