@@ -1,0 +1,157 @@
+"""`python main.py`: the chatbot with the flags of its first version.
+
+The same links, REPL and memory as `orchestrator chat`; only the flags differ.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from ai_orchestrator.cli import terminal
+from ai_orchestrator.cli.exits import EXIT_CODES_HELP, INTERRUPTED
+from ai_orchestrator.cli.options import settings_options
+
+if TYPE_CHECKING:
+    from orchestrator_core.settings import Settings
+
+SEED_MODEL = "mistralai/Mistral-7B-Instruct-v0.2"
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EXIT_CODES_HELP
+)
+@click.option(
+    "--model", metavar="MODEL",
+    help=f"Hugging Face id, or path of a folder or GGUF file. {SEED_MODEL} is the 7B this chatbot was made "
+    "for. [default: builtin, the small model shipped here; env: LLM_MODEL_PATH]",
+)  # fmt: skip
+@click.option("--local-path", metavar="PATH", help="Load from this folder or GGUF file instead of the Hub.")
+@click.option(
+    "--device", type=click.Choice(["auto", "cuda", "mps", "cpu"]), help="[default: auto; env: LLM_DEVICE]"
+)
+@click.option(
+    "--quant", type=click.Choice(["4", "8"]),
+    help="4- or 8-bit, for Hugging Face models. [default: off; env: LLM_QUANT_ENABLED=1, LLM_QUANT_BITS]",
+)  # fmt: skip
+@click.option(
+    "--max-tokens", type=int, help="Longest answer, in tokens. [default: 512; env: LLM_MAX_NEW_TOKENS]"
+)
+@click.option("--temperature", type=float, help="Randomness. [default: 0.7; env: LLM_TEMPERATURE]")
+@click.option("--top-p", type=float, help="Nucleus sampling cutoff. [default: 0.9]")
+@click.option("--top-k", type=int, help="Only the k likeliest tokens. [default: 50]")
+@click.option("--greedy", is_flag=True, help="Always the likeliest token; ignores the three above.")
+@click.option("--system", metavar="TEXT", help="System prompt.")
+@click.option("--session-id", metavar="ID", help="Resume a named session. [default: a new one]")
+@click.option("--no-stream", is_flag=True, help="Show each answer when it is complete.")
+@click.option("--prompt", metavar="TEXT", help="One question, one answer, exit.")
+@click.option(
+    "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+    metavar="[DEBUG|INFO|WARNING|ERROR]",
+    help="How much goes into orchestrator.log. [default: INFO; env: LLM_LOG_LEVEL]",
+)  # fmt: skip
+@settings_options
+@click.pass_context
+def chatbot(
+    ctx: click.Context,
+    model: str | None,
+    local_path: str | None,
+    device: str | None,
+    quant: str | None,
+    max_tokens: int | None,
+    temperature: float | None,
+    top_p: float | None,
+    top_k: int | None,
+    greedy: bool,
+    system: str | None,
+    session_id: str | None,
+    no_stream: bool,
+    prompt: str | None,
+    log_level: str | None,
+    config: str | None,
+    data: str | None,
+) -> None:
+    """Chat with a local model. /help in the chat lists its commands.
+
+    Flags win over environment variables, those over the configuration file. A prompt piped
+    into standard input is answered once, like --prompt.
+
+    \b
+    python main.py
+    python main.py --prompt "Explain transformers in simple terms."
+    python main.py --model mistralai/Mistral-7B-Instruct-v0.2 --quant 4
+    python main.py --system "You are a Shakespearean poet." --temperature 1
+    """
+    from ai_orchestrator.cli.options import make_settings
+
+    settings = make_settings(
+        config,
+        data,
+        model__path=local_path or model,
+        model__device=device,
+        quantization__enabled=True if quant else None,
+        quantization__load_in_bits=int(quant) if quant else None,
+        generation__max_new_tokens=max_tokens,
+        generation__temperature=temperature,
+        generation__top_p=top_p,
+        generation__top_k=top_k,
+        generation__greedy=greedy or None,
+        context__system_prompt=system,
+        log__level=log_level,
+    )
+    question = prompt if prompt is not None else _piped()
+
+    from ai_orchestrator.cli.link import open_link
+
+    model_named = any((local_path, model, device, quant))
+    with open_link(settings, model_named=model_named) as link:
+        terminal.note(which_model(settings, link.model(), link.where if link.remote else None))
+        conversation_id = link.begin(session_id)
+        if question is not None:
+            from ai_orchestrator.cli.answering import follow, make_request
+            from ai_orchestrator.cli.screen import Screen
+
+            screen = Screen(stream=not no_stream)
+            request = make_request(settings, link, question, conversation_id, system=system)
+            done, interrupted = follow(link.ask(request), screen.show)
+            screen.end(done)
+            ctx.exit(INTERRUPTED if interrupted else 0)
+        from ai_orchestrator.repl import Repl
+
+        history = settings.data / "repl_history"
+        repl = Repl(
+            link, settings, conversation_id, system=system, stream=not no_stream, history=history, greet=False
+        )
+        ctx.exit(repl.run())
+
+
+def which_model(settings: Settings, model: str, server: str | None) -> str:
+    """The line that says who answers, and how to get the 7B this chatbot was made for."""
+    from orchestrator_core.settings import BUILTIN_MODEL
+
+    if server is not None:
+        return f"Model: {model}, through the server at {server}."
+    if settings.model.path != BUILTIN_MODEL or settings.model.url:
+        return f"Model: {model}."
+    return (
+        f"Model: {model}, the small built-in one. For Mistral 7B: --local-path FILE.gguf, "
+        f"or --model {SEED_MODEL} --quant 4 (GPU with 6 GB)."
+    )
+
+
+def _piped() -> str | None:
+    if terminal.has_terminal(sys.stdin):
+        return None
+    piped = terminal.piped_input()
+    if piped is None or not piped.strip():
+        raise click.UsageError("There is no terminal and no prompt: give --prompt, or pipe the prompt in.")
+    return piped.strip("\n")
+
+
+def main() -> None:
+    """Entry point of `orchestrator-app/main.py`."""
+    from ai_orchestrator.cli import run
+
+    sys.exit(run(chatbot, prog_name="main.py"))

@@ -1,0 +1,149 @@
+"""The handoff documents of a command: in this process, or through the running server."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Protocol, Self
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from orchestrator_core.settings import Settings
+    from shared_context.documents import ContextFolder
+
+    from ai_orchestrator.cli.link.server import ServerLink
+
+Fields = dict[str, Any]
+"""JSON-shaped, with the names of DESIGN §6."""
+
+
+class Documents(Protocol):
+    def index(self) -> Fields: ...
+    def show(self, name: str) -> Fields: ...
+    def edit(self, name: str, text: str, base_version: str) -> Fields: ...
+    def append(self, text: str) -> Fields: ...
+    def history(self, name: str, limit: int) -> list[Fields]: ...
+    def text_at(self, name: str, version: str) -> str: ...
+    def restore(self, name: str, version: str) -> Fields: ...
+    def conflicts(self) -> list[Fields]: ...
+    def resolve(self, conflict_id: str, text: str) -> Fields: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *error: object) -> None: ...
+
+
+def open_documents(settings: Settings) -> Documents:
+    """
+    Raises:
+        StoreLocked: a process that is no server holds the folder.
+    """
+    from shared_context.errors import StoreLocked
+
+    from ai_orchestrator.cli.link.server import running_server
+
+    server = running_server(settings)
+    if server is not None:
+        return ServedDocuments(server)
+    from shared_context.documents import ContextFolder
+
+    try:
+        folder = ContextFolder(
+            settings.context_folder, project=settings.context.project, state=settings.data / "context-state"
+        )
+    except StoreLocked as error:
+        hint = "Another orchestrator command is using it: end that one first."
+        raise StoreLocked(error.message, hint) from error
+    return FolderDocuments(folder)
+
+
+class FolderDocuments:
+    def __init__(self, folder: ContextFolder) -> None:
+        self._folder = folder
+
+    def index(self) -> Fields:
+        fields = ("name", "version", "updated_at", "author", "conflicts")
+        return {
+            "project": self._folder.project,
+            "documents": [
+                {name: getattr(one, name) for name in fields} | {"characters": len(one.text)}
+                for one in self._folder.documents()
+            ],
+            "problems": self._folder.problems(),
+        }
+
+    def show(self, name: str) -> Fields:
+        return _text_fields(self._folder.document(name))
+
+    def edit(self, name: str, text: str, base_version: str) -> Fields:
+        return _text_fields(self._folder.edit(name, text, base_version=base_version))
+
+    def append(self, text: str) -> Fields:
+        document, entry_id = self._folder.append_entry(text)
+        return {"name": document.name, "version": document.version, "entry_id": entry_id}
+
+    def history(self, name: str, limit: int) -> list[Fields]:
+        return [asdict(one) for one in self._folder.history(name, limit)]
+
+    def text_at(self, name: str, version: str) -> str:
+        return self._folder.text_at(name, version)
+
+    def restore(self, name: str, version: str) -> Fields:
+        return _text_fields(self._folder.restore(name, version))
+
+    def conflicts(self) -> list[Fields]:
+        return [asdict(one) for one in self._folder.conflicts()]
+
+    def resolve(self, conflict_id: str, text: str) -> Fields:
+        return _text_fields(self._folder.resolve(conflict_id, text))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._folder.close()
+
+
+class ServedDocuments:
+    def __init__(self, server: ServerLink) -> None:
+        self._server = server
+
+    def index(self) -> Fields:
+        return dict(self._server.call("GET", "/context"))
+
+    def show(self, name: str) -> Fields:
+        return dict(self._server.call("GET", f"/context/{quote(name, safe='')}"))
+
+    def edit(self, name: str, text: str, base_version: str) -> Fields:
+        headers = {"If-Match": f'"{base_version}"'}
+        path = f"/context/{quote(name, safe='')}"
+        return dict(self._server.call("PUT", path, body={"text": text}, headers=headers))
+
+    def append(self, text: str) -> Fields:
+        return dict(self._server.call("POST", "/context/SESSION_LOG.md/entries", body={"text": text}))
+
+    def history(self, name: str, limit: int) -> list[Fields]:
+        path = f"/context/{quote(name, safe='')}/history"
+        return list(self._server.call("GET", path, limit=limit)["versions"])
+
+    def text_at(self, name: str, version: str) -> str:
+        path = f"/context/{quote(name, safe='')}/history/{quote(version, safe='')}"
+        return str(self._server.call("GET", path)["text"])
+
+    def restore(self, name: str, version: str) -> Fields:
+        path = f"/context/{quote(name, safe='')}/restore"
+        return dict(self._server.call("POST", path, body={"version": version}))
+
+    def conflicts(self) -> list[Fields]:
+        return list(self._server.call("GET", "/context/conflicts")["conflicts"])
+
+    def resolve(self, conflict_id: str, text: str) -> Fields:
+        path = f"/context/conflicts/{quote(conflict_id, safe='')}"
+        return dict(self._server.call("POST", path, body={"text": text}))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.close()
+
+
+def _text_fields(document: Any) -> Fields:
+    return {"name": document.name, "version": document.version, "text": document.text}

@@ -1,0 +1,121 @@
+"""What a link offers, and one answer as a stream of events."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, Self
+
+from orchestrator_core import errors
+from orchestrator_core.chat_request import ChatRequest
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerEvent:
+    """A piece of an answer.
+
+    kind     data
+    token    {"token": text}
+    seam     {"tier", "model", "reason"}: another engine or tier goes on
+    done     the fields of the `/chat` answer, and "finish_reason"
+    """
+
+    kind: Literal["token", "seam", "done"]
+    data: Mapping[str, Any]
+
+    @property
+    def text(self) -> str:
+        return str(self.data.get("token", ""))
+
+
+class Answer(Protocol):
+    """One answer in production. An iteration that was interrupted may be begun again: it
+    goes on after the last event that was given out."""
+
+    def __iter__(self) -> Iterator[AnswerEvent]:
+        """Ends after a `done` event.
+
+        Raises:
+            OrchestratorError: the answer failed; what was yielded before stays said.
+        """
+        ...
+
+    def cancel(self) -> None:
+        """Stop it; safe at any time. The iteration then ends with `done`, finish_reason cancelled."""
+        ...
+
+
+class Link(Protocol):
+    """An assistant, wherever it runs."""
+
+    where: str
+    """For people: "this process" or the server's address."""
+    remote: bool
+    """Whether another process answers, with settings of its own."""
+
+    def model(self) -> str:
+        """Name of the model that answers."""
+        ...
+
+    def ask(self, request: ChatRequest) -> Answer: ...
+
+    def begin(self, conversation_id: str | None = None) -> str:
+        """A conversation to talk in: a new one, or the one of this id, made if it is not there."""
+        ...
+
+    def latest(self) -> str | None:
+        """The conversation that was used last; None when nothing was ever said."""
+        ...
+
+    def history(self, conversation_id: str) -> list[Mapping[str, Any]]:
+        """Its messages, oldest first: `role`, `content`, `message_id`, `tier`, `created_at`.
+
+        Raises:
+            NotFound or ConversationNotFound.
+        """
+        ...
+
+    def clear(self, conversation_id: str) -> None: ...
+
+    def save(self, conversation_id: str) -> str:
+        """Write it to a file in the data folder; returns the path."""
+        ...
+
+    def preview(self, conversation_id: str | None, message: str | None) -> Mapping[str, Any]:
+        """The prompt that would be sent: `prompt`, `prompt_tokens`, `receipt`."""
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+def export_name(conversation_id: str) -> str:
+    """File name for a saved conversation: its id, as far as a file name may hold it."""
+    kept = re.sub(r"[^A-Za-z0-9_-]", "_", conversation_id)[:90].lstrip("_-")
+    return f"{kept or 'conversation'}.json"
+
+
+def error_from(body: Any, status: int | None = None) -> errors.OrchestratorError:
+    """The error that an error body of DESIGN §6 stands for, of the class its code belongs to."""
+    fields = body.get("error") if isinstance(body, Mapping) else None
+    fields = fields if isinstance(fields, Mapping) else {}
+    code = str(fields.get("code") or "internal_error")
+    kind = _kinds().get(code, errors.OrchestratorError)
+    message = str(fields.get("message") or f"The server answered with status {status}.")
+    problem = kind.__new__(kind)
+    errors.OrchestratorError.__init__(problem, message, hint=fields.get("hint"), code=code)
+    return problem
+
+
+def _kinds() -> dict[str, type[errors.OrchestratorError]]:
+    found: dict[str, type[errors.OrchestratorError]] = {}
+    waiting: list[type[errors.OrchestratorError]] = [errors.OrchestratorError]
+    while waiting:
+        kind = waiting.pop(0)
+        found.setdefault(kind.code, kind)
+        waiting.extend(kind.__subclasses__())
+    return found

@@ -1,0 +1,116 @@
+"""The link to an assistant in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Self
+
+from orchestrator_core.chat_request import ChatRequest
+
+from ai_orchestrator.cli.link.answers import AnswerEvent, error_from, export_name
+
+if TYPE_CHECKING:
+    from orchestrator_core.assistant import Assistant
+    from orchestrator_core.backends.base import ChatBackend
+    from orchestrator_core.runs import Run
+    from orchestrator_core.settings import Settings
+
+HISTORY_FIELDS = ("role", "content", "message_id", "tier", "created_at")
+
+
+class LocalLink:
+    """An assistant opened, and in the end closed, by this process."""
+
+    remote = False
+
+    def __init__(
+        self, assistant: Assistant, settings: Settings, at_close: Callable[[], object] | None = None
+    ) -> None:
+        self.where = "this process"
+        self.assistant = assistant
+        self._settings = settings
+        self._at_close = at_close
+
+    @classmethod
+    def open(
+        cls, settings: Settings, backend: ChatBackend | None, at_close: Callable[[], object] | None = None
+    ) -> Self:
+        from orchestrator_core.assistant import Assistant
+        from orchestrator_core.logs import configure_logging
+
+        # The terminal belongs to the conversation; the log goes to its file.
+        configure_logging(settings.log, settings.data, console=settings.log.level == "DEBUG")
+        assistant = Assistant.open(settings, tier="desktop", backend=backend)
+        return cls(assistant, settings, at_close)
+
+    def model(self) -> str:
+        return self.assistant.backend.describe().model
+
+    def ask(self, request: ChatRequest) -> LocalAnswer:
+        return LocalAnswer(self.assistant.ask(request))
+
+    def begin(self, conversation_id: str | None = None) -> str:
+        return self.assistant.conversations.create(conversation_id).conversation_id
+
+    def latest(self) -> str | None:
+        used = (found for found in self.assistant.conversations.list(limit=20) if found.turn_count > 0)
+        latest = next(used, None)
+        return None if latest is None else latest.conversation_id
+
+    def history(self, conversation_id: str) -> list[Mapping[str, Any]]:
+        stored = self.assistant.conversations.messages(conversation_id)
+        return [{name: asdict(message)[name] for name in HISTORY_FIELDS} for message in stored]
+
+    def clear(self, conversation_id: str) -> None:
+        self.assistant.conversations.clear(conversation_id)
+
+    def save(self, conversation_id: str) -> str:
+        from shared_context.transfer import save_conversation
+
+        folder = self._settings.data / "exports"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / export_name(conversation_id)
+        save_conversation(self.assistant.conversations, conversation_id, path)
+        return str(path)
+
+    def preview(self, conversation_id: str | None, message: str | None) -> Mapping[str, Any]:
+        built = self.assistant.preview(conversation_id, message)
+        return {
+            "prompt": built.prompt.text,
+            "prompt_tokens": built.prompt_tokens,
+            "receipt": built.receipt.model_dump(mode="json"),
+        }
+
+    def close(self) -> None:
+        try:
+            self.assistant.close()
+        finally:
+            if self._at_close is not None:
+                self._at_close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class LocalAnswer:
+    """A run of this process."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._offset = 0
+
+    def __iter__(self) -> Iterator[AnswerEvent]:
+        for event in self._run.events(after=self._offset):
+            if event is None:
+                continue
+            self._offset = event.offset
+            if event.kind == "error":
+                raise error_from(event.data)
+            yield AnswerEvent(event.kind, event.data)
+
+    def cancel(self) -> None:
+        self._run.cancel()

@@ -1,0 +1,244 @@
+"""The link to a server over HTTP."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+import requests
+from orchestrator_core.chat_request import ChatRequest
+from orchestrator_core.errors import BackendTimeout, BackendUnreachable, Unauthorized
+
+from ai_orchestrator import server_file
+from ai_orchestrator.cli.link.answers import AnswerEvent, error_from, export_name
+from ai_orchestrator.cli.link.sse import events
+
+if TYPE_CHECKING:
+    from orchestrator_core.settings import Settings
+
+PROBE_TIMEOUT_S = 2.0
+CONNECT_TIMEOUT_S = 5.0
+SILENCE_TIMEOUT_S = 60.0
+"""The server sends a ping at least every 15 s; longer silence means that it is gone."""
+
+RECONNECT_WAITS_S = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+
+
+def running_server(settings: Settings) -> ServerLink | None:
+    """The server that holds the data folder, if one answers."""
+    address = server_file.read(settings.data)
+    if address is None:
+        return None
+    key = settings.server.api_key
+    trusted = address.trusted(settings.server.host)
+    link = ServerLink(
+        address.url, key.get_secret_value() if key is not None and trusted else None, data=settings.data
+    )
+    if link.answers():
+        return link
+    link.close()
+    return None
+
+
+class ServerLink:
+    """Speaks the HTTP API of DESIGN §6.
+
+    Args:
+        url: the server's address.
+        key: API key, sent with every request.
+        data: the server's data folder, where this machine can see it.
+    """
+
+    remote = True
+
+    def __init__(self, url: str, key: str | None = None, *, data: Path | None = None) -> None:
+        self.where = url.rstrip("/")
+        self._data = data
+        self._session = requests.Session()
+        # A proxy from the environment would see the key, and cannot reach loopback anyway.
+        self._session.trust_env = False
+        if key:
+            self._session.headers["Authorization"] = f"Bearer {key}"
+
+    def answers(self) -> bool:
+        """Whether one of our servers is there (ready or not)."""
+        try:
+            response = self._session.get(f"{self.where}/health", timeout=PROBE_TIMEOUT_S)
+            return response.status_code in (200, 503) and isinstance(response.json(), dict)
+        except (requests.RequestException, ValueError):
+            return False
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        **query: Any,
+    ) -> Any:
+        """One JSON request; returns the decoded answer (None for an empty one).
+
+        Raises:
+            OrchestratorError: the server's error, or BackendUnreachable.
+        """
+        with self._send(method, path, body=body, headers=headers, query=query) as response:
+            return response.json() if response.content else None
+
+    def model(self) -> str:
+        """
+        Raises:
+            BackendLoading: it is not loaded yet. ModelNotFound, ModelUnusable: it cannot be.
+        """
+        return str(self.call("GET", "/model/info")["model"])
+
+    def ask(self, request: ChatRequest) -> ServerAnswer:
+        body = request.model_dump(exclude_none=True)
+        return ServerAnswer(self, self._send("POST", "/chat/stream", body=body, stream=True))
+
+    def begin(self, conversation_id: str | None = None) -> str:
+        body = {} if conversation_id is None else {"conversation_id": conversation_id}
+        return str(self.call("POST", "/conversations", body=body)["conversation_id"])
+
+    def latest(self) -> str | None:
+        listed = self.call("GET", "/conversations", limit=20)["conversations"]
+        return next((str(one["conversation_id"]) for one in listed if one["turn_count"] > 0), None)
+
+    def history(self, conversation_id: str) -> list[Mapping[str, Any]]:
+        return list(self.call("GET", f"/conversations/{quote(conversation_id, safe='')}")["history"])
+
+    def clear(self, conversation_id: str) -> None:
+        self.call("DELETE", "/conversation", conversation_id=conversation_id)
+
+    def save(self, conversation_id: str) -> str:
+        body = {"conversation_id": conversation_id, "filename": export_name(conversation_id)}
+        name = self.call("POST", "/conversation/save", body=body)["filename"]
+        return str((self._data or Path()) / "exports" / name)
+
+    def preview(self, conversation_id: str | None, message: str | None) -> Mapping[str, Any]:
+        query = {"conversation_id": conversation_id, "message": message}
+        return dict(self.call("GET", "/context/preview", **query))
+
+    def close(self) -> None:
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, Any] | None = None,
+        stream: bool = False,
+    ) -> requests.Response:
+        silence = SILENCE_TIMEOUT_S
+        try:
+            response = self._session.request(
+                method,
+                self.where + path,
+                json=body,
+                headers=dict(headers or {}),
+                params={name: value for name, value in (query or {}).items() if value is not None},
+                stream=stream,
+                timeout=(CONNECT_TIMEOUT_S, silence),
+                allow_redirects=False,
+            )
+        except requests.Timeout:
+            raise BackendTimeout(f"The server at {self.where} did not answer within {silence:g} s.") from None
+        except requests.RequestException as error:
+            raise BackendUnreachable(
+                f"The server at {self.where} cannot be reached ({type(error).__name__}).",
+                hint="Is `orchestrator serve` still running?",
+            ) from None
+        if response.ok:
+            return response
+        with response:
+            try:
+                problem = error_from(response.json(), response.status_code)
+            except ValueError:
+                problem = error_from(None, response.status_code)
+        if isinstance(problem, Unauthorized):
+            problem.hint = "Set ORCHESTRATOR_API_KEY to the server's key."
+        raise problem
+
+
+class ServerAnswer:
+    """An answer streamed by a server. A lost connection is taken up again at its offset."""
+
+    def __init__(self, link: ServerLink, response: requests.Response) -> None:
+        self._link = link
+        self._response: requests.Response | None = response
+        self._run_id = response.headers.get("X-Run-Id")
+        self._offset = 0
+
+    def __iter__(self) -> Iterator[AnswerEvent]:
+        attempt = 0
+        while True:
+            before = self._offset
+            if self._response is None:
+                self._reconnect(attempt)
+            try:
+                for event in self._events():
+                    yield event
+                    if event.kind == "done":
+                        return
+            except requests.RequestException:
+                pass
+            attempt = 0 if self._offset > before else attempt + 1
+
+    def cancel(self) -> None:
+        """The run is stopped on the server; iterating again shows how it ended."""
+        self._drop()
+        if self._run_id is not None:
+            self._link.call("DELETE", f"/runs/{quote(self._run_id, safe='')}")
+
+    def _events(self) -> Iterator[AnswerEvent]:
+        if self._response is None:
+            return
+        try:
+            for event in events(self._response.iter_lines(chunk_size=None)):
+                data = json.loads(event.data)
+                if event.event == "error":
+                    raise error_from(data)
+                if event.id and event.id.isdigit():
+                    self._offset = int(event.id)
+                if event.event == "seam":
+                    yield AnswerEvent("seam", data)
+                elif data.get("done"):
+                    yield AnswerEvent("done", data)
+                elif "token" in data:
+                    yield AnswerEvent("token", data)
+        finally:
+            self._drop()
+
+    def _reconnect(self, attempt: int) -> None:
+        """
+        Raises:
+            BackendUnreachable: the server stayed away.
+        """
+        if self._run_id is None or attempt >= len(RECONNECT_WAITS_S):
+            raise BackendUnreachable(
+                f"The connection to {self._link.where} was lost in the middle of the answer.",
+                hint="The server keeps the answer; see `orchestrator logs -c` when it is back.",
+            )
+        time.sleep(RECONNECT_WAITS_S[attempt])
+        path = f"/runs/{quote(self._run_id, safe='')}/stream"
+        with contextlib.suppress(BackendUnreachable, BackendTimeout):
+            self._response = self._link._send("GET", path, query={"from": self._offset}, stream=True)
+
+    def _drop(self) -> None:
+        if self._response is not None:
+            self._response.close()
+            self._response = None

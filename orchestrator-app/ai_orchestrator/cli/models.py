@@ -1,0 +1,39 @@
+"""`orchestrator models`: what can answer."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from ai_orchestrator.cli import terminal
+from ai_orchestrator.cli.options import json_option, model_options, settings_options
+
+
+@click.command(short_help="List the models that can answer.")
+@model_options
+@json_option
+@settings_options
+def models(model: str | None, as_json: bool, config: str | None, data: str | None) -> None:
+    """List the configured model (marked *), the built-in one, and the models folder.
+
+    Put GGUF files into `models` in the data folder, or name any path with -m.
+    """
+    from ai_orchestrator.cli.options import make_settings
+    from ai_orchestrator.known_models import known_models
+
+    settings = make_settings(config, data, model__path=model)
+    found = known_models(settings)
+    if as_json:
+        terminal.write_json([asdict(one) for one in found])
+        return
+    rows = [
+        (
+            f"{'*' if one.active else ' '} {one.name}",
+            one.backend or "-",
+            f"{one.size_bytes / 1e6:,.1f} MB" if one.size_bytes is not None else "-",
+            one.problem or one.path or one.source,
+        )
+        for one in found
+    ]
+    terminal.write_table(("model", "backend", "size", "where"), rows)

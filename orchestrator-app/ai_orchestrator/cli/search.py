@@ -1,0 +1,50 @@
+"""`orchestrator search`: everything said and written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import click
+
+from ai_orchestrator.cli import terminal
+from ai_orchestrator.cli.options import json_option, settings_options
+
+
+@click.command(short_help="Search everything said and written.")
+@click.argument("words", nargs=-1, required=True)
+@click.option("-n", "--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@json_option
+@settings_options
+def search(words: tuple[str, ...], limit: int, as_json: bool, config: str | None, data: str | None) -> None:
+    """Lines of the handoff documents, then messages, that have all WORDS."""
+    from ai_orchestrator.cli.options import make_settings
+    from ai_orchestrator.cli.stored import document_texts, open_store
+
+    settings = make_settings(config, data)
+    query = " ".join(words)
+    found = list(matching_lines(document_texts(settings), query.split()))[:limit]
+    with open_store(settings) as store:
+        if store is not None:
+            found.extend(
+                {
+                    "source": "message", "id": hit.message_id, "conversation_id": hit.conversation_id,
+                    "text": hit.snippet, "at": hit.created_at,
+                }
+                for hit in store.search(query, limit)
+            )  # fmt: skip
+    if as_json:
+        terminal.write_json({"results": found})
+        return
+    rows = [(one.get("conversation_id") or one["id"], (one["at"] or "")[:16], one["text"]) for one in found]
+    terminal.write_table(("where", "when (UTC)", "text"), rows)
+
+
+def matching_lines(texts: Mapping[str, str], words: Iterable[str]) -> Iterable[dict[str, Any]]:
+    """Lines with all words, whatever their case."""
+    wanted = [word.casefold() for word in words]
+    for name, text in texts.items():
+        for number, line in enumerate(text.splitlines(), start=1):
+            folded = line.casefold()
+            if all(word in folded for word in wanted):
+                yield {"source": "document", "id": f"{name}:{number}", "text": line.strip(), "at": None}

@@ -1,0 +1,47 @@
+"""What the data folder holds, for commands that only read it.
+
+SQLite lets other processes read while a server writes, and the documents are plain files:
+so reading needs neither the server nor the data folder's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator_core.settings import Settings
+    from shared_context.conversations import ConversationStore
+
+
+@contextmanager
+def open_store(settings: Settings) -> Iterator[ConversationStore | None]:
+    """The conversations; None when there are none yet: a reader does not make the file.
+
+    Raises:
+        StoreError: the file cannot be read.
+    """
+    from shared_context.conversations import ConversationStore
+
+    path = settings.data / "memory.db"
+    if not path.exists():
+        yield None
+        return
+    with ConversationStore.open(path) as store:
+        yield store
+
+
+def document_texts(settings: Settings) -> dict[str, str]:
+    """Name to text of the handoff documents that are there and readable, broad to narrow."""
+    from shared_context.documents import DOCUMENT_NAMES
+    from shared_context.handoff import document_path
+
+    texts = {}
+    for name in DOCUMENT_NAMES:
+        path = settings.context_folder / document_path(name, settings.context.project)
+        try:
+            texts[name] = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            continue
+    return texts
