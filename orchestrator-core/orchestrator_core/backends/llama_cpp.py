@@ -1,0 +1,240 @@
+"""GGUF models through llama.cpp, in an engine process of their own."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from orchestrator_core.backends.base import (
+    BackendDescription,
+    BackendStats,
+    ChatBackend,
+    Generation,
+    Prompt,
+    SpecialTokens,
+    Token,
+)
+from orchestrator_core.engine.load import Loaded, LoadSpec
+from orchestrator_core.engine.stream import AnswerStream
+from orchestrator_core.engine.supervisor import State, Supervisor
+from orchestrator_core.errors import ConfigurationError, MissingExtra, ModelNotFound
+from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.settings import Settings
+
+log = logging.getLogger(__name__)
+
+COUNTS_KEPT = 4096
+"""Token counts remembered, by digest of the text: documents are counted on every turn."""
+
+
+class LlamaCppBackend(ChatBackend):
+    """Answers with a GGUF file. Nothing is loaded before the first use.
+
+    Args:
+        settings: `model`, `engine`, `lora` and `data` are looked at.
+    """
+
+    def __init__(self, settings: Settings, *, path: Path | None = None) -> None:
+        self._settings = settings
+        self._path = path if path is not None else Path(settings.model.path).expanduser()
+        self._counts = _CountCache()
+        self._supervisor = Supervisor(self._spec(), idle_unload_s=settings.engine.idle_unload_s)
+
+    def load(self) -> None:
+        self._check()
+        self._supervisor.ensure_ready(retry=True)
+
+    def generate(self, prompt: Prompt, config: GenerationConfig, *, continue_from: str = "") -> Generation:
+        self._check()
+        return LlamaCppGeneration(self._supervisor.generate(prompt.pieces, continue_from, config))
+
+    def count_tokens(self, text: str) -> int:
+        return self._count("count_text", (text,), text=text)
+
+    def count_prompt(self, prompt: Prompt) -> int:
+        return self._count("count", prompt.pieces, pieces=list(prompt.pieces))
+
+    @property
+    def context_length(self) -> int:
+        return self._loaded().context_length
+
+    def describe(self) -> BackendDescription:
+        loaded = self._loaded()
+        adapter = self._adapter()
+        return BackendDescription(
+            backend="llama_cpp",
+            model=self._path.name,
+            context_length=loaded.context_length,
+            adapter=Path(adapter).name if adapter else None,
+            quantization=loaded.details.get("quantization"),
+            device=loaded.device,
+            device_reason=loaded.device_reason,
+            details={"description": loaded.description, **loaded.details},
+        )
+
+    def close(self) -> None:
+        self._supervisor.close()
+
+    def chat_template(self) -> str | None:
+        return self._loaded().template
+
+    def special_tokens(self) -> SpecialTokens:
+        loaded = self._loaded()
+        return SpecialTokens(loaded.bos, loaded.eos, frozenset(loaded.control), loaded.adds_bos)
+
+    def prewarm(self, prompt: Prompt) -> None:
+        """Pins the prompt's stable prefix (all of it where none is marked)."""
+        self._supervisor.prewarm(_beginning(prompt))
+
+    def stats(self) -> BackendStats:
+        figures = self._supervisor.peek("stats")
+        if figures is None:
+            return BackendStats(restarts=self._supervisor.restarts, loaded=False)
+        return BackendStats(
+            running=figures["running"],
+            waiting=figures["waiting"],
+            kv_cells_used=figures["used"],
+            kv_cells_total=figures["total"],
+            restarts=self._supervisor.restarts,
+        )
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the engine, while it runs."""
+        return self._supervisor.pid
+
+    @property
+    def state(self) -> State:
+        return self._supervisor.state
+
+    def engine_figures(self) -> dict[str, Any]:
+        """All of the engine's figures, for benchmarks and tests; empty while it does not run."""
+        return self._supervisor.peek("stats") or {}
+
+    def _loaded(self) -> Loaded:
+        known = self._supervisor.loaded
+        if known is not None:
+            return known
+        self._check()
+        return self._supervisor.ensure_ready()
+
+    def _count(self, op: str, texts: Sequence[str], **fields: Any) -> int:
+        key = _digest(op, texts)
+        known = self._counts.get(key)
+        if known is None:
+            self._check()
+            known = int(self._supervisor.call(op, **fields)["tokens"])
+            self._counts.put(key, known)
+        return known
+
+    def _check(self) -> None:
+        """What can be said without starting a process."""
+        if importlib.util.find_spec("llama_cpp") is None:
+            raise MissingExtra("llama-cpp-python", "gguf", "Running a GGUF model")
+        if not self._path.is_file():
+            raise ModelNotFound(
+                f"The model file {str(self._path)!r} does not exist.",
+                hint="Set model.path (or ORCHESTRATOR_MODEL) to a GGUF file.",
+            )
+        adapter = self._adapter()
+        if adapter is not None and not Path(adapter).is_file():
+            raise ModelNotFound(
+                f"The LoRA adapter {adapter!r} does not exist.", hint="Set lora.path to a GGUF adapter."
+            )
+
+    def _adapter(self) -> str | None:
+        lora = self._settings.lora
+        if not lora.enabled or not lora.path:
+            return None
+        if not lora.path.endswith(".gguf"):
+            raise ConfigurationError(
+                f"llama.cpp needs a LoRA adapter in GGUF, not {lora.path!r}.",
+                hint="Convert the adapter to GGUF, or use the transformers backend.",
+            )
+        return str(Path(lora.path).expanduser())
+
+    def _spec(self) -> LoadSpec:
+        engine = self._settings.engine
+        return LoadSpec(
+            model=str(self._path),
+            adapter=self._adapter(),
+            context_length=self._settings.model.context_length,
+            gpu_layers=None if engine.n_gpu_layers == "auto" else engine.n_gpu_layers,
+            device=self._settings.model.device,
+            threads=engine.threads,
+            max_sequences=engine.max_sequences,
+            max_queue=engine.max_queue,
+            prefill_chunk=engine.prefill_chunk,
+            kv_tokens=engine.kv_tokens,
+            state_folder=str(self._settings.data / "engine") if engine.save_prefix else None,
+        )
+
+
+class LlamaCppGeneration(Generation):
+    """An answer the engine is working on. When nobody holds it any more, the engine stops."""
+
+    def __init__(self, stream: AnswerStream) -> None:
+        self._stream = stream
+        weakref.finalize(self, stream.cancel).atexit = False
+
+    def __iter__(self) -> Iterator[Token]:
+        return self
+
+    def __next__(self) -> Token:
+        token = self._stream.read()
+        self.usage = self._stream.usage
+        if token is None:
+            self.finish_reason = self._stream.finish_reason
+            raise StopIteration
+        return token
+
+    def cancel(self) -> None:
+        self._stream.cancel()
+
+
+class _CountCache:
+    """The latest token counts, by digest."""
+
+    def __init__(self) -> None:
+        self._counts: OrderedDict[bytes, int] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: bytes) -> int | None:
+        with self._lock:
+            if key in self._counts:
+                self._counts.move_to_end(key)
+            return self._counts.get(key)
+
+    def put(self, key: bytes, count: int) -> None:
+        with self._lock:
+            self._counts[key] = count
+            while len(self._counts) > COUNTS_KEPT:
+                self._counts.popitem(last=False)
+
+
+def _digest(op: str, texts: Sequence[str]) -> bytes:
+    digest = blake2b(op.encode(), digest_size=16)
+    for text in texts:
+        data = text.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "big"))
+        digest.update(data)
+    return digest.digest()
+
+
+def _beginning(prompt: Prompt) -> list[str]:
+    """The pieces up to the stable prefix."""
+    left = prompt.stable_prefix or len(prompt.text)
+    pieces = []
+    for piece in prompt.pieces:
+        if left <= 0:
+            break
+        pieces.append(piece[:left])
+        left -= len(piece)
+    return pieces

@@ -1,0 +1,100 @@
+"""Framed JSON between the server and the engine process.
+
+Length-prefixed UTF-8 JSON over a socket pair. No pickle: a frame can say something wrong, but never run
+anything. Either side may send from several threads; one thread receives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import struct
+import threading
+from typing import Any
+
+from orchestrator_core import errors
+
+MAX_FRAME = 256 * 1024 * 1024
+"""No honest frame is near this: it guards against a broken length."""
+
+_LENGTH = struct.Struct("!I")
+
+
+class ChannelClosed(Exception):
+    """The other side is gone."""
+
+
+class Channel:
+    """One end of the pair; owns the socket."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._reader = connection.makefile("rb", buffering=65536)
+        self._sending = threading.Lock()
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Raises:
+        ChannelClosed: nobody will read it.
+        ValueError: text that is not Unicode (lone surrogates), or a frame over the limit.
+        """
+        data = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+        if len(data) > MAX_FRAME:
+            raise ValueError(f"a message of {len(data)} bytes is over the limit of {MAX_FRAME}")
+        try:
+            with self._sending:
+                self._socket.sendall(_LENGTH.pack(len(data)) + data)
+        except OSError as error:
+            raise ChannelClosed from error
+
+    def receive(self) -> dict[str, Any]:
+        """The next message; blocks.
+
+        Raises:
+            ChannelClosed: end of the stream, or something that is no frame.
+        """
+        try:
+            (length,) = _LENGTH.unpack(self._exactly(_LENGTH.size))
+            if length > MAX_FRAME:
+                raise ChannelClosed
+            message = json.loads(self._exactly(length))
+        except (OSError, ValueError) as error:
+            raise ChannelClosed from error
+        if not isinstance(message, dict):
+            raise ChannelClosed
+        return message
+
+    def close(self) -> None:
+        """Wakes a blocked `receive` on both sides."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def _exactly(self, size: int) -> bytes:
+        data: bytes = self._reader.read(size)
+        if len(data) < size:
+            raise ChannelClosed
+        return data
+
+
+def error_to_wire(error: Exception) -> dict[str, Any]:
+    """An error as JSON; one that is not of our tree becomes a BackendError."""
+    if not isinstance(error, errors.OrchestratorError):
+        return {"kind": "BackendError", "message": f"{type(error).__name__}: {error}", "hint": None}
+    return {
+        "kind": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+        "param": error.param,
+    }
+
+
+def error_from_wire(data: dict[str, Any]) -> errors.OrchestratorError:
+    kind = getattr(errors, str(data.get("kind")), None)
+    if not (isinstance(kind, type) and issubclass(kind, errors.OrchestratorError)):
+        kind = errors.BackendError
+    if kind is errors.Overloaded:
+        return errors.Overloaded(data["message"], hint=data.get("hint"))
+    if kind is errors.MissingExtra:
+        return errors.ConfigurationError(data["message"], hint=data.get("hint"))
+    return kind(data["message"], hint=data.get("hint"), param=data.get("param"))

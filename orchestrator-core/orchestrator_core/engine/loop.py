@@ -1,0 +1,298 @@
+"""The engine's loop: performs what the scheduler plans, samples, and reports.
+
+Two threads meet here. The main one runs `run`: plan, decode, sample, send. The other hands in what the
+server asks (`generate`, `cancel`, `count`, ...): tokenising and refusing happen there, so nobody
+waits for a decode step to learn that a prompt is too long. One lock guards the scheduler; it is never held
+during a decode.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from orchestrator_core.backends.base import FinishReason
+from orchestrator_core.engine.answer import Answer
+from orchestrator_core.engine.load import (
+    Loaded,
+    LoadSpec,
+    choose_cells,
+    choose_context,
+    choose_gpu_layers,
+    choose_threads,
+)
+from orchestrator_core.engine.native import (
+    NO_SLOT,
+    Context,
+    ContextShape,
+    DecodeFailed,
+    Model,
+    build,
+    supports_gpu,
+)
+from orchestrator_core.engine.plan import Limits, Request, Step
+from orchestrator_core.engine.sampling import Sampler
+from orchestrator_core.engine.scheduler import Scheduler
+from orchestrator_core.engine.tokenizer import Tokenizer
+from orchestrator_core.errors import InvalidRequest, ModelUnusable
+from orchestrator_core.generation import GenerationConfig
+
+log = logging.getLogger(__name__)
+
+PAUSE_S = 0.25
+"""While answers are running, prefill takes at most about this long per step: the chunk shrinks to
+what this machine can compute in that time."""
+
+MIN_CHUNK = 32
+"""Below this many tokens per step prefill gets inefficient, whatever the machine."""
+
+Send = Callable[[dict[str, Any]], None]
+
+
+class Engine:
+    """A loaded model with its scheduler.
+
+    Args:
+        spec: what to load.
+        send: puts a message on the channel; called from both threads.
+
+    Raises:
+        ModelUnusable
+    """
+
+    def __init__(self, spec: LoadSpec, send: Send) -> None:
+        self._send = send
+        gpu_layers, reason = choose_gpu_layers(spec.gpu_layers, spec.device, supports_gpu())
+        self.model = Model(spec.model, gpu_layers=gpu_layers, adapter=spec.adapter)
+        if not self.model.generates:
+            raise ModelUnusable(f"The model {spec.model!r} does not generate text.")
+        self.tokenizer = Tokenizer(self.model.vocab)
+        self._ends = self.tokenizer.ends()
+        window = choose_context(spec.context_length, self.model.train_context)
+        cells = choose_cells(spec.kv_tokens, window, spec.max_sequences, self.model.cell_bytes())
+        limits = Limits(
+            cells=cells,
+            window=window,
+            max_running=spec.max_sequences,
+            max_queue=spec.max_queue,
+            sharing=self.model.forkable,
+        )
+        threads = choose_threads(spec.threads)
+        batch = spec.prefill_chunk + spec.max_sequences
+        self.context = Context(self.model, ContextShape(cells, limits.sequences, batch, threads))
+        self.scheduler = Scheduler(limits)
+        self._chunk = _Chunk(spec.prefill_chunk)
+        self._answers: dict[int, Answer] = {}
+        self._lock = threading.Condition()
+        self._closing = False
+        self.loaded = self._describe(spec, window, threads, gpu_layers, reason)
+
+    # Called by the thread that listens to the server
+
+    def generate(
+        self, request_id: int, pieces: Sequence[str], continued: str, config: GenerationConfig
+    ) -> int:
+        """Queue an answer; the number of its prompt tokens.
+
+        Raises:
+            InvalidRequest, ContextLengthExceeded, Overloaded.
+        """
+        tokens = self.tokenizer.prompt(pieces)
+        if not tokens:
+            raise InvalidRequest("The prompt is empty.", param="prompt")
+        told = self.tokenizer.prompt(pieces, continued)[len(tokens) :] if continued else []
+        sampler = Sampler(self.model.vocab, self.model.vocab_size, config)
+        try:
+            sampler.replay(told)
+            answer = Answer(
+                self.tokenizer,
+                sampler,
+                self._ends,
+                config,
+                prompt_tokens=len(tokens),
+                limit=config.max_new_tokens,
+                seen=continued,
+            )
+            with self._lock:
+                limit = self.scheduler.submit(Request(request_id, tokens + told, config.max_new_tokens))
+                answer.limit = limit
+                self._answers[request_id] = answer
+                self._lock.notify()
+        except BaseException:
+            sampler.close()
+            raise
+        return len(tokens)
+
+    def cancel(self, request_id: int) -> None:
+        with self._lock:
+            self.scheduler.cancel(request_id)
+            self._lock.notify()
+
+    def prewarm(self, pieces: Sequence[str]) -> int:
+        tokens = self.tokenizer.prompt(pieces)
+        with self._lock:
+            self.scheduler.prewarm(tokens)
+            self._lock.notify()
+        return len(tokens)
+
+    def stats(self) -> dict[str, int]:
+        with self._lock:
+            load = self.scheduler.load()
+        return {
+            "running": load.running,
+            "waiting": load.waiting,
+            "used": load.used,
+            "cached": load.cached,
+            "total": load.total,
+            "prefilled": load.prefilled,
+        }
+
+    def close(self) -> None:
+        with self._lock:
+            self._closing = True
+            self._lock.notify()
+
+    # The main thread
+
+    def run(self) -> None:
+        """Work until `close`.
+
+        Raises:
+            DecodeFailed: llama.cpp cannot go on; the process has to end.
+        """
+        while True:
+            with self._lock:
+                while not self.scheduler.busy and not self._closing:
+                    self._lock.wait()
+                if self._closing:
+                    return
+                step = self.scheduler.plan(self._chunk.size(bool(self._answers)))
+            self._drop(step.cancelled)
+            self.context.apply(step.operations)
+            self._compute(step)
+
+    def _compute(self, step: Step) -> None:
+        """Decode a step and report what came of it; a batch that finds no room is tried in halves."""
+        started = time.perf_counter()
+        try:
+            indices = self.context.decode(step.pieces) if not step.empty else []
+        except DecodeFailed as error:
+            if error.status != NO_SLOT:
+                raise
+            self._compute_smaller(step, error)
+            return
+        with self._lock:
+            committed = self.scheduler.commit(step)
+        self._report(step, indices)
+        if step.prefill:
+            self._chunk.observe(
+                sum(len(piece.tokens) for piece in step.prefill), time.perf_counter() - started
+            )
+        if committed.pinned is not None:
+            self._on_pinned(committed.pinned)
+
+    def _compute_smaller(self, step: Step, error: DecodeFailed) -> None:
+        with self._lock:
+            dropped = self.scheduler.drop_cached()
+        if dropped:
+            log.warning("The KV cache is fuller than expected; dropped %d cached sequences.", len(dropped))
+            self.context.apply(dropped)
+            self._compute(step)
+            return
+        halves = step.halves()
+        if halves is None:
+            raise error
+        for half in halves:
+            self._compute(half)
+
+    def _report(self, step: Step, indices: list[int]) -> None:
+        """Sample every sequence whose logits are there, and send the text in one message."""
+        wanting = [piece.request_id for piece in step.pieces if piece.wants_token]
+        sampled: list[tuple[int, int, bool]] = []
+        shown: list[list[Any]] = []
+        done: list[list[Any]] = []
+        begun: list[list[int]] = []
+        for request_id, index in zip(wanting, indices, strict=True):
+            assert request_id is not None
+            answer = self._answers[request_id]
+            token, text = answer.sample(self.context.pointer, index)
+            if text is not None:
+                shown.append([request_id, text.text, text.count])
+            sampled.append((request_id, token, answer.reason is not None))
+        with self._lock:
+            for request_id, token, over in sampled:
+                answer = self._answers[request_id]
+                if answer.completion_tokens <= 1:
+                    answer.cached_tokens = self.scheduler.cached_tokens(request_id)
+                    begun.append([request_id, answer.cached_tokens])
+                if over:
+                    self.scheduler.finish(request_id)
+                    done.append(self._close_answer(request_id))
+                else:
+                    self.scheduler.advance(request_id, token)
+        if shown or done or begun:
+            self._send({"ev": "step", "begun": begun, "tokens": shown, "done": done})
+
+    def _drop(self, cancelled: list[int]) -> None:
+        for request_id in cancelled:
+            text = self._answers[request_id].end(FinishReason.CANCELLED)
+            tokens = [[request_id, text.text, text.count]] if text is not None else []
+            done = [self._close_answer(request_id)]
+            self._send({"ev": "step", "begun": [], "tokens": tokens, "done": done})
+
+    def _close_answer(self, request_id: int) -> list[Any]:
+        answer = self._answers.pop(request_id)
+        answer.close()
+        return [request_id, answer.reason, *answer.usage()]
+
+    def _on_pinned(self, seq: int) -> None:
+        pass
+
+    def _describe(self, spec: LoadSpec, window: int, threads: int, layers: int, reason: str) -> Loaded:
+        special = self.tokenizer.special()
+        return Loaded(
+            context_length=window,
+            cells=self.scheduler.limits.cells,
+            description=self.model.description,
+            template=self.model.chat_template(),
+            bos=special.bos,
+            eos=special.eos,
+            control=sorted(special.control),
+            adds_bos=special.adds_bos,
+            device="gpu" if layers else "cpu",
+            device_reason=reason,
+            details={
+                "threads": threads,
+                "gpu_layers": layers,
+                "kv_tokens": self.context.cells,
+                "prefill_chunk": spec.prefill_chunk,
+                "parameters": self.model.parameters,
+                "train_context": self.model.train_context,
+                "llama_cpp": build(),
+                "shares_prefixes": self.model.forkable,
+            },
+        )
+
+
+class _Chunk:
+    """How many prompt tokens a step may have: all allowed, or as many as PAUSE_S takes while answers run."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._seconds_per_token: float | None = None
+
+    def size(self, answers_running: bool) -> int:
+        if not answers_running or self._seconds_per_token is None:
+            return self._most
+        return min(self._most, max(MIN_CHUNK, int(PAUSE_S / self._seconds_per_token)))
+
+    def observe(self, tokens: int, seconds: float) -> None:
+        """Learn from a step; small ones say more about decoding than about prefill."""
+        if tokens < MIN_CHUNK // 2:
+            return
+        latest = seconds / tokens
+        known = self._seconds_per_token
+        self._seconds_per_token = latest if known is None else 0.7 * known + 0.3 * latest

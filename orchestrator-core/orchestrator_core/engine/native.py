@@ -1,0 +1,269 @@
+"""llama.cpp through ctypes: a model, its context, and nothing the engine does not need.
+
+The one module that imports llama_cpp; it is imported in the engine process only. It knows nothing
+of requests. Every struct and function is llama-cpp-python's own low-level binding.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import llama_cpp as lib
+
+from orchestrator_core.engine.plan import Fork, Piece, Release
+from orchestrator_core.errors import ModelUnusable
+
+NO_SLOT = 1
+"""llama_decode: no room in the cache for this batch; the cache is as before."""
+
+
+class DecodeFailed(Exception):
+    """llama_decode returned a status other than success.
+
+    Args:
+        status: 1 means no room (nothing changed); everything else is fatal.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"llama_decode returned {status}")
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class ContextShape:
+    """Sizes of a context: cells of the unified cache, sequences, and tokens per batch."""
+
+    cells: int
+    sequences: int
+    batch: int
+    threads: int
+
+
+def quiet_backend() -> None:
+    """Start llama.cpp, its log going to stderr unfiltered: the parent sorts it."""
+    lib.llama_log_set(lib.llama_log_callback(0), ctypes.c_void_p(0))
+    lib.llama_backend_init()
+
+
+def supports_gpu() -> bool:
+    return bool(lib.llama_supports_gpu_offload())
+
+
+def build() -> str:
+    """Version and instruction sets: what saved states depend on."""
+    system = lib.llama_print_system_info().decode("utf-8", "replace")
+    return f"{lib.__version__} {lib.llama_version().decode()} {system.strip(' |')}"
+
+
+class Model:
+    """A loaded GGUF file and its vocabulary.
+
+    Raises:
+        ModelUnusable: llama.cpp refuses the file or the adapter.
+    """
+
+    def __init__(self, path: str, *, gpu_layers: int, adapter: str | None = None) -> None:
+        params = lib.llama_model_default_params()
+        params.n_gpu_layers = gpu_layers
+        self.pointer = lib.llama_model_load_from_file(path.encode(), params)
+        if not self.pointer:
+            raise ModelUnusable(
+                f"llama.cpp cannot load the model file {path!r}.",
+                hint="It may be incomplete or of a kind this version does not know. Download it again.",
+            )
+        self.vocab = lib.llama_model_get_vocab(self.pointer)
+        self.adapter = self._load_adapter(adapter) if adapter else None
+
+    def _load_adapter(self, path: str) -> Any:
+        adapter = lib.llama_adapter_lora_init(self.pointer, path.encode())
+        if not adapter:
+            raise ModelUnusable(
+                f"llama.cpp cannot attach the LoRA adapter {path!r} to this model.",
+                hint="The adapter must be a GGUF made for the same base model.",
+            )
+        return adapter
+
+    @property
+    def train_context(self) -> int:
+        return int(lib.llama_model_n_ctx_train(self.pointer))
+
+    @property
+    def vocab_size(self) -> int:
+        return int(lib.llama_vocab_n_tokens(self.vocab))
+
+    @property
+    def width(self) -> int:
+        return int(lib.llama_model_n_embd(self.pointer))
+
+    @property
+    def generates(self) -> bool:
+        return bool(lib.llama_model_has_decoder(self.pointer)) and not lib.llama_model_has_encoder(
+            self.pointer
+        )
+
+    @property
+    def forkable(self) -> bool:
+        """Whether a sequence can be copied up to any position: not so for recurrent state."""
+        return not (lib.llama_model_is_recurrent(self.pointer) or lib.llama_model_is_hybrid(self.pointer))
+
+    @property
+    def description(self) -> str:
+        """Like "llama 7B Q4_K - Medium"."""
+        buffer = ctypes.create_string_buffer(256)
+        lib.llama_model_desc(self.pointer, buffer, len(buffer))
+        return buffer.value.decode("utf-8", "replace")
+
+    @property
+    def parameters(self) -> int:
+        return int(lib.llama_model_n_params(self.pointer))
+
+    def chat_template(self) -> str | None:
+        template = lib.llama_model_chat_template(self.pointer, None)
+        return template.decode("utf-8", "replace") if template else None
+
+    def metadata(self, key: str) -> str | None:
+        buffer = ctypes.create_string_buffer(1024)
+        length = lib.llama_model_meta_val_str(self.pointer, key.encode(), buffer, len(buffer))
+        return buffer.value.decode("utf-8", "replace") if length >= 0 else None
+
+    def cell_bytes(self) -> int:
+        """Memory of one KV cell (one token of one sequence) in 16-bit precision, estimated from the shape."""
+        layers = int(lib.llama_model_n_layer(self.pointer))
+        heads = max(1, int(lib.llama_model_n_head(self.pointer)))
+        kv_heads = int(lib.llama_model_n_head_kv(self.pointer))
+        return 2 * 2 * layers * kv_heads * (self.width // heads)
+
+
+class Batch:
+    """A llama_batch over arrays of our own: filled by slices, which costs little Python."""
+
+    def __init__(self, size: int) -> None:
+        self._tokens = (lib.llama_token * size)()
+        self._positions = (lib.llama_pos * size)()
+        self._counts = (ctypes.c_int32 * size)(*([1] * size))
+        self._seqs = (lib.llama_seq_id * size)()
+        pointer = ctypes.POINTER(lib.llama_seq_id)
+        start = ctypes.addressof(self._seqs)
+        item = ctypes.sizeof(lib.llama_seq_id)
+        self._seq_pointers = (pointer * size)(
+            *(ctypes.cast(start + index * item, pointer) for index in range(size))
+        )
+        self._outputs = (ctypes.c_int8 * size)()
+        self.size = size
+        self.struct = lib.llama_batch(
+            n_tokens=0,
+            token=self._tokens,
+            embd=None,
+            pos=self._positions,
+            n_seq_id=self._counts,
+            seq_id=self._seq_pointers,
+            logits=self._outputs,
+        )
+
+    def fill(self, pieces: Sequence[Piece], *, all_outputs: bool = False) -> list[int]:
+        """Put the pieces in; the batch index of the output of each piece that wants a token."""
+        at, indices = 0, []
+        for piece in pieces:
+            count = len(piece.tokens)
+            if count == 1:
+                self._tokens[at] = piece.tokens[0]
+                self._positions[at] = piece.position
+                self._seqs[at] = piece.seq
+                self._outputs[at] = piece.wants_token or all_outputs
+            else:
+                end = at + count
+                self._tokens[at:end] = piece.tokens
+                self._positions[at:end] = list(range(piece.position, piece.position + count))
+                self._seqs[at:end] = [piece.seq] * count
+                self._outputs[at:end] = [int(all_outputs)] * count
+                if piece.wants_token:
+                    self._outputs[end - 1] = 1
+            at += count
+            if piece.wants_token:
+                indices.append(at - 1)
+        self.struct.n_tokens = at
+        return indices
+
+
+class Context:
+    """The KV cache and the compute buffers of a model.
+
+    Raises:
+        ModelUnusable: not enough memory for these sizes.
+    """
+
+    def __init__(self, model: Model, shape: ContextShape, *, embeddings: bool = False) -> None:
+        params = lib.llama_context_default_params()
+        params.n_ctx = shape.cells
+        params.n_batch = params.n_ubatch = shape.batch
+        params.n_seq_max = shape.sequences
+        params.n_threads = params.n_threads_batch = shape.threads
+        params.kv_unified = True
+        params.swa_full = True
+        if embeddings:
+            params.embeddings = True
+            params.pooling_type = lib.LLAMA_POOLING_TYPE_NONE
+            params.n_outputs_max_per_seq = 0
+        self.pointer = lib.llama_init_from_model(model.pointer, params)
+        if not self.pointer:
+            raise ModelUnusable(
+                f"There is not enough memory for {shape.cells} tokens of context.",
+                hint="Lower engine.kv_tokens or model.context_length.",
+            )
+        if model.adapter is not None:
+            adapters = (lib.llama_adapter_lora_p_ctypes * 1)(model.adapter)
+            scales = (ctypes.c_float * 1)(1.0)
+            lib.llama_set_adapters_lora(self.pointer, adapters, 1, scales)
+        self.memory = lib.llama_get_memory(self.pointer)
+        self.cells = int(lib.llama_n_ctx(self.pointer))
+        self.batch = Batch(shape.batch)
+        self.width = model.width
+
+    def apply(self, operations: Sequence[Fork | Release]) -> None:
+        for operation in operations:
+            if isinstance(operation, Fork):
+                lib.llama_memory_seq_cp(self.memory, operation.source, operation.seq, 0, operation.length)
+            else:
+                lib.llama_memory_seq_rm(self.memory, operation.seq, -1, -1)
+
+    def decode(self, pieces: Sequence[Piece], *, all_outputs: bool = False) -> list[int]:
+        """Compute the pieces; batch indices of the outputs, one per piece that wants a token.
+
+        Raises:
+            DecodeFailed
+        """
+        indices = self.batch.fill(pieces, all_outputs=all_outputs)
+        status = lib.llama_decode(self.pointer, self.batch.struct)
+        if status != 0:
+            raise DecodeFailed(status)
+        return indices
+
+    def logits(self, index: int) -> Any:
+        """Pointer to the logits of a batch index; valid until the next decode."""
+        return lib.llama_get_logits_ith(self.pointer, index)
+
+    def embedding(self, index: int) -> list[float]:
+        values = lib.llama_get_embeddings_ith(self.pointer, index)
+        return list(values[: self.width])
+
+    def save(self, seq: int) -> bytes:
+        """The state of one sequence, as llama.cpp writes it."""
+        size = lib.llama_state_seq_get_size(self.pointer, seq)
+        buffer = (ctypes.c_uint8 * size)()
+        written = lib.llama_state_seq_get_data(self.pointer, buffer, size, seq)
+        return bytes(memoryview(buffer)[:written])
+
+    def restore(self, seq: int, state: bytes) -> bool:
+        """Put a saved state under an empty sequence. The caller has checked that it is intact and ours."""
+        buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
+        return bool(lib.llama_state_seq_set_data(self.pointer, buffer, len(state), seq) > 0)
+
+    def stored(self, seq: int) -> int:
+        """Tokens that the cache really holds for a sequence."""
+        return int(lib.llama_memory_seq_pos_max(self.memory, seq)) + 1
+
+    def close(self) -> None:
+        lib.llama_free(self.pointer)

@@ -1,0 +1,140 @@
+"""Text to tokens, piece by piece, and back to bytes.
+
+A prompt comes in pieces so that nothing a person wrote can act as a control token: control tokens are
+recognised inside a piece, never across two. llama.cpp, however, treats each text as a beginning:
+SentencePiece vocabularies get a space in front of it. For a piece that goes on in the middle of a
+text that space would be wrong, so it is tokenised behind a guard character that takes the space and
+is cut off again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+
+import llama_cpp as lib
+
+from orchestrator_core.backends.base import SpecialTokens
+
+_GUARDS = ("\n", "\x02", "\x03", "\x04")
+"""Characters that vocabularies hold only as a single byte; the first that no longer token begins
+with or contains is used."""
+
+_NO_TOKEN = -1
+
+
+class Tokenizer:
+    """The tokenizer of a model's vocabulary. Safe to use from several threads at once."""
+
+    def __init__(self, vocab: object) -> None:
+        self._vocab = vocab
+        self._size = int(lib.llama_vocab_n_tokens(vocab))
+        self.bos = int(lib.llama_vocab_bos(vocab))
+        self.eos = int(lib.llama_vocab_eos(vocab))
+        self.adds_bos = bool(lib.llama_vocab_get_add_bos(vocab)) and self.bos != _NO_TOKEN
+        self._pieces: dict[int, bytes] = {}
+        self._guard = self._find_guard()
+
+    def prompt(self, pieces: Sequence[str], continued: str = "") -> list[int]:
+        """Tokens of a whole prompt, BOS in front where the model wants one (and only one).
+
+        Args:
+            pieces: the prompt's pieces.
+            continued: the beginning of the answer, to be continued; control tokens in it are text.
+        """
+        tokens: list[int] = []
+        for piece in filter(None, pieces):
+            middle = bool(tokens) and not self._is_parsed(tokens[-1])
+            tokens += self.middle(piece) if middle else self.beginning(piece)
+        if self.adds_bos and tokens[:1] != [self.bos]:
+            tokens.insert(0, self.bos)
+        if continued:
+            tokens += self.middle(continued, parse_control=False)
+        return tokens
+
+    def beginning(self, text: str) -> list[int]:
+        """Tokens of a text on its own."""
+        return self._tokenize(text, parse_control=True)
+
+    def middle(self, text: str, *, parse_control: bool = True) -> list[int]:
+        """Tokens of a text that goes on right after another, without a space of its own."""
+        if self._guard is None:
+            return self._tokenize(text, parse_control=parse_control)
+        guard, guard_tokens = self._guard
+        return self._tokenize(guard + text, parse_control=parse_control)[guard_tokens:]
+
+    def piece(self, token: int) -> bytes:
+        """Bytes of a token; control tokens have none."""
+        known = self._pieces.get(token)
+        if known is None:
+            known = self._pieces[token] = self._render(token, special=False)
+        return known
+
+    def is_end(self, token: int) -> bool:
+        """Whether the token ends an answer (end of sequence, of turn, ...)."""
+        return bool(lib.llama_vocab_is_eog(self._vocab, token))
+
+    def ends(self) -> frozenset[int]:
+        """All tokens that end an answer."""
+        return frozenset(token for token in range(self._size) if self.is_end(token))
+
+    def special(self) -> SpecialTokens:
+        control = {
+            self._render(token, special=True).decode("utf-8", "replace")
+            for token in range(self._size)
+            if self._is_parsed(token)
+        }
+        return SpecialTokens(
+            bos=self._text(self.bos),
+            eos=self._text(self.eos),
+            control=frozenset(control - {""}),
+            adds_bos=self.adds_bos,
+        )
+
+    def _tokenize(self, text: str, *, parse_control: bool) -> list[int]:
+        data = text.encode("utf-8")
+        # A token has at least one byte; the guard space and a few more fit too.
+        room = len(data) + 8
+        buffer = (lib.llama_token * room)()
+        count = lib.llama_tokenize(self._vocab, data, len(data), buffer, room, False, parse_control)
+        if count < 0:
+            room = -count
+            buffer = (lib.llama_token * room)()
+            count = lib.llama_tokenize(self._vocab, data, len(data), buffer, room, False, parse_control)
+        tokens: list[int] = buffer[: max(0, count)]
+        return tokens
+
+    def _find_guard(self) -> tuple[str, int] | None:
+        """A guard and its number of tokens, or None when this vocabulary adds no space."""
+        if lib.llama_vocab_type(self._vocab) != lib.LLAMA_VOCAB_TYPE_SPM:
+            return None
+        if not b"".join(map(self.piece, self._tokenize("a", parse_control=False))).startswith(b" "):
+            return None
+        longer = [text for text in map(self._raw_text, range(self._size)) if len(text) > 1]
+        for guard in _GUARDS:
+            if not any(guard in text for text in longer):
+                return guard, len(self._tokenize(guard, parse_control=False))
+        return None
+
+    def _raw_text(self, token: int) -> str:
+        text = lib.llama_vocab_get_text(self._vocab, token)
+        return text.decode("utf-8", "replace") if text else ""
+
+    def _is_parsed(self, token: int) -> bool:
+        """Whether the token's text is recognised as a whole wherever it stands."""
+        parsed = (
+            lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_USER_DEFINED | lib.LLAMA_TOKEN_ATTR_UNKNOWN
+        )
+        return bool(lib.llama_vocab_get_attr(self._vocab, token) & parsed)
+
+    def _text(self, token: int) -> str:
+        return "" if token == _NO_TOKEN else self._render(token, special=True).decode("utf-8", "replace")
+
+    def _render(self, token: int, *, special: bool) -> bytes:
+        size = 64
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            written = lib.llama_token_to_piece(self._vocab, token, buffer, size, 0, special)
+            if written >= 0:
+                return buffer.raw[:written]
+            size = -written
