@@ -239,6 +239,11 @@ class ConversationStore:
             return search_messages(connection, query, limit)
 
 
+def is_name(text: str, most: int) -> bool:
+    """Whether `text` can be an id or title: not empty, not too long, one printable line."""
+    return 0 < len(text) <= most and text.isprintable()
+
+
 def auto_title(content: str) -> str | None:
     """The beginning of a message, as one line cut at a word; None when there is nothing to show."""
     # A long message need not be split to its end for its first words.
@@ -316,7 +321,7 @@ def _not_found(conversation_id: str) -> ConversationNotFound:
 
 
 def _check_name(text: str, what: str, most: int) -> None:
-    if not text or len(text) > most or not text.isprintable():
+    if not is_name(text, most):
         raise InvalidConversation(
             f"{text[:50]!r} cannot be a {what}.",
             f"Use 1 to {most} characters without line breaks or control characters.",
