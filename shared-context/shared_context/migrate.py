@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import struct
+import uuid
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -60,7 +61,7 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Mig
     if version >= len(ordered):
         return
     if version > 0:
-        copy_database(connection, path.with_name(f"{path.name}.v{version}.bak"))
+        copy_database(connection, path.with_name(f"{path.name}.v{version}.bak"), version=version)
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have migrated while this one waited for the lock.
@@ -74,14 +75,19 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Mig
         raise
 
 
-def copy_database(source: sqlite3.Connection, target: Path) -> None:
-    """A consistent copy at `target`, also while others write; replaced in one step."""
-    partial = target.with_name(target.name + ".partial")
-    partial.unlink(missing_ok=True)
+def copy_database(source: sqlite3.Connection, target: Path, *, version: int) -> None:
+    """A consistent copy at `target`, also while others write; replaced in one step.
+
+    Nothing is kept when another process migrated `source` from `version` in the meantime: it
+    made the copy.
+    """
+    partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}.partial")
     try:
         with closing(sqlite3.connect(partial)) as connection:
             source.backup(connection)
-        partial.replace(target)
+            same = _version_of(connection) == version
+        if same:
+            partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
 
