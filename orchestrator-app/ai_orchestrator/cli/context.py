@@ -19,7 +19,7 @@ SHORT_NAMES = {
 """What may be typed instead of a document's name."""
 
 
-class DocumentName(click.ParamType):
+class DocumentName(click.ParamType[str]):
     name = "document"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
@@ -92,6 +92,9 @@ def edit(document: str, config: str | None, data: str | None) -> None:
         text = terminal.piped_input()
         if text is None:
             text = _in_editor(before["text"], document)
+        elif not text.strip():
+            # A script whose command failed pipes nothing; that must not empty a document.
+            raise click.UsageError("Standard input is empty; the document stays as it is.")
         if text is None or text == before["text"]:
             terminal.note("Nothing changed.")
             return

@@ -13,7 +13,7 @@ from ai_orchestrator.cli.link.answers import AnswerEvent, error_from, export_nam
 if TYPE_CHECKING:
     from orchestrator_core.assistant import Assistant
     from orchestrator_core.backends.base import ChatBackend
-    from orchestrator_core.runs import Run
+    from orchestrator_core.runs.run import Run
     from orchestrator_core.settings import Settings
 
 HISTORY_FIELDS = ("role", "content", "message_id", "tier", "created_at")

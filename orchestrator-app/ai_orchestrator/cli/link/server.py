@@ -121,8 +121,8 @@ class ServerLink:
         return str((self._data or Path()) / "exports" / name)
 
     def preview(self, conversation_id: str | None, message: str | None) -> Mapping[str, Any]:
-        query = {"conversation_id": conversation_id, "message": message}
-        return dict(self.call("GET", "/context/preview", **query))
+        path = "/context/preview"
+        return dict(self.call("GET", path, conversation_id=conversation_id, message=message))
 
     def close(self) -> None:
         self._session.close()
