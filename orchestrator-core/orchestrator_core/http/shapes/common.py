@@ -1,0 +1,33 @@
+"""Pieces several bodies share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+"""Ids of runs and versions: a name, never a path."""
+
+ConversationId = Annotated[str, Field(min_length=1, max_length=200)]
+"""As the memory accepts them."""
+
+
+class Body(BaseModel):
+    """A request body: unknown fields are ignored, known ones are strict."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+
+
+class Parameters(BaseModel):
+    """Path, query or header values: text, turned into what the field is."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+
+
+class UsageFields(BaseModel):
+    """Tokens, counted by the model's own tokenizer."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int

@@ -1,0 +1,31 @@
+"""Error bodies. `problems.py` writes them; these models document and pin their shape."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+
+class ErrorFields(BaseModel):
+    type: str
+    code: str
+    message: str
+    hint: str | None
+
+
+class ErrorAnswer(BaseModel):
+    """What every route outside /v1 answers when it cannot do what was asked."""
+
+    error: ErrorFields
+
+
+class OpenAIErrorFields(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class OpenAIErrorAnswer(BaseModel):
+    """What the /v1 routes answer when they cannot do what was asked."""
+
+    error: OpenAIErrorFields
