@@ -1,0 +1,59 @@
+"""The Flask app of a server: edge, routes, OpenAPI. Each tier adds what is its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+from flask import Blueprint, Flask, Response, current_app
+
+from orchestrator_core.http import edge
+from orchestrator_core.http.api import JSON, Api
+from orchestrator_core.http.keys import KeyGuard, refuse_open_bind
+from orchestrator_core.http.openapi import document
+from orchestrator_core.http.origins import HostGuard
+from orchestrator_core.http.routes import SHARED
+from orchestrator_core.http.services import Services
+
+TITLE = "Orchestrator"
+_OPERATIONS = "orchestrator_operations"
+
+
+def create_http_app(
+    services: Services,
+    *,
+    apis: Sequence[Api] = (),
+    blueprints: Iterable[Blueprint] = (),
+) -> Flask:
+    """The app with every route both servers share.
+
+    Args:
+        apis: further declared routes of this tier.
+        blueprints: views outside the API (pages); they need a key unless marked otherwise.
+
+    Raises:
+        ConfigurationError: the bind address is not loopback and there is no key.
+    """
+    server = services.settings.server
+    refuse_open_bind(server)
+    app = Flask("orchestrator", static_folder=None)
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.config["MAX_CONTENT_LENGTH"] = server.max_body_bytes
+    services.attach(app)
+    keys = KeyGuard([server.api_key] if server.api_key else [])
+    edge.guard(app, services, keys, HostGuard(server.host, server.allowed_hosts))
+    about = Api("about")
+    about.route("GET", "/openapi.json", summary="This API, as an OpenAPI 3.1 document")(_openapi)
+    everything = [*SHARED, *apis, about]
+    for api in everything:
+        app.register_blueprint(api.blueprint)
+    for blueprint in blueprints:
+        app.register_blueprint(blueprint)
+    operations = [operation for api in everything for operation in api.operations]
+    app.extensions[_OPERATIONS] = document(operations, title=TITLE, version=services.version)
+    return app
+
+
+def _openapi() -> Response:
+    return Response(json.dumps(current_app.extensions[_OPERATIONS]), content_type=JSON)

@@ -1,0 +1,121 @@
+"""Loading the model beside the server: the API is up at once, answers when it can.
+
+States: loading -> ready, or loading -> failed. A failed load is tried again when somebody
+asks for an answer and `RETRY_AFTER_S` have passed, so that a model put in its place later
+is found without a restart.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from orchestrator_core.backends.base import ChatBackend
+from orchestrator_core.errors import BackendError, BackendLoading, OrchestratorError
+
+State = Literal["loading", "ready", "failed"]
+
+RETRY_AFTER_S = 10.0
+"""Seconds between attempts to load a model that failed."""
+
+WAIT_S = 30.0
+"""How long a request waits for a model that is being loaded."""
+
+_log = logging.getLogger(__name__)
+
+
+class ModelLoader:
+    """Loads the backend's model in a thread of its own. Safe from any thread.
+
+    Args:
+        on_ready: called once after each successful load, in the loading thread.
+    """
+
+    def __init__(
+        self,
+        backend: ChatBackend,
+        *,
+        on_ready: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._backend = backend
+        self._on_ready = on_ready
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._state: State = "loading"
+        self._running = False
+        self._failed_at = 0.0
+        self._error: OrchestratorError | None = None
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @property
+    def error(self) -> OrchestratorError | None:
+        """Why the last attempt failed; None unless the state is `failed`."""
+        return self._error
+
+    def start(self) -> None:
+        """Begin to load; nothing happens while it is loading or loaded."""
+        with self._changed:
+            if self._running or self._state == "ready":
+                return
+            self._running = True
+            self._state = "loading"
+            self._error = None
+        threading.Thread(target=self._load, name="model-loader", daemon=True).start()
+
+    def ensure(self, timeout: float = WAIT_S) -> None:
+        """Wait until the model is loaded, at most `timeout` seconds.
+
+        Raises:
+            BackendLoading: it is not loaded yet; it goes on loading.
+            OrchestratorError: why it cannot be loaded.
+        """
+        if self._state == "ready":
+            return
+        if self._state == "failed" and self._clock() - self._failed_at >= RETRY_AFTER_S:
+            self.start()
+        with self._changed:
+            self._changed.wait_for(lambda: self._state != "loading", timeout)
+        self.check()
+
+    def check(self) -> None:
+        """As `ensure`, without waiting or trying again."""
+        if self._state == "loading":
+            raise BackendLoading("The model is still being loaded.", hint="Try again in a few seconds.")
+        if self._error is not None:
+            # A fresh one each time: a shared exception would collect tracebacks.
+            raise _copy(self._error)
+
+    def _load(self) -> None:
+        error: OrchestratorError | None = None
+        try:
+            self._backend.load()
+        except OrchestratorError as problem:
+            error = problem
+            _log.error("The model cannot be loaded: %s %s", problem.message, problem.hint or "")
+        except Exception:
+            _log.exception("Loading the model failed unexpectedly")
+            error = BackendError(
+                "Loading the model failed unexpectedly.", hint="orchestrator.log holds the details."
+            )
+            error.status = 503
+        with self._changed:
+            self._error = error
+            self._failed_at = self._clock()
+            self._running = False
+            self._state = "failed" if error else "ready"
+            self._changed.notify_all()
+        if error is None and self._on_ready is not None:
+            self._on_ready()
+
+
+def _copy(error: OrchestratorError) -> OrchestratorError:
+    copy = OrchestratorError(error.message, hint=error.hint, code=error.code, param=error.param)
+    copy.type, copy.status = error.type, error.status
+    return copy

@@ -1,0 +1,41 @@
+"""`/chat` and `/chat/stream`: a message in a conversation, and the answer to it."""
+
+from __future__ import annotations
+
+from flask import Response
+
+from orchestrator_core.chat_request import ChatRequest
+from orchestrator_core.http.api import EVENTS, Api
+from orchestrator_core.http.routes.asking import STREAM_ERRORS, full_answer, streamed_answer
+from orchestrator_core.http.services import services
+from orchestrator_core.http.shapes.chat import ChatAnswer
+
+api = Api("chat")
+
+
+@api.route("POST", "/chat", summary="Ask, and wait for the whole answer", errors=STREAM_ERRORS)
+def chat(body: ChatRequest) -> ChatAnswer:
+    """A client that leaves does not end the run: its answer is stored, and `/runs/<id>` has it."""
+    _check(body)
+    return ChatAnswer.model_validate(full_answer(lambda: services().assistant.ask(body)))
+
+
+@api.route(
+    "POST",
+    "/chat/stream",
+    summary="Ask, and stream the answer",
+    errors=STREAM_ERRORS,
+    media=(EVENTS,),
+)
+def stream(body: ChatRequest) -> Response:
+    """The header X-Run-Id names the run: watch it again from any offset with `/runs/<id>/stream`."""
+    _check(body)
+    return streamed_answer(lambda: services().assistant.ask(body))
+
+
+def _check(body: ChatRequest) -> None:
+    """What can be refused without the model is, before anyone waits for it."""
+    here = services()
+    body.check_size(here.settings.server.max_message_chars)
+    if body.conversation_id is not None:
+        here.assistant.conversations.get(body.conversation_id)

@@ -1,0 +1,160 @@
+"""`/context`: the handoff documents, read and edited; and what they look like to the model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from flask import Response, request
+from shared_context.documents import ContextFolder, Document
+from shared_context.handoff import LOG
+
+from orchestrator_core.errors import InvalidRequest, NotFound, PreconditionRequired
+from orchestrator_core.http.api import Api, Reply
+from orchestrator_core.http.services import services
+from orchestrator_core.http.shapes.context import (
+    ContextAnswer,
+    DocumentAnswer,
+    DocumentInfo,
+    DocumentPath,
+    EditBody,
+    EntryAnswer,
+    EntryBody,
+    IfMatch,
+    IfNoneMatch,
+    LoadContextBody,
+    LoadedContextAnswer,
+    PreviewAnswer,
+    PreviewQuery,
+)
+
+api = Api("context")
+
+
+@api.route("GET", "/context", summary="The documents and their versions", errors=(404, 507))
+def index() -> ContextAnswer:
+    folder = context_folder()
+    return ContextAnswer(
+        project=folder.project,
+        documents=[document_info(document) for document in folder.documents()],
+        problems=folder.problems(),
+    )
+
+
+@api.route(
+    "GET",
+    "/context/preview",
+    summary="The prompt as it would be sent now",
+    errors=(404, 502, 503, 504, 507),
+)
+def preview(query: PreviewQuery) -> PreviewAnswer:
+    here = services()
+    here.model.ensure()
+    built = here.assistant.preview(query.conversation_id, query.message)
+    return PreviewAnswer(
+        prompt=built.prompt.text,
+        prompt_tokens=built.prompt_tokens,
+        receipt=built.receipt,
+    )
+
+
+@api.route(
+    "POST",
+    "/context/load",
+    summary="A document as context for a question, within a number of tokens",
+    errors=(404, 502, 504, 507),
+)
+def load(body: LoadContextBody) -> LoadedContextAnswer:
+    here = services()
+    context_folder()
+    here.model.ensure()
+    loaded = here.assistant.load_context(body.name, body.max_tokens)
+    return LoadedContextAnswer.model_validate(asdict(loaded))
+
+
+@api.route(
+    "GET",
+    "/context/<name>",
+    summary="One document",
+    errors=(404, 507),
+    answer=DocumentAnswer,
+    also={304: None},
+)
+def show(path: DocumentPath, headers: IfNoneMatch) -> Reply | Response:
+    """The ETag is the version; send it back with `If-Match` to edit."""
+    document = context_folder().document(path.name)
+    if headers.value is not None and request.if_none_match.contains_weak(document.version):
+        return Response(status=304, headers={"ETag": _etag(document)})
+    return reply(document)
+
+
+@api.route(
+    "PUT",
+    "/context/<name>",
+    summary="Edit a document",
+    errors=(404, 412, 428, 507),
+    answer=DocumentAnswer,
+)
+def edit(path: DocumentPath, headers: IfMatch, body: EditBody) -> Reply:
+    """The edit is merged against the version in `If-Match`: nothing that others wrote since is
+    lost. 412 when that version is not known here."""
+    folder = context_folder()
+    base = _base_version(headers.value)
+    return reply(folder.edit(path.name, body.text, base_version=base))
+
+
+@api.route(
+    "POST",
+    f"/context/{LOG}/entries",
+    summary="Add an entry to the session log",
+    status=201,
+    errors=(404, 507),
+)
+def append(body: EntryBody) -> EntryAnswer:
+    """Sending an `entry_id` again changes nothing."""
+    document, entry_id = context_folder().append_entry(body.text, entry_id=body.entry_id)
+    return EntryAnswer(name=document.name, version=document.version, entry_id=entry_id)
+
+
+def context_folder() -> ContextFolder:
+    folder = services().assistant.context
+    if folder is None:
+        raise NotFound("This server keeps no context folder.")
+    return folder
+
+
+def document_info(document: Document) -> DocumentInfo:
+    here = services()
+    loaded = here.model.state == "ready"
+    return DocumentInfo(
+        name=document.name,
+        version=document.version,
+        tokens=here.token_counts.of(document.version, document.text) if loaded else None,
+        updated_at=document.updated_at,
+        author=document.author,
+        conflicts=document.conflicts,
+    )
+
+
+def reply(document: Document) -> Reply:
+    answer = DocumentAnswer(name=document.name, version=document.version, text=document.text)
+    return Reply(answer, headers={"ETag": _etag(document)})
+
+
+def _etag(document: Document) -> str:
+    return f'"{document.version}"'
+
+
+def _base_version(if_match: str | None) -> str | None:
+    """The version an edit is based on; None stands for the present one (`If-Match: *`)."""
+    if if_match is None or not if_match.strip():
+        raise PreconditionRequired(
+            "The edit does not say which version it is based on.",
+            hint="Send the ETag you read with the header If-Match; If-Match: * replaces what is there.",
+        )
+    text = if_match.strip()
+    if text == "*":
+        return None
+    version = text.removeprefix("W/").strip('"')
+    if not version or "," in version or '"' in version:
+        raise InvalidRequest(f"The header If-Match holds {if_match!r}, which is not one ETag.")
+    return version

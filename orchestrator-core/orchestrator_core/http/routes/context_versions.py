@@ -1,0 +1,65 @@
+"""`/context/<doc>/history`, `/restore` and `/context/conflicts`: what was, and what needs a person."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from orchestrator_core.http.api import Api, Reply
+from orchestrator_core.http.routes.context import context_folder, reply
+from orchestrator_core.http.shapes.context import (
+    ConflictInfo,
+    ConflictPath,
+    ConflictsAnswer,
+    DocumentAnswer,
+    DocumentPath,
+    HistoryAnswer,
+    HistoryLimit,
+    ResolveBody,
+    RestoreBody,
+    VersionInfo,
+    VersionPath,
+)
+
+api = Api("context-versions")
+
+
+@api.route("GET", "/context/<name>/history", summary="The versions of a document", errors=(404, 507))
+def history(path: DocumentPath, query: HistoryLimit) -> HistoryAnswer:
+    found = context_folder().history(path.name, query.limit)
+    return HistoryAnswer(versions=[VersionInfo(**asdict(one)) for one in found])
+
+
+@api.route("GET", "/context/<name>/history/<version>", summary="A document as it was", errors=(404, 507))
+def show(path: VersionPath) -> DocumentAnswer:
+    text = context_folder().text_at(path.name, path.version)
+    return DocumentAnswer(name=path.name, version=path.version, text=text)
+
+
+@api.route(
+    "POST",
+    "/context/<name>/restore",
+    summary="Make an earlier version the present one",
+    errors=(404, 507),
+    answer=DocumentAnswer,
+)
+def restore(path: DocumentPath, body: RestoreBody) -> Reply:
+    """A new edit: nothing is lost, and it can be undone the same way."""
+    return reply(context_folder().restore(path.name, body.version))
+
+
+@api.route("GET", "/context/conflicts", summary="Places two devices changed at once", errors=(404, 507))
+def conflicts() -> ConflictsAnswer:
+    found = context_folder().conflicts()
+    return ConflictsAnswer(conflicts=[ConflictInfo.model_validate(asdict(one)) for one in found])
+
+
+@api.route(
+    "POST",
+    "/context/conflicts/<conflict_id>",
+    summary="Resolve a conflict",
+    errors=(404, 507),
+    answer=DocumentAnswer,
+)
+def resolve(path: ConflictPath, body: ResolveBody) -> Reply:
+    """The text takes the place of all sides."""
+    return reply(context_folder().resolve(path.conflict_id, body.text))

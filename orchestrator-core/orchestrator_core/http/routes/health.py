@@ -1,0 +1,66 @@
+"""`/health`, `/ready`, `/metrics`, `/info`, `/model/info`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from flask import Response
+
+from orchestrator_core.http.api import TEXT, Api
+from orchestrator_core.http.services import services
+from orchestrator_core.http.shapes.health import (
+    HealthAnswer,
+    InfoAnswer,
+    LoadFields,
+    ModelInfoAnswer,
+    ReadyAnswer,
+)
+from orchestrator_core.metrics import CONTENT_TYPE
+
+api = Api("health")
+
+
+@api.route("GET", "/health", summary="Whether the server answers", open=True)
+def health() -> HealthAnswer:
+    """Served without a key, and says nothing else. Whether the model is loaded: `/ready`."""
+    return HealthAnswer(status="stopping" if services().stopping.is_set() else "ok")
+
+
+@api.route("GET", "/ready", summary="Whether the model is loaded")
+def ready() -> ReadyAnswer:
+    """503 with the code `loading` until then, or with the reason why it cannot be loaded."""
+    services().model.check()
+    return ReadyAnswer(status="ready")
+
+
+@api.route("GET", "/metrics", summary="Metrics, in Prometheus' text format", media=(TEXT,))
+def metrics() -> Response:
+    return Response(services().metrics.render(), content_type=CONTENT_TYPE)
+
+
+@api.route("GET", "/info", summary="What this server is")
+def info() -> InfoAnswer:
+    here = services()
+    described = here.assistant.backend.describe() if here.model.state == "ready" else None
+    return InfoAnswer(
+        name="orchestrator",
+        version=here.version,
+        tier=here.assistant.tier,
+        model=described.model if described else None,
+        backend=described.backend if described else here.settings.model.backend,
+        state=here.model.state,
+        context_length=described.context_length if described else None,
+        uptime_s=round(here.uptime_s(), 3),
+    )
+
+
+@api.route("GET", "/model/info", summary="The model that answers", errors=(502, 504))
+def model_info() -> ModelInfoAnswer:
+    here = services()
+    here.model.check()
+    backend = here.assistant.backend
+    return ModelInfoAnswer(
+        tier=here.assistant.tier,
+        **asdict(backend.describe()),
+        load=LoadFields(**asdict(backend.stats())),
+    )

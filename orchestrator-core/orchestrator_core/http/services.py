@@ -1,0 +1,110 @@
+"""What the routes need of the rest of the program, in one place per server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from flask import Flask, current_app
+
+from orchestrator_core.errors import OrchestratorError, Overloaded
+from orchestrator_core.http.readiness import ModelLoader
+from orchestrator_core.http.response_cache import ResponseCache
+from orchestrator_core.http.token_counts import TokenCounts
+from orchestrator_core.metrics import Metrics
+from orchestrator_core.settings import Settings
+
+if TYPE_CHECKING:
+    from orchestrator_core.assistant import Assistant
+
+_KEY = "orchestrator"
+RESERVED_THREADS = 4
+"""Server threads kept for short requests while all others hold streams."""
+
+
+class ServerStopping(OrchestratorError):
+    """The server is being stopped; what runs is kept and goes on after the restart."""
+
+    type = "overloaded_error"
+    code = "stopping"
+    status = 503
+
+
+class Slots:
+    """How many requests may wait for answers at once; the rest of the threads stay free."""
+
+    def __init__(self, count: int) -> None:
+        self._free = threading.BoundedSemaphore(max(1, count))
+
+    def take(self) -> None:
+        """
+        Raises:
+            Overloaded: every slot is taken.
+        """
+        if not self._free.acquire(blocking=False):
+            raise Overloaded("Too many answers are being watched on this server at once.")
+
+    def give_back(self) -> None:
+        self._free.release()
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        self.take()
+        try:
+            yield
+        finally:
+            self.give_back()
+
+
+@dataclass
+class Services:
+    """
+    Args:
+        stopping: set when no new work is taken any more.
+        closing: set when streams have to end as well.
+    """
+
+    settings: Settings
+    assistant: Assistant
+    model: ModelLoader
+    metrics: Metrics
+    slots: Slots
+    token_counts: TokenCounts
+    version: str
+    cache: ResponseCache = field(default_factory=ResponseCache)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    closing: threading.Event = field(default_factory=threading.Event)
+    began: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def around(cls, settings: Settings, assistant: Assistant, *, version: str) -> Services:
+        backend, runs = assistant.backend, assistant.runs
+        return cls(
+            settings=settings,
+            assistant=assistant,
+            model=ModelLoader(backend),
+            metrics=Metrics(backend.stats, lambda: [str(run.state) for run in runs.active()]),
+            slots=Slots(settings.server.threads - RESERVED_THREADS),
+            token_counts=TokenCounts(backend.count_tokens),
+            version=version,
+        )
+
+    @staticmethod
+    def of(app: Flask) -> Services:
+        found: Services = app.extensions[_KEY]
+        return found
+
+    def attach(self, app: Flask) -> None:
+        app.extensions[_KEY] = self
+
+    def uptime_s(self) -> float:
+        return time.monotonic() - self.began
+
+
+def services() -> Services:
+    """Those of the app that handles the current request."""
+    return Services.of(current_app)

@@ -1,0 +1,137 @@
+"""Bodies of `/context`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+from shared_context.handoff import MAX_DOCUMENT_BYTES
+
+from orchestrator_core.http.shapes.common import Body, ConversationId, Identifier, Parameters
+from orchestrator_core.prompt.receipt import Receipt
+
+DocumentName = Literal["PORTFOLIO_CONTEXT.md", "PROJECT_CONTEXT.md", "SESSION_BRIEFING.md", "SESSION_LOG.md"]
+
+
+class DocumentPath(Parameters):
+    name: DocumentName
+
+
+class VersionPath(DocumentPath):
+    version: Identifier
+
+
+class DocumentInfo(BaseModel):
+    name: str
+    version: str
+    tokens: int | None = Field(description="Null until the model is loaded.")
+    updated_at: str
+    author: str
+    conflicts: int
+
+
+class ContextAnswer(BaseModel):
+    project: str | None
+    documents: list[DocumentInfo] = Field(description="From broad to narrow.")
+    problems: list[str] = Field(description="Files left alone, and why.")
+
+
+class DocumentAnswer(BaseModel):
+    name: str
+    version: str
+    text: str
+
+
+class IfMatch(Parameters):
+    value: str | None = Field(None, alias="If-Match", max_length=200, description="ETag of the base version.")
+
+
+class IfNoneMatch(Parameters):
+    value: str | None = Field(None, alias="If-None-Match", max_length=1000)
+
+
+class EditBody(Body):
+    text: str = Field(max_length=MAX_DOCUMENT_BYTES)
+
+
+class EntryBody(Body):
+    text: str = Field(min_length=1, max_length=MAX_DOCUMENT_BYTES)
+    entry_id: str | None = Field(None, min_length=1, max_length=64, description="Makes repeating it safe.")
+
+
+class EntryAnswer(BaseModel):
+    name: str
+    version: str
+    entry_id: str
+
+
+class HistoryLimit(Parameters):
+    limit: int = Field(100, ge=1, le=1000)
+
+
+class VersionInfo(BaseModel):
+    version: str
+    author: str
+    at: str
+    summary: str
+
+
+class HistoryAnswer(BaseModel):
+    versions: list[VersionInfo] = Field(description="Newest first.")
+
+
+class RestoreBody(Body):
+    version: Identifier
+
+
+class ConflictSideInfo(BaseModel):
+    author: str
+    text: str
+
+
+class ConflictInfo(BaseModel):
+    conflict_id: str
+    name: str
+    line: int
+    sides: list[ConflictSideInfo]
+
+
+class ConflictsAnswer(BaseModel):
+    conflicts: list[ConflictInfo]
+
+
+class ConflictPath(Parameters):
+    conflict_id: Identifier
+
+
+class ResolveBody(Body):
+    text: str = Field(max_length=MAX_DOCUMENT_BYTES)
+
+
+class PreviewQuery(Parameters):
+    conversation_id: ConversationId | None = None
+    message: str | None = Field(None, min_length=1, max_length=200_000)
+
+
+class PreviewAnswer(BaseModel):
+    prompt: str = Field(description="Byte for byte what the model would be sent.")
+    prompt_tokens: int
+    receipt: Receipt
+
+
+class LoadContextBody(Body):
+    name: DocumentName = "SESSION_BRIEFING.md"
+    max_tokens: int | None = Field(
+        None, ge=1, le=10_000_000, description="Absent: a quarter of the model's window."
+    )
+
+
+class LoadedContextAnswer(BaseModel):
+    """A document as text to send as `context`, cut at headings or entries to fit."""
+
+    name: str
+    version: str
+    text: str
+    tokens: int
+    tokens_left_out: int
+    left_out: list[str] = Field(description="Headings or entries that are missing.")

@@ -1,0 +1,51 @@
+"""Bodies of `/health`, `/ready`, `/info` and `/model/info`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+
+class HealthAnswer(BaseModel):
+    """Says only that the process answers: it is served without a key."""
+
+    status: Literal["ok", "stopping"]
+
+
+class ReadyAnswer(BaseModel):
+    status: Literal["ready"]
+
+
+class InfoAnswer(BaseModel):
+    name: str
+    version: str
+    tier: str
+    model: str | None = Field(description="Null until the model is loaded.")
+    backend: str
+    state: Literal["loading", "ready", "failed"]
+    context_length: int | None
+    uptime_s: float
+
+
+class LoadFields(BaseModel):
+    running: int
+    waiting: int
+    kv_cells_used: int
+    kv_cells_total: int
+    restarts: int
+    loaded: bool
+
+
+class ModelInfoAnswer(BaseModel):
+    tier: str
+    backend: str
+    model: str
+    context_length: int
+    adapter: str | None
+    quantization: str | None
+    device: str
+    device_reason: str
+    exact_token_counts: bool
+    details: dict[str, Any]
+    load: LoadFields
