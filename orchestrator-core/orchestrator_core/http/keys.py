@@ -70,7 +70,7 @@ class KeyGuard:
 
     def __init__(self, keys: Sequence[SecretStr], attempts: FailedAttempts | None = None) -> None:
         self._digests = [_digest(key.get_secret_value()) for key in keys]
-        self._attempts = attempts or FailedAttempts()
+        self._attempts = FailedAttempts() if attempts is None else attempts
 
     @property
     def required(self) -> bool:

@@ -116,6 +116,7 @@ class ModelLoader:
 
 
 def _copy(error: OrchestratorError) -> OrchestratorError:
-    copy = OrchestratorError(error.message, hint=error.hint, code=error.code, param=error.param)
-    copy.type, copy.status = error.type, error.status
-    return copy
+    """Its class may want other arguments than the message, so `__init__` is left out."""
+    twin = type(error).__new__(type(error), *error.args)
+    twin.__dict__.update(error.__dict__)
+    return twin
