@@ -137,19 +137,16 @@ def cut_document(text: str, budget: int, count: Count) -> Cut:
     """The beginning of the document and, where they fit in a quarter of the budget, the
     headings of what follows."""
     parts = units(text)
-    costs = _costs_until(parts, budget, count)
-    kept = _kept_headings(parts, budget // 4, count)
-    left = budget - sum(count(parts[i].text) for i in kept) - len(kept) * count(LEFT_OUT_MARK)
+    mark = count(LEFT_OUT_MARK)
+    kept, used = _kept_headings(parts, budget // 4, count, mark)
+    left = budget - used
     for position, part in enumerate(parts):
-        if position >= len(costs):
+        if position in kept:
+            continue
+        left -= count(part.text)
+        if left < 0:
             break
-        cost = 0 if position in kept else costs[position]
-        if part.level == 0 or position not in kept:
-            if cost > left:
-                break
-            left -= cost
         kept.add(position)
-    # A heading right before the break would stand there with nothing under it.
     return _composed(parts, kept, count)
 
 
@@ -201,32 +198,20 @@ def _sentences(block: str) -> list[Unit]:
     return [Unit(part.group()) for part in _SENTENCE.finditer(block) if part.group()]
 
 
-def _costs_until(parts: Sequence[Unit], budget: int, count: Count) -> list[int]:
-    """Tokens of the first units, as far as they can matter: counting is what costs time."""
-    costs: list[int] = []
-    left = budget
-    for part in parts:
-        if left < 0:
-            break
-        costs.append(count(part.text))
-        left -= costs[-1]
-    return costs
-
-
-def _kept_headings(parts: Sequence[Unit], budget: int, count: Count) -> set[int]:
-    """All headings down to the deepest level whose headings fit together."""
+def _kept_headings(parts: Sequence[Unit], budget: int, count: Count, mark: int) -> tuple[set[int], int]:
+    """Positions of headings that stay in any case, the highest levels first, and their tokens
+    with a mark under each."""
     kept: set[int] = set()
-    mark = count(LEFT_OUT_MARK)
     used = 0
     for level in range(1, 4):
-        chosen = [at for at, part in enumerate(parts) if part.level == level]
-        if len(chosen) * (mark + 1) > budget - used:
-            break
-        used += sum(count(parts[at].text) + mark for at in chosen)
-        if used > budget:
-            break
-        kept.update(chosen)
-    return kept
+        for position, part in enumerate(parts):
+            if part.level == level:
+                cost = count(part.text) + mark
+                if used + cost > budget:
+                    return kept, used
+                kept.add(position)
+                used += cost
+    return kept, used
 
 
 def _composed(parts: Sequence[Unit], kept: set[int], count: Count) -> Cut:

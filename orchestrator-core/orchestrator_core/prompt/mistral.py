@@ -98,5 +98,8 @@ def _without_blanks(template: str | None) -> bool:
 
 
 def _blank_is_added(after: str, count_tokens: Callable[[str], int]) -> bool:
-    """A second blank costs a token of its own; one that joins its word costs nothing."""
-    return count_tokens(f"{after} hello") > count_tokens(f"{after}hello")
+    """A second blank costs a token of its own; one that joins its word costs nothing.
+
+    The word is "a": every vocabulary has it as one token both with a blank and without.
+    """
+    return count_tokens(f"{after} a") > count_tokens(f"{after}a")

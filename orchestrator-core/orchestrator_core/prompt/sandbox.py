@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any, cast
@@ -209,6 +210,12 @@ class _Environment(ImmutableSandboxedEnvironment):
             _produce(len(left) + len(right))
         return super().call_binop(context, operator, left, right)
 
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """Jinja allows `format` with a check of attributes; widths are what grows without bound."""
+        if isinstance(getattr(value, "__self__", None), str) and value.__name__ in _GROWING_METHODS:
+            raise TemplateError(f"it uses {value.__name__!r}, which no chat template needs")
+        return super().wrap_str_format(value)
+
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         if isinstance(obj, str) and attr in _GROWING_METHODS:
             return False
@@ -304,16 +311,14 @@ class SandboxedTemplate:
     """A compiled chat template.
 
     Raises:
-        TemplateError: it does not compile.
+        TemplateError: it does not compile, or is larger than any real one.
     """
 
     def __init__(self, source: str) -> None:
         if len(source) > MAX_SOURCE_CHARS:
             raise TemplateError(f"it has {len(source):,} characters; the limit is {MAX_SOURCE_CHARS:,}")
-        try:
+        with _budgeted("it does not compile"):  # constant expressions are computed now
             self._template = _ENVIRONMENT.from_string(source)
-        except (jinja2.TemplateError, RecursionError, SyntaxError, ValueError, MemoryError) as error:
-            raise TemplateError(f"it does not compile: {_first_line(error)}") from error
 
     def render(self, variables: Mapping[str, Any]) -> str:
         """The text.
@@ -321,15 +326,22 @@ class SandboxedTemplate:
         Raises:
             TemplateError: it refuses these messages, fails, or goes over a limit.
         """
-        token = _budget.set(_Budget())
-        try:
+        with _budgeted("it fails"):
             return self._template.render(variables)
-        except TemplateError:
-            raise
-        except Exception as error:
-            raise TemplateError(f"it fails: {_first_line(error)}") from error
-        finally:
-            _budget.reset(token)
+
+
+@contextmanager
+def _budgeted(failure: str) -> Iterator[None]:
+    """A fresh budget; any error becomes a TemplateError. A template can provoke every kind."""
+    token = _budget.set(_Budget())
+    try:
+        yield
+    except TemplateError:
+        raise
+    except Exception as error:
+        raise TemplateError(f"{failure}: {_first_line(error)}") from error
+    finally:
+        _budget.reset(token)
 
 
 def _first_line(error: BaseException) -> str:
