@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 COMMANDS = ("help", "quit", "exit", "clear", "save", "history", "stream")
 PLAIN_WORDS = {"quit": "quit", "exit": "exit", "q": "quit", "clear": "clear"}
 FENCE = '"""'
-PROMPT = "> "
-CONTINUATION = ". "
+PROMPT = "you> "
+CONTINUATION = "...  "
 MAX_HISTORY_BYTES = 1_000_000
 _COMMAND = re.compile(r"/(\w+)(?:\s|$)")
 
@@ -147,7 +147,6 @@ def _keys() -> KeyBindings:
             buffer.insert_text("\n")
 
     @keys.add("escape", "enter")
-    @keys.add("c-j")
     def _(event: Any) -> None:
         event.current_buffer.insert_text("\n")
 
