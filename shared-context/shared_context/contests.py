@@ -15,6 +15,10 @@ from shared_context.line import Line, Run
 LineIds = Callable[[Sequence[int]], list[tuple[int, int]]]
 """Gives the ids `(client, clock)` of the lines at these indexes."""
 
+RIVALS_WITHIN = 200
+"""How far from a line its rivals without a hunk are looked for: finding an id takes a walk
+over the document, and they were neighbours."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hunk:
@@ -49,9 +53,10 @@ def find_contests(lines: Sequence[Line], ids: LineIds) -> list[Contest]:
     groups = _Groups(indexes)
     for one, other in _sharing(lines):
         groups.join(one, other)
-    for line, runs in ((line, line.rivals) for line in lines if line.rivals and line.hunk):
-        for key in _rivals(lines, runs, ids, indexes):
-            groups.join(line.hunk or "", key)
+    for at, line in enumerate(lines):
+        if line.rivals and line.hunk is not None:
+            for key in _rivals(lines, at, ids, indexes):
+                groups.join(line.hunk, key)
     contests = [
         Contest(tuple(sorted((_hunk(key, indexes[key], lines) for key in keys), key=lambda h: h.indexes)))
         for keys in groups.larger_than_one()
@@ -108,15 +113,14 @@ def _sharing(lines: Sequence[Line]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _rivals(
-    lines: Sequence[Line], runs: Sequence[Run], ids: LineIds, hunks: dict[str, list[int]]
-) -> list[str]:
-    """The hunks of the lines with these ids. Lines that came without a hunk make up one."""
-    every = ids(range(len(lines)))
+def _rivals(lines: Sequence[Line], at: int, ids: LineIds, hunks: dict[str, list[int]]) -> list[str]:
+    """The hunks of the lines that line `at` was put beside. Lines without a hunk make up one."""
+    near = range(max(0, at - RIVALS_WITHIN), min(len(lines), at + RIVALS_WITHIN))
+    every = dict(zip(near, ids(near), strict=True))
     found = [
         index
-        for index, (client, clock) in enumerate(every)
-        if any(run.client == client and run.clock <= clock < run.clock + run.length for run in runs)
+        for index, (client, clock) in every.items()
+        if any(run.client == client and 0 <= clock - run.clock < run.length for run in lines[at].rivals)
     ]
     keys = {line.hunk for line in (lines[i] for i in found) if line.hunk is not None}
     plain = [index for index in found if lines[index].hunk is None]

@@ -16,6 +16,7 @@ Knows nothing of files, storage and versions. Not safe for use by two threads at
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -53,7 +54,9 @@ class SharedLines:
     def lines(self, path: str) -> list[Line]:
         """The document's lines; none when it was never written."""
         if path not in self._lines:
-            self._lines[path] = [Line.of_element(element) for element in self._array(path)]
+            # Reading element by element walks over all edits before it, each time.
+            elements = json.loads(str(self._array(path)))
+            self._lines[path] = [Line.of_element(element) for element in elements]
         return self._lines[path]
 
     def texts(self, path: str) -> list[str]:
@@ -64,11 +67,16 @@ class SharedLines:
 
     def change(self, path: str, changes: Sequence[Change], author: str) -> bytes:
         """Perform the changes; returns the update that performs them elsewhere."""
-        with self._recording() as updates:
-            array, lines = self._array(path), self.lines(path)
+        before = self.state_vector()
+        array, lines = self._array(path), list(self.lines(path))
+        work = sum(1 + len(change.lines) for change in changes)
+        with self._recording() as updates, self._at_once(work <= LINES_PER_TRANSACTION):
             for change in reversed(changes):
-                self._perform(array, lines, change, author)
-        return pycrdt.merge_updates(*updates) if updates else b""
+                lines[change.start : change.stop] = self._perform(array, lines, change, author)
+        self._lines[path] = lines
+        if len(updates) > 1:
+            return self._doc.get_update(before)
+        return updates[0] if updates else b""
 
     def delete(self, path: str, indexes: Sequence[int]) -> bytes:
         """Take lines out; returns the update."""
@@ -145,11 +153,12 @@ class SharedLines:
             self._lines.pop(path, None)
         return set(self._touched)
 
-    def _perform(self, array: Array[Any], lines: list[Line], change: Change, author: str) -> None:
+    def _perform(self, array: Array[Any], lines: list[Line], change: Change, author: str) -> list[Line]:
         removed = range(change.start, change.stop)
         # Between two removed lines nobody else's new line can come first.
         at = change.start + 1 if len(removed) > 1 else change.start
-        elements = self._elements(array, lines, change, author)
+        new = self._new_lines(array, lines, change, author)
+        elements = [line.element() for line in new]
         for start in range(0, len(elements), LINES_PER_TRANSACTION):
             array[at + start : at + start] = elements[start : start + LINES_PER_TRANSACTION]
         count = len(elements)
@@ -157,8 +166,9 @@ class SharedLines:
             del array[at + count : change.stop + count]
         if at > change.start:
             del array[change.start : at]
+        return new
 
-    def _elements(self, array: Array[Any], lines: list[Line], change: Change, author: str) -> list[Any]:
+    def _new_lines(self, array: Array[Any], lines: list[Line], change: Change, author: str) -> list[Line]:
         if not change.lines:
             return []
         over = self._standing_for(array, lines, range(change.start, change.stop))
@@ -168,11 +178,11 @@ class SharedLines:
         if change.rivals and not over:
             rivals = runs_of(self._ids(array, change.rivals))
         if not over and not rivals:
-            return list(change.lines)
+            return [Line(text) for text in change.lines]
         hunk = secrets.token_urlsafe(6)
         first, *rest = change.lines
-        head = Line(first, hunk, tuple(over[:MAX_RUNS]), tuple(rivals[:MAX_RUNS]), author)
-        return [head.element(), *(Line(text, hunk).element() for text in rest)]
+        head = Line(first, hunk, tuple(over[:MAX_RUNS]), tuple(rivals[:MAX_RUNS]), author[:64])
+        return [head, *(Line(text, hunk) for text in rest)]
 
     def _standing_for(self, array: Array[Any], lines: list[Line], removed: range) -> list[Run]:
         inherited = [run for i in removed for run in lines[i].over]
@@ -197,6 +207,14 @@ class SharedLines:
             self._lines.pop(path, None)
 
         return notice
+
+    @contextmanager
+    def _at_once(self, wanted: bool) -> Iterator[None]:
+        if not wanted:
+            yield
+            return
+        with self._doc.transaction():
+            yield
 
     @contextmanager
     def _recording(self) -> Iterator[list[bytes]]:
