@@ -14,7 +14,7 @@ from orchestrator_core.backends.base import ChatBackend, Usage
 from orchestrator_core.errors import NotFound, OrchestratorError, Overloaded
 from orchestrator_core.runs.continuation import RetryPolicy
 from orchestrator_core.runs.event_log import EventLog
-from orchestrator_core.runs.flusher import Flusher
+from orchestrator_core.runs.flusher import FLUSH_INTERVAL_S, Flusher
 from orchestrator_core.runs.producer import OnFinish, Pause, Producer, pause
 from orchestrator_core.runs.run import Run, interrupted
 from orchestrator_core.runs.spec import Outcome, RunResult, RunSpec, RunState
@@ -55,6 +55,7 @@ class RunManager:
         max_live: int = MAX_LIVE,
         policy: RetryPolicy | None = None,
         pause: Pause = pause,
+        flush_interval_s: float = FLUSH_INTERVAL_S,
     ) -> None:
         self._store = store
         self._backend = backend
@@ -63,7 +64,7 @@ class RunManager:
         self._max_live = max_live
         self._policy = RetryPolicy() if policy is None else policy
         self._pause = pause
-        self._flusher = Flusher(store)
+        self._flusher = Flusher(store, flush_interval_s)
         self._changed = threading.Condition()
         self._live: dict[str, tuple[Run, threading.Thread]] = {}
         self._recent: OrderedDict[str, Run] = OrderedDict()
@@ -98,7 +99,7 @@ class RunManager:
             self._refuse()
             self._live[spec.run_id] = (run, thread)
         try:
-            if spec.durable and not self._store.create(spec):
+            if spec.durable and not self._store.create(spec, run.created_at):
                 self._retire(run)
                 return self.get(spec.run_id)
             thread.start()

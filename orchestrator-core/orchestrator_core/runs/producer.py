@@ -69,7 +69,7 @@ class Producer:
         self._tier = tier
         self._policy = policy
         self._pause = pause
-        self._seams = [{**data, "offset": offset} for offset, data in run.log.seams()]
+        self._seams = [_told(data, offset) for offset, data in run.log.seams()]
         self._first_usage: Usage | None = None
         self._usage = Usage()
         self._take_over: str | None = None
@@ -207,7 +207,7 @@ class Producer:
         seam = {"tier": self._tier, "model": self._model(), "reason": reason}
         visible = bool(more) or self._run.has_text
         offset = self._run.log.append(("seam", {**seam, **more})) if visible else 0
-        self._seams.append({**seam, "offset": offset})
+        self._seams.append(_told(seam, offset))
         self._flusher.touch(self._run)
 
     def _model(self) -> str:
@@ -275,6 +275,11 @@ def _done(spec: RunSpec, result: RunResult) -> dict[str, Any]:
         "timestamp": now(),
         "finish_reason": None if result.finish_reason is None else result.finish_reason.value,
     }
+
+
+def _told(seam: dict[str, Any], offset: int) -> dict[str, Any]:
+    """A seam as receipts tell it."""
+    return {name: seam[name] for name in ("tier", "model", "reason")} | {"offset": offset}
 
 
 def _reason(error: OrchestratorError) -> str:

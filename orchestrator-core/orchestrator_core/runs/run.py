@@ -37,7 +37,6 @@ class Run:
         self._cancelled = False
         self._interrupted = False
         self._outcome: Outcome | None = None
-        self._finished = False
         self._result: RunResult | None = None
 
     @classmethod
@@ -194,8 +193,7 @@ class Run:
         with self._lock:
             self._state = result.state
             self._result = result
-            self._finished = result.state.final and not recoverable
-            if self._finished and self.finished_at is None:
+            if result.state.final and not recoverable and self.finished_at is None:
                 self.finished_at = now()
         if final is not None:
             self.log.append(final)
@@ -225,7 +223,7 @@ class Run:
                 events=self.log.entries(self.flushed),
                 produced=self._produced or self._token_events,
                 outcome=self._outcome,
-                finished=self._finished,
+                finished_at=self.finished_at,
             )
 
 

@@ -61,7 +61,7 @@ class Change:
         events: (offset, entry) not written before.
         produced: tokens that the text up to the last of them stands for.
         outcome: how production ended, once it has.
-        finished: whether everything is over, so that nothing is left to recover.
+        finished_at: when everything was over, so that nothing is left to recover.
     """
 
     run_id: str
@@ -69,7 +69,7 @@ class Change:
     events: Sequence[tuple[int, Entry]]
     produced: int
     outcome: Outcome | None = None
-    finished: bool = False
+    finished_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class RunStore:
     def close(self) -> None:
         self._database.close()
 
-    def create(self, spec: RunSpec) -> bool:
+    def create(self, spec: RunSpec, created_at: str | None = None) -> bool:
         """Write a new run down; False when this id is known already."""
         with self._database.write() as connection:
             inserted = connection.execute(
@@ -112,7 +112,7 @@ class RunStore:
                     codec.pack_spec(spec),
                     codec.pack_prompt(spec.prompt),
                     RunState.QUEUED,
-                    now(),
+                    created_at or now(),
                 ),
             )
             return inserted.rowcount == 1
@@ -134,7 +134,7 @@ class RunStore:
                         change.state,
                         change.produced,
                         None if change.outcome is None else codec.pack_outcome(change.outcome),
-                        now() if change.finished else None,
+                        change.finished_at,
                     ),
                 )
 
