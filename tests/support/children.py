@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -10,7 +11,8 @@ from typing import Self
 
 
 class Child:
-    """A Python process that runs `code` with `sys.argv[1:] = arguments`.
+    """A Python process that runs `code` with `sys.argv[1:] = arguments`; it can import what this
+    one can.
 
     Leaving the block kills it. Its errors appear in the test's own output.
     """
@@ -18,7 +20,11 @@ class Child:
     def __init__(self, code: str, *arguments: object) -> None:
         command = [sys.executable, "-u", "-c", textwrap.dedent(code), *map(str, arguments)]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
 
     def line(self) -> str:
