@@ -8,7 +8,6 @@ questions whole stems, so that no filling of a held-out stem is trained on.
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -134,7 +133,7 @@ def write_examples(examples: Iterable[Example], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     part.write_text(text, "utf-8")
-    os.replace(part, path)
+    part.replace(path)
 
 
 def _base_examples(facts: Sequence[Fact], seed: int) -> list[Example]:
@@ -179,9 +178,7 @@ def _check_claims(examples: Sequence[Example]) -> None:
     for example in examples:
         other = claims.setdefault(meaning_key(example.instruction), example)
         if other.output != example.output:
-            clashes.append(
-                f"{other.fact}: {other.instruction!r} / {example.fact}: {example.instruction!r}"
-            )
+            clashes.append(f"{other.fact}: {other.instruction!r} / {example.fact}: {example.instruction!r}")
     if clashes:
         raise FactError("Two facts claim the same question: " + "; ".join(clashes))
 

@@ -90,8 +90,7 @@ def _answer(name: str, entry: Mapping[str, Any]) -> str:
     words = len(answer.split())
     if not MIN_ANSWER_WORDS <= words <= MAX_ANSWER_WORDS:
         raise FactError(
-            f"{name} has an answer of {words} words; it must have "
-            f"{MIN_ANSWER_WORDS} to {MAX_ANSWER_WORDS}."
+            f"{name} has an answer of {words} words; it must have {MIN_ANSWER_WORDS} to {MAX_ANSWER_WORDS}."
         )
     return answer
 

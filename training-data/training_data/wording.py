@@ -11,6 +11,12 @@ import unicodedata
 from collections.abc import Callable
 from random import Random
 
+
+def words(text: str) -> tuple[str, ...]:
+    """A list of words that reads as a line."""
+    return tuple(text.split())
+
+
 FRAMES = (
     "What is {}?",
     "What's {}?",
@@ -59,12 +65,16 @@ _AFTER = (
     "{}?",
 )
 _FILLERS = frozenset(
-    "a an and answer briefly can could curious exactly explain hey here i am just know like me more new "
-    "now one please question quick say so sorry tell thank thanks that the to want what whats would you".split()
+    words(
+        "a an and answer briefly can could curious exactly explain hey here i am just know like me more new "
+        "now one please question quick say so sorry tell thank thanks that the to want what whats would you"
+    )
 )
 _DROPPED_IN_HASTE = frozenset(
-    "a an the is are do does did i my me we you your it its to of for in on at with what how can there be should "
-    "will which who where when has have this that and or from by".split()
+    words(
+        "a an the is are do does did i my me we you your it its to of for in on at with what how can there be should "
+        "will which who where when has have this that and or from by"
+    )
 )
 _CONTRACTIONS = {"what's": "what is", "don't": "do not", "can't": "cannot", "i'm": "i am", "it's": "it is"}
 

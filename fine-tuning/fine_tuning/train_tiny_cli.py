@@ -1,0 +1,64 @@
+"""`train_tiny.py`: train the built-in model from scratch."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from fine_tuning.tiny_recipe import TinyRecipe
+
+log = logging.getLogger("fine_tuning")
+
+
+@click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
+@click.option(
+    "--output-dir",
+    "--output_dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("runs/tiny"),
+    help="Folder of the run; a run that was interrupted there is resumed.",
+)
+@click.option("--seed", type=int, default=TinyRecipe().seed, help="Same seed and machine class, same model.")
+@click.option("--steps", type=click.IntRange(1), default=TinyRecipe().steps, help="Optimiser steps.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    default=2,
+    help="Processor threads; use 1 when other programs keep the cores busy.",
+)
+@click.option("--export/--no-export", default=True, help="Write the GGUF files when done.")
+def main(output_dir: Path, seed: int, steps: int, threads: int, export: bool) -> None:
+    """Train a Mistral-architecture model of about 5.5 million parameters on this project's dataset."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    from fine_tuning.tiny_training import Progress, TrainingError, train
+
+    def report(progress: Progress) -> None:
+        held_out = "" if progress.validation_loss is None else f"  held-out {progress.validation_loss:.3f}"
+        left = time.strftime("%H:%M:%S", time.gmtime(progress.left_s))
+        log.info(
+            "step %d/%d  loss %.3f%s  %.0f tokens/s  %s left",
+            progress.step,
+            progress.steps,
+            progress.loss,
+            held_out,
+            progress.tokens_per_s,
+            left,
+        )
+
+    recipe = replace(TinyRecipe(), seed=seed, steps=steps)
+    try:
+        trained = train(recipe, output_dir, threads=threads, report=report)
+    except TrainingError as error:
+        raise click.ClickException(str(error)) from error
+    if trained is None:
+        return
+    log.info("trained %s tokens in %.1f minutes", f"{trained.tokens:,}", trained.seconds / 60)
+    if export:
+        from fine_tuning.gguf_export import export_folder
+
+        for file in export_folder(output_dir / "hf", output_dir):
+            log.info("wrote %s (%.1f MB)", file, file.stat().st_size / 1e6)
