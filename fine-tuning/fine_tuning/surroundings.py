@@ -16,7 +16,26 @@ from random import Random
 from shared_context.starters import starter_text
 from training_data.wording import words
 
-DOCUMENT_NAMES = words(
+DOCUMENT_NAMES = ("PORTFOLIO_CONTEXT.md", "PROJECT_CONTEXT.md", "SESSION_BRIEFING.md", "SESSION_LOG.md")
+
+SERVER_SYSTEM_TEXT = (
+    "You are Orchestrator, the personal assistant of your owner. Answer truthfully and to the point."
+)
+SERVER_INTRODUCTION = "These documents hold what is known so far, from broad to narrow."
+
+_SYSTEM = (
+    "You are the assistant of Orchestrator.",
+    "You are a helpful assistant.",
+    "You are one assistant with one memory on several machines.",
+    "Answer briefly and honestly.",
+    "Answer from the documents below where they help.",
+    "Say so when you do not know something.",
+    "Below are the owner's handoff documents, from broad to narrow.",
+    "Use the documents as context; do not repeat them.",
+    "Be concise.",
+    "Working on orchestrator integration",
+)
+_NAMES = words(
     "Atlas Harbor Lumen Kestrel Garden Ledger Bakery Weather Archive Trains Meadow Beacon Orchard Mosaic"
 )
 _PEOPLE = words("Anna Ben Carla David Elif Farid Grace Hugo Ines Jonas Kira Liam Mina Noah Olga Paul")
