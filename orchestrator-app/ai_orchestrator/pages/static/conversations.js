@@ -18,6 +18,7 @@ export function start(onOpen) {
   });
 }
 
+/** Draw the list again, with this conversation marked as the open one. */
 export async function refresh(conversationId = current) {
   current = conversationId;
   const query = $("find").value.trim();
@@ -25,11 +26,17 @@ export async function refresh(conversationId = current) {
   list.replaceChildren(...(rows.length ? rows : [node("li", { class: "none" }, query ? "Nothing found." : "None yet.")]));
 }
 
+/** What a conversation is called. */
+export function nameOf({ conversation_id: id, title }) {
+  return title || (id === "default" ? "Default conversation" : "New conversation");
+}
+
 async function latest() {
   const { conversations } = await json("conversations?limit=100");
+  const shown = conversations.find((entry) => entry.conversation_id === current);
+  if (shown) $("title").textContent = nameOf(shown);
   return conversations.filter((entry) => entry.turn_count > 0 || entry.conversation_id === current).map((entry) => {
-    const name = entry.title || (entry.conversation_id === "default" ? "Default conversation" : "New conversation");
-    return row(entry.conversation_id, name, when(entry.updated_at), true);
+    return row(entry.conversation_id, nameOf(entry), when(entry.updated_at), true);
   });
 }
 

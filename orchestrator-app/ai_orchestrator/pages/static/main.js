@@ -44,7 +44,7 @@ async function show(id) {
     notice("This conversation is no longer there.");
     return open("");
   }
-  $("title").textContent = found.title || "Conversation";
+  $("title").textContent = conversations.nameOf(found);
   if (!found.history.length) messages.showEmpty();
   for (const message of found.history) messages.add(message);
   if (found.active_run) follow(found.active_run, null);
@@ -94,7 +94,7 @@ async function follow(runId, response, abort = new AbortController()) {
   } finally {
     if (running === mine) showRunning(null);
   }
-  conversations.refresh().catch(explain);
+  conversations.refresh(conversationId).catch(explain);
 }
 
 async function stop() {

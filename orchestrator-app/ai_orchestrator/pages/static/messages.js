@@ -6,6 +6,10 @@ import { label } from "./receipt.js";
 
 const log = $("log");
 const NEAR_END_PX = 80;
+let following = true;
+
+log.addEventListener("scroll", () => { following = atEnd(); }, { passive: true });
+new ResizeObserver(() => { if (following) scrollToEnd(); }).observe(log);
 
 export function clear() {
   log.replaceChildren();
@@ -34,10 +38,9 @@ export function grow() {
   put(item);
   let waiting = null;
   const draw = () => {
-    const follow = atEnd();
     item.querySelector(".bubble").replaceChildren(...waiting.map(part));
     waiting = null;
-    if (follow) scrollToEnd();
+    if (following) scrollToEnd();
   };
   return {
     item,
@@ -48,9 +51,8 @@ export function grow() {
     end(data) {
       if (waiting) draw();
       item.removeAttribute("aria-busy");
-      const follow = atEnd();
       finish(item, data);
-      if (follow) scrollToEnd();
+      if (following) scrollToEnd();
     },
     fail(text) {
       if (waiting) draw();
@@ -61,6 +63,7 @@ export function grow() {
 }
 
 export function scrollToEnd() {
+  following = true;
   log.scrollTop = log.scrollHeight;
 }
 
