@@ -20,6 +20,13 @@ from orchestrator_core.http.services import Services
 from orchestrator_core.settings import Settings
 
 
+class ReadingClient(FlaskClient):
+    """Reads every answer to its end and closes it, as a browser does."""
+
+    def open(self, *args: Any, **kwargs: Any) -> Any:
+        return super().open(*args, **{"buffered": True, **kwargs})
+
+
 @dataclass
 class Desk:
     """An app in this process, without a socket."""
@@ -53,6 +60,7 @@ def desk(
     backend = backend or ScriptedBackend(echo)
     with Assistant.open(settings, backend=backend) as assistant:
         app = create_app(settings, assistant)
+        app.test_client_class = ReadingClient
         services = app_services(app)
         if wait:
             services.model.ensure(10)

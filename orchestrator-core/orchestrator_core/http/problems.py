@@ -47,6 +47,14 @@ class Problem:
         return {"error": {"message": message, "type": self.type, "param": self.param, "code": self.code}}
 
 
+class ServerStopping(OrchestratorError):
+    """The server is being stopped; what runs is kept and goes on after the restart."""
+
+    type = "overloaded_error"
+    code = "stopping"
+    status = 503
+
+
 class ProblemError(Exception):
     """Raised where a problem is already known as such, for example a failed run's."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask, current_app
 
-from orchestrator_core.errors import OrchestratorError, Overloaded
+from orchestrator_core.errors import Overloaded
 from orchestrator_core.http.readiness import ModelLoader
 from orchestrator_core.http.response_cache import ResponseCache
 from orchestrator_core.http.token_counts import TokenCounts
@@ -24,14 +24,6 @@ if TYPE_CHECKING:
 _KEY = "orchestrator"
 RESERVED_THREADS = 4
 """Server threads kept for short requests while all others hold streams."""
-
-
-class ServerStopping(OrchestratorError):
-    """The server is being stopped; what runs is kept and goes on after the restart."""
-
-    type = "overloaded_error"
-    code = "stopping"
-    status = 503
 
 
 class Slots:

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Response
 
 from orchestrator_core.http.api import EVENTS
-from orchestrator_core.http.problems import Problem, problem_from, unexpected
-from orchestrator_core.http.services import ServerStopping
+from orchestrator_core.http.problems import Problem, ServerStopping, problem_from, unexpected
 from orchestrator_core.http.watching import ClientGone
 
 if TYPE_CHECKING:

@@ -80,7 +80,8 @@ class Toolbox:
 def check_schema(schema: Mapping[str, Any], subject: str, param: str) -> None:
     """
     Raises:
-        InvalidRequest: it is no JSON schema; the message says where.
+        InvalidRequest: it is no JSON schema, or refers to something outside itself; the message
+            says where.
     """
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
@@ -92,6 +93,12 @@ def check_schema(schema: Mapping[str, Any], subject: str, param: str) -> None:
         raise InvalidRequest(
             f"{subject} are no valid JSON schema, at {place}: {error.message[:200]}.", param=param
         ) from None
+    for reference in _references(schema):
+        if not _leads_somewhere(reference, schema):
+            raise InvalidRequest(
+                f"{subject} refer to {str(reference)[:100]!r}, which is not in the schema itself.",
+                param=param,
+            )
 
 
 class CallSplitter:
@@ -272,6 +279,34 @@ def _moved(schema: Any, base: str) -> Any:
     if isinstance(reference, str) and reference.startswith("#"):
         out["$ref"] = base + reference[1:]
     return out
+
+
+def _references(schema: Any) -> Iterator[Any]:
+    if isinstance(schema, list):
+        for item in schema:
+            yield from _references(item)
+    elif isinstance(schema, Mapping):
+        for key, value in schema.items():
+            if key in ("$ref", "$dynamicRef"):
+                yield value
+            else:
+                yield from _references(value)
+
+
+def _leads_somewhere(reference: Any, schema: Any) -> bool:
+    """Whether it is a JSON pointer to a place in the schema; nothing else is followed."""
+    if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
+        return False
+    place = schema
+    for part in reference.split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(place, Mapping) and key in place:
+            place = place[key]
+        elif isinstance(place, list) and key.isdecimal() and int(key) < len(place):
+            place = place[int(key)]
+        else:
+            return False
+    return isinstance(place, Mapping | bool)
 
 
 def _validator(schema: dict[str, Any]) -> Any:

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from orchestrator_core.http.problems import ProblemError, problem_from_body
-from orchestrator_core.http.services import ServerStopping, Services
+from orchestrator_core.http.problems import ProblemError, ServerStopping, problem_from_body
+from orchestrator_core.http.services import Services
 from orchestrator_core.metrics import Metrics
 
 if TYPE_CHECKING:
