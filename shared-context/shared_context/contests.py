@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from shared_context.line import Line, Run
+from shared_context.line import Line
 
 LineIds = Callable[[Sequence[int]], list[tuple[int, int]]]
 """Gives the ids `(client, clock)` of the lines at these indexes."""

@@ -1,0 +1,146 @@
+"""Putting a file in place in one step, without losing what another program wrote meanwhile.
+
+Where the system can exchange two names (Linux), the file that was there is kept until the caller
+has seen its content, so no save of an editor can fall between a check and the replacement.
+Elsewhere that gap is some microseconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_NOT_SUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM}
+
+
+def temporary_path(path: Path) -> Path:
+    """Where the content is written first: the same folder, hidden, one per file."""
+    return path.with_name(f".{path.name}.orchestrator-new")
+
+
+def replace_file(path: Path, content: bytes, step: Callable[[str], None] = lambda _: None) -> bytes | None:
+    """Make `content` the file's content, durable on return; mode and attributes stay.
+
+    Args:
+        path: the file; its folder must exist.
+        step: called with the name of each durable step when it is done.
+
+    Returns:
+        What the file held at the moment of replacement; None when there was none. Whoever
+        expected something else must merge it: it is nowhere else.
+
+    Raises:
+        OSError: nothing changed.
+    """
+    temporary = temporary_path(path)
+    temporary.unlink(missing_ok=True)
+    try:
+        _write(temporary, content, like=path)
+        step("file-prepared")
+        displaced = _put_in_place(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    step("file-replaced")
+    temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return displaced
+
+
+def left_over(path: Path) -> bytes | None:
+    """What a crash between the steps of `replace_file` left beside the file."""
+    try:
+        return temporary_path(path).read_bytes()
+    except OSError:
+        return None
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable; where that is not possible, nothing."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _write(temporary: Path, content: bytes, like: Path) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(temporary, flags, 0o666), "wb") as file:
+        file.write(content)
+        if like.exists():
+            shutil.copystat(like, temporary)
+            os.utime(temporary)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _put_in_place(temporary: Path, path: Path) -> bytes | None:
+    """After this the new content is at `path`; at `temporary` is the old, or nothing."""
+    for _ in range(3):
+        try:
+            if _exchange(temporary, path):
+                return temporary.read_bytes()
+            displaced = path.read_bytes()
+        except FileNotFoundError:
+            if _link(temporary, path):
+                return None
+            continue
+        temporary.replace(path)
+        return displaced
+    temporary.replace(path)
+    return None
+
+
+def _link(temporary: Path, path: Path) -> bool:
+    """Give the new file its name unless somebody just took it."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError:
+        temporary.replace(path)
+    return True
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two files by name in one step; False where the system or disk cannot.
+
+    Raises:
+        FileNotFoundError: one of them does not exist.
+    """
+    if _renameat2 is None:
+        return False
+    names = os.fsencode(one), os.fsencode(other)
+    if _renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in _NOT_SUPPORTED:
+        return False
+    raise OSError(code, os.strerror(code), str(other))
+
+
+def _find_renameat2() -> Callable[..., int] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    return function if function is None else _typed(function)
+
+
+def _typed(function: ctypes._NamedFuncPointer) -> Callable[..., int]:
+    function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+    function.restype = ctypes.c_int
+    return function
+
+
+_renameat2 = _find_renameat2()
