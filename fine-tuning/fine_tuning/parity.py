@@ -53,6 +53,16 @@ class Parity:
     largest_logit_difference: float
     same_answers: float
 
+    @property
+    def is_exact(self) -> bool:
+        """As near as an unquantised export must be."""
+        return self.largest_logit_difference <= F32_LOGIT_MARGIN and self.same_answers == 1.0
+
+    @property
+    def is_close(self) -> bool:
+        """As near as q8_0 must be."""
+        return self.largest_logit_difference <= Q8_LOGIT_MARGIN and self.same_answers >= Q8_AGREEMENT
+
 
 def compare(
     reference: FolderAnswerer | GgufAnswerer, other: GgufAnswerer, questions: Sequence[str]

@@ -67,5 +67,11 @@ class TinyRecipe:
             for first, last in zip(self.first_shares, self.last_shares, strict=True)
         )
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TinyRecipe:
+        """What `as_dict` gave, also after a way through JSON."""
+        shares = {name: tuple(values[name]) for name in ("first_shares", "last_shares")}
+        return cls(**{**values, **shares})
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

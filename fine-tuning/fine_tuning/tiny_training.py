@@ -6,17 +6,17 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import torch
 from tokenizers import Tokenizer
-from training_data.dataset import Example, Split, build_examples, split_examples
+from training_data.dataset import Example, Split, build_examples, fingerprint, split_examples
 from transformers import MistralConfig, MistralForCausalLM
 
 from fine_tuning.conversations import Conversations
+from fine_tuning.hf_folder import save_hf_folder
 from fine_tuning.loss_curve import LossPoint, write_curve
 from fine_tuning.packing import Batch, to_batch
 from fine_tuning.surroundings import starter_documents as load_starters
@@ -24,7 +24,9 @@ from fine_tuning.surroundings import system_text, time_line, with_documents
 from fine_tuning.tiny_recipe import TinyRecipe
 from fine_tuning.tokenizer import BOS, EOS, PAD, token_id, train_tokenizer
 
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT, RUN_FILE = "checkpoint.pt", "run.json"
+REPORT_EVERY = 25
+"""Steps between progress lines."""
 VALIDATION_SEED_STEP = -1
 """Validation rows are drawn like those of a training step that never comes."""
 
@@ -51,6 +53,23 @@ class Progress:
     left_s: float
 
 
+@dataclass(slots=True)
+class Effort:
+    """What a training has cost, interruptions left out.
+
+    Args:
+        seconds: by the wall clock.
+        cpu_seconds: of this process on all its threads; on a machine that does nothing else
+            the wall clock shows about as much, divided by the threads.
+        tokens: trained on, padding included.
+    """
+
+    steps: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    tokens: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Trained:
     """A finished model: everything export and evaluation need."""
@@ -58,8 +77,7 @@ class Trained:
     model: MistralForCausalLM
     tokenizer: Tokenizer
     split: Split
-    seconds: float
-    tokens: int
+    effort: Effort
 
 
 def train(
@@ -82,15 +100,32 @@ def train(
     """
     torch.set_num_threads(threads)
     folder.mkdir(parents=True, exist_ok=True)
-    _claim(folder, recipe)
-    split = split_examples(build_examples(recipe.seed), recipe.val_split, recipe.seed)
+    split = dataset_of(recipe)
+    _claim(folder, recipe, fingerprint(split))
     tokenizer = _tokenizer(folder, split.train, recipe)
     run = _Run(recipe, folder, tokenizer, split)
     run.restore()
     if not run.go(report, stop_after):
         return None
-    _save_model(run.model, tokenizer, folder)
-    return Trained(run.model, tokenizer, split, run.seconds, run.tokens)
+    save_hf_folder(run.model, tokenizer, folder / "hf")
+    return Trained(run.model, tokenizer, split, run.effort)
+
+
+def dataset_of(recipe: TinyRecipe) -> Split:
+    """What the recipe trains on and is judged by."""
+    return split_examples(build_examples(recipe.seed), recipe.val_split, recipe.seed)
+
+
+def effort_of(folder: Path) -> Effort:
+    """What the run in this folder has cost so far.
+
+    Raises:
+        TrainingError: nothing was trained there.
+    """
+    file = folder / CHECKPOINT
+    if not file.is_file():
+        raise TrainingError(f"{str(folder)!r} holds no checkpoint: run train_tiny.py first.")
+    return Effort(**torch.load(file, weights_only=True)["effort"])
 
 
 def tokenizer_texts(examples: Sequence[Example], seed: int) -> list[str]:
@@ -154,30 +189,30 @@ class _Run:
             betas=(0.9, 0.95),
             fused=True,
         )
-        self.step, self.seconds, self.tokens = 0, 0.0, 0
+        self.effort = Effort()
         self._curve: list[LossPoint] = []
 
     def go(self, report: Callable[[Progress], None], stop_after: int | None) -> bool:
         """Train to the end; False when stopped before."""
         recipe, losses = self._recipe, []
-        began, tokens_before, seconds_before = time.perf_counter(), self.tokens, self.seconds
+        before, began, began_cpu = replace(self.effort), time.perf_counter(), time.process_time()
         self.model.train()
-        while self.step < recipe.steps:
-            if stop_after is not None and self.step >= stop_after:
+        while self.effort.steps < recipe.steps:
+            if stop_after is not None and self.effort.steps >= stop_after:
                 return False
             losses.append(self._one_step())
-            elapsed = time.perf_counter() - began
-            self.seconds = seconds_before + elapsed
-            last = self.step == recipe.steps
-            checkpoint = last or self.step % recipe.checkpoint_every == 0
-            if checkpoint or self.step % 25 == 0:
+            self.effort.seconds = before.seconds + time.perf_counter() - began
+            self.effort.cpu_seconds = before.cpu_seconds + time.process_time() - began_cpu
+            step = self.effort.steps
+            checkpoint = step == recipe.steps or step % recipe.checkpoint_every == 0
+            if checkpoint or step % REPORT_EVERY == 0:
                 validation = self._validation_loss() if checkpoint else None
                 loss = sum(losses) / len(losses)
                 losses.clear()
-                speed = (self.tokens - tokens_before) / elapsed
-                left = (recipe.steps - self.step) * recipe.step_tokens / speed
-                self._curve.append(LossPoint(self.step, loss, validation))
-                report(Progress(self.step, recipe.steps, loss, validation, speed, left))
+                speed = (self.effort.tokens - before.tokens) / (self.effort.seconds - before.seconds)
+                left = (recipe.steps - step) * recipe.step_tokens / speed
+                self._curve.append(LossPoint(step, loss, validation))
+                report(Progress(step, recipe.steps, loss, validation, speed, left))
             if checkpoint:
                 self._save()
         return True
@@ -190,7 +225,7 @@ class _Run:
         state = torch.load(file, weights_only=True)
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self.step, self.seconds, self.tokens = state["step"], state["seconds"], state["tokens"]
+        self.effort = Effort(**state["effort"])
         self._curve = [LossPoint(*point) for point in state["curve"]]
 
     def _save(self) -> None:
@@ -200,9 +235,7 @@ class _Run:
             {
                 "model": self.model.state_dict(),
                 "optimizer": self._optimizer.state_dict(),
-                "step": self.step,
-                "seconds": self.seconds,
-                "tokens": self.tokens,
+                "effort": asdict(self.effort),
                 "curve": [point.as_tuple() for point in self._curve],
             },
             part,
@@ -211,17 +244,17 @@ class _Run:
         write_curve(self._curve, self._folder)
 
     def _one_step(self) -> float:
-        rate = learning_rate(self._recipe, self.step)
+        rate = learning_rate(self._recipe, self.effort.steps)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        batch = to_batch(self._data.rows(self.step), self._pad)
+        batch = to_batch(self._data.rows(self.effort.steps), self._pad)
         loss = self._loss(batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self._optimizer.step()
         self._optimizer.zero_grad()
-        self.step += 1
-        self.tokens += batch.ids.numel()
+        self.effort.steps += 1
+        self.effort.tokens += batch.ids.numel()
         return float(loss.detach())
 
     def _loss(self, batch: Batch) -> torch.Tensor:
@@ -253,12 +286,12 @@ def fast_bfloat16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 
-def _claim(folder: Path, recipe: TinyRecipe) -> None:
-    file = folder / "recipe.json"
-    text = json.dumps(recipe.as_dict(), indent=1) + "\n"
+def _claim(folder: Path, recipe: TinyRecipe, data: str) -> None:
+    file = folder / RUN_FILE
+    text = json.dumps({"recipe": recipe.as_dict(), "dataset_sha256": data}, indent=1) + "\n"
     if file.is_file() and file.read_text("utf-8") != text:
         raise TrainingError(
-            f"{str(folder)!r} holds a run of another recipe. Choose another folder, or delete it."
+            f"{str(folder)!r} holds a run of another recipe or dataset. Choose another folder, or delete it."
         )
     file.write_text(text, "utf-8")
 
@@ -270,9 +303,3 @@ def _tokenizer(folder: Path, examples: Sequence[Example], recipe: TinyRecipe) ->
     tokenizer = train_tokenizer(tokenizer_texts(examples, recipe.seed), recipe.vocab_size)
     tokenizer.save(str(file))
     return tokenizer
-
-
-def _save_model(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
-    from fine_tuning.hf_folder import save_hf_folder
-
-    save_hf_folder(model, tokenizer, folder / "hf")

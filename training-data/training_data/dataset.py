@@ -7,6 +7,7 @@ questions whole stems, so that no filling of a held-out stem is trained on.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -121,6 +122,12 @@ def split_examples(
         train=tuple(example for i, example in enumerate(examples) if i not in val),
         val=tuple(example for i, example in enumerate(examples) if i in val),
     )
+
+
+def fingerprint(split: Split) -> str:
+    """SHA-256 over both sides: equal exactly when a model was trained and judged on the same data."""
+    sides = [[example.as_dict() for example in side] for side in (split.train, split.val)]
+    return hashlib.sha256(json.dumps(sides, ensure_ascii=False).encode()).hexdigest()
 
 
 def write_examples(examples: Iterable[Example], path: Path) -> None:
