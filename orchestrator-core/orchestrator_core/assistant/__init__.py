@@ -4,6 +4,8 @@
 settings. Knows nothing of HTTP.
 """
 
-from orchestrator_core.assistant.answering import Assistant, LoadedContext
+from orchestrator_core.assistant.answering import Assistant
+from orchestrator_core.assistant.context_loading import LoadedContext
+from orchestrator_core.assistant.storing import AnswerStore
 
-__all__ = ["Assistant", "LoadedContext"]
+__all__ = ["AnswerStore", "Assistant", "LoadedContext"]

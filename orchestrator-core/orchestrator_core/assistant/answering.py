@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
 from shared_context.conversations import ConversationStore
 from shared_context.documents import ContextFolder, Document
-from shared_context.errors import ConversationNotFound
 from shared_context.identity import new_id, now
 from shared_context.messages import Message
 from shared_context.migrations import DEFAULT_CONVERSATION
 
+from orchestrator_core.assistant.context_loading import LoadedContext, load_context
+from orchestrator_core.assistant.storing import AnswerStore
 from orchestrator_core.backends.base import ChatBackend
 from orchestrator_core.chat_request import ChatRequest, GenerateRequest
 from orchestrator_core.errors import BackendError, InvalidRequest
@@ -32,22 +32,6 @@ log = logging.getLogger(__name__)
 MAX_HISTORY_MESSAGES = 2000
 """Messages read for one prompt. A message costs at least four tokens, so a window of fewer than
 8,000 tokens reads fewer."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedContext:
-    """A document cut to a number of tokens, to be sent as `context`.
-
-    Args:
-        left_out: headings or entries that are missing, wholly or in part.
-    """
-
-    name: str
-    version: str
-    text: str
-    tokens: int
-    tokens_left_out: int
-    left_out: tuple[str, ...]
 
 
 class Assistant:
@@ -213,12 +197,8 @@ class Assistant:
         """
         if self.context is None:
             raise InvalidRequest("This assistant has no context folder.")
-        document = self.context.document(name)
         room = max(1, self.backend.context_length // 4) if max_tokens is None else max_tokens
-        cut, whole = self.builder.cut(document, room)
-        return LoadedContext(
-            name, document.version, cut.text, cut.tokens, max(0, whole - cut.tokens), cut.left_out
-        )
+        return load_context(self.context.document(name), room, self.builder)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of `text` with the answering model's tokenizer; remembered."""
@@ -238,6 +218,10 @@ class Assistant:
         if prompt is not None:
             self.backend.prewarm(prompt)
 
+    def store_answer(self, spec: RunSpec, result: RunResult) -> dict[str, Any]:
+        """`on_finish` for a run manager built by hand; see `AnswerStore`."""
+        return AnswerStore(self.conversations)(spec, result)
+
     def close(self) -> None:
         """Let running answers end shortly, then close everything. Interrupted answers go on
         at the next start. Idempotent."""
@@ -252,32 +236,6 @@ class Assistant:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-    def store_answer(self, spec: RunSpec, result: RunResult) -> dict[str, Any]:
-        """What a finished run does: store its text under the message id fixed at its start.
-
-        An answer whose conversation or question was deleted meanwhile is not stored.
-        """
-        receipt = {**spec.receipt, "cached_tokens": result.usage.cached_tokens}
-        if spec.conversation_id is None:
-            return {"receipt": receipt, "message_id": None}
-        if spec.reply_to is not None and self.conversations.is_deleted(spec.reply_to):
-            return {"receipt": receipt, "message_id": None}
-        try:
-            self.conversations.add_message(
-                spec.conversation_id,
-                Role.ASSISTANT,
-                result.text,
-                message_id=spec.message_id,
-                tier=spec.tier,
-                model=result.seams[-1]["model"] if result.seams else spec.model,
-                run_id=spec.run_id,
-                reply_to=spec.reply_to,
-                receipt=receipt,
-            )
-        except ConversationNotFound:
-            return {"receipt": receipt, "message_id": None}
-        return {"receipt": receipt}
 
     def _check(self, request: ChatRequest) -> None:
         request.check_size(self.settings.server.max_message_chars)

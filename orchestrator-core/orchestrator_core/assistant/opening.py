@@ -10,10 +10,10 @@ from shared_context.documents import ContextFolder
 
 from orchestrator_core.assistant.data_folder import DataFolder
 from orchestrator_core.assistant.prewarming import Prewarmer
+from orchestrator_core.assistant.storing import AnswerStore
 from orchestrator_core.backends.base import ChatBackend
 from orchestrator_core.backends.factory import create_backend
 from orchestrator_core.runs.manager import RunManager
-from orchestrator_core.runs.spec import RunResult, RunSpec
 from orchestrator_core.runs.store import RunStore
 from orchestrator_core.settings import Settings
 
@@ -42,12 +42,8 @@ def open_assistant(
         )
         opened.callback(context.close)
         backend = backend or create_backend(settings)
+        runs = RunManager(run_store, backend, tier=tier, on_finish=AnswerStore(conversations))
         assistant: AnyAssistant
-
-        def store_answer(spec: RunSpec, result: RunResult) -> dict[str, object]:
-            return assistant.store_answer(spec, result)
-
-        runs = RunManager(run_store, backend, tier=tier, on_finish=store_answer)
         prewarmer = Prewarmer(lambda: assistant.prewarm())
         stop_watching = context.on_change(lambda names: prewarmer.changed())
         # Last to first. The backend is closed twice: a warming that was just about to ask it

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,7 +80,7 @@ def test_the_first_kept_turn_stays_for_many_turns() -> None:
     """A conversation of 400 equal turns of which 20 fit: the prefix changes every 8 turns or so,
     not every turn, and never goes back."""
     starts = [steady_start([50] * turns, 1000) for turns in range(1, 400)]
-    changes = sum(a != b for a, b in zip(starts, starts[1:], strict=False))
+    changes = sum(a != b for a, b in pairwise(starts))
     assert starts == sorted(starts)
     assert changes <= 400 / 8
     kept = [turns - start for turns, start in zip(range(1, 400), starts, strict=True)]
@@ -88,7 +90,7 @@ def test_the_first_kept_turn_stays_for_many_turns() -> None:
 @given(st.lists(st.integers(1, 100), min_size=40, max_size=200))
 def test_the_first_kept_turn_changes_seldom_whatever_the_turns_cost(costs: list[int]) -> None:
     starts = [steady_start(costs[:turns], 1000) for turns in range(1, len(costs) + 1)]
-    changes = sum(a != b for a, b in zip(starts, starts[1:], strict=False))
+    changes = sum(a != b for a, b in pairwise(starts))
     assert starts == sorted(starts)
     assert changes <= 2 + sum(costs) / 200
 

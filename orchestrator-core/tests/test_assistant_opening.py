@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from orchestrator_core.assistant import Assistant
+from orchestrator_core.assistant.data_folder import DataFolder
+from orchestrator_core.assistant.prewarming import Prewarmer
+from orchestrator_core.backends.scripted import ScriptedBackend
+from orchestrator_core.errors import ModelNotFound
+from orchestrator_core.settings import Settings
+from shared_context.errors import StoreCorrupt, StoreError, StoreLocked
+from support.children import Child
+
+WAIT = 20.0
+
+
+def settings(data: Path, **given: object) -> Settings:
+    return Settings.model_validate({"data": data, **given})
+
+
+def test_a_new_data_folder_is_private(tmp_path: Path) -> None:
+    with Assistant.open(settings(tmp_path / "a" / "data"), backend=ScriptedBackend()):
+        folder = tmp_path / "a" / "data"
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert {"memory.db", "runs.db", "context", "lock"} <= {path.name for path in folder.iterdir()}
+
+
+def test_a_second_process_on_the_folder_is_told_who_holds_it(tmp_path: Path) -> None:
+    code = """
+        import sys
+        from pathlib import Path
+        from orchestrator_core.assistant.data_folder import DataFolder
+        folder = DataFolder(Path(sys.argv[1]))
+        import os
+        print(os.getpid())
+        sys.stdin.readline()
+    """
+    with Child(code, tmp_path) as child:
+        pid = child.line()
+        with pytest.raises(StoreLocked) as caught:
+            Assistant.open(settings(tmp_path), backend=ScriptedBackend())
+        assert f"process {pid}" in caught.value.message
+        assert "ORCHESTRATOR_DATA" in (caught.value.hint or "")
+        child.kill()
+        with Assistant.open(settings(tmp_path), backend=ScriptedBackend()):
+            assert (tmp_path / "lock.pid").read_text().strip() == str(os.getpid())
+
+
+def test_closing_frees_the_folder_and_may_be_repeated(tmp_path: Path) -> None:
+    assistant = Assistant.open(settings(tmp_path), backend=ScriptedBackend())
+    assistant.close()
+    assistant.close()
+    DataFolder(tmp_path).release()
+
+
+def test_what_fails_while_opening_frees_the_folder(tmp_path: Path) -> None:
+    missing = settings(tmp_path, model={"path": str(tmp_path / "missing.gguf")})
+    with pytest.raises(ModelNotFound):
+        Assistant.open(missing)
+    (tmp_path / "runs.db").write_bytes(b"this is no database, but longer than a header" * 50)
+    with pytest.raises(StoreCorrupt):
+        Assistant.open(settings(tmp_path), backend=ScriptedBackend())
+    DataFolder(tmp_path).release()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError) as caught:
+        Assistant.open(settings(tmp_path / "file" / "data"), backend=ScriptedBackend())
+    assert "file" in str(caught.value)
+
+
+def test_the_backend_comes_from_the_settings(tmp_path: Path) -> None:
+    with Assistant.open(settings(tmp_path, model={"backend": "scripted", "path": "say:Hello"})) as assistant:
+        assert assistant.backend.describe().model == "say"
+
+
+def test_the_documents_are_prewarmed_at_the_start(tmp_path: Path) -> None:
+    warmed = threading.Event()
+
+    class Backend(ScriptedBackend):
+        def prewarm(self, prompt: object) -> None:
+            super().prewarm(prompt)  # type: ignore[arg-type]
+            warmed.set()
+
+    (tmp_path / "context").mkdir()
+    (tmp_path / "context" / "PROJECT_CONTEXT.md").write_text("# Project\n\nThe house is blue.\n")
+    backend = Backend()
+    with Assistant.open(settings(tmp_path), backend=backend) as assistant:
+        assert warmed.wait(WAIT)
+        sent = assistant.preview(None, "x").prompt
+        assert backend.prewarmed[0].text == sent.text[: sent.stable_prefix]
+
+
+def test_prewarming_happens_at_the_start_and_once_for_changes_that_come_together() -> None:
+    calls: list[int] = []
+    happened = threading.Condition()
+
+    def warm() -> None:
+        with happened:
+            calls.append(1)
+            happened.notify_all()
+        if len(calls) == 1:
+            raise RuntimeError("the model is not there yet")
+
+    prewarmer = Prewarmer(warm, quiet_s=0.05)
+    prewarmer.start()
+    with happened:
+        assert happened.wait_for(lambda: len(calls) == 1, WAIT)
+    for _ in range(5):
+        prewarmer.changed()
+    with happened:
+        assert happened.wait_for(lambda: len(calls) == 2, WAIT)
+    prewarmer.close()
+    prewarmer.changed()
+    prewarmer.close()
+    assert len(calls) == 2
+
+
+def test_a_prewarmer_that_was_never_started_can_be_closed() -> None:
+    Prewarmer(lambda: None).close()
