@@ -51,7 +51,9 @@ def create_http_app(
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     operations = [operation for api in everything for operation in api.operations]
-    app.extensions[_OPERATIONS] = document(operations, title=TITLE, version=services.version)
+    app.extensions[_OPERATIONS] = document(
+        operations, title=TITLE, version=services.version, locked=keys.required
+    )
     return app
 
 

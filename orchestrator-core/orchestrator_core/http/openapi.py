@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from orchestrator_core.http.api import JSON, ErrorShape, Operation
+from orchestrator_core.http.api import EVENTS, JSON, ErrorShape, Operation
 from orchestrator_core.http.bodies import has_required_fields
 from orchestrator_core.http.shapes.errors import ErrorAnswer, OpenAIErrorAnswer
 
@@ -32,18 +32,33 @@ KEY_STATUSES = (401, 429, 503)
 BODY_STATUSES = (413, 415)
 """What any route with a body may answer besides."""
 
+_EVENT = {
+    "type": "object",
+    "description": "One event of the stream.",
+    "properties": {
+        "id": {"type": "string", "description": "Offset in the run."},
+        "event": {"type": "string", "description": "`seam` or `error`; absent for tokens and the end."},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["data"],
+}
+
 _Mode = Literal["validation", "serialization"]
 _Schemas = dict[tuple[Any, _Mode], dict[str, Any]]
 
 
-def document(operations: Iterable[Operation], *, title: str, version: str) -> dict[str, Any]:
-    """An OpenAPI 3.1 document of these operations."""
+def document(operations: Iterable[Operation], *, title: str, version: str, locked: bool) -> dict[str, Any]:
+    """An OpenAPI 3.1 document of these operations.
+
+    Args:
+        locked: whether this server asks for a key.
+    """
     ordered = sorted(operations, key=lambda one: (one.rule, one.method))
     schemas, definitions = _schemas(ordered)
     paths: dict[str, dict[str, Any]] = {}
     for operation in ordered:
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", operation.rule)
-        paths.setdefault(path, {})[operation.method.lower()] = _operation(operation, schemas)
+        paths.setdefault(path, {})[operation.method.lower()] = _operation(operation, schemas, locked)
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},
@@ -81,15 +96,14 @@ def _schemas(operations: Sequence[Operation]) -> tuple[_Schemas, dict[str, Any]]
     return found, definitions
 
 
-def _operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+def _operation(operation: Operation, schemas: _Schemas, locked: bool) -> dict[str, Any]:
     out: dict[str, Any] = {
         "operationId": f"{operation.tag}_{operation.name}",
         "tags": [operation.tag],
         "summary": operation.summary,
         "parameters": list(_parameters(operation)),
         "responses": {str(status): _response(operation, status, schemas) for status in statuses(operation)},
-        # {} beside the key: without a configured key none is asked for.
-        "security": [{}] if operation.open else [{"key": []}],
+        "security": [{"key": []}] if locked and not operation.open else [],
     }
     if operation.description:
         out["description"] = operation.description
@@ -133,4 +147,4 @@ def _response(operation: Operation, status: int, schemas: _Schemas) -> dict[str,
 def _answer(operation: Operation, media: str, schemas: _Schemas) -> dict[str, Any]:
     if media == JSON and operation.answer is not None:
         return schemas[operation.answer, "serialization"]
-    return {"type": "object"} if media == JSON else {"type": "string"}
+    return {JSON: {"type": "object"}, EVENTS: _EVENT}.get(media, {"type": "string"})

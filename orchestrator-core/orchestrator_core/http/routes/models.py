@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from pydantic import Field
+
 from orchestrator_core.errors import NotFound
 from orchestrator_core.http.api import Api
 from orchestrator_core.http.services import services
@@ -14,7 +16,7 @@ api = Api("models", error_shape="openai")
 
 
 class ModelPath(Parameters):
-    model: str
+    model: str = Field(min_length=1, max_length=500)
 
 
 @api.route("GET", "/v1/models", summary="The models there are", errors=(502, 504))
