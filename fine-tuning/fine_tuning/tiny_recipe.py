@@ -40,13 +40,13 @@ class TinyRecipe:
     kv_heads: int = 2
     feed_forward: int = 768
     context_length: int = 2048
-    steps: int = 3400
+    steps: int = 4000
     step_tokens: int = 1024
     warmup: int = 100
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 0.1
     val_split: float = 0.12
-    outside_share: float = 0.2
+    outside_share: float = 0.17
     vary: float = 0.4
     short_answers: float = 0.75
     first_shares: tuple[float, float, float] = (0.85, 0.1, 0.05)
