@@ -1,0 +1,71 @@
+"""`orchestrator doctor`: checks this installation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ai_orchestrator.cli import terminal
+from ai_orchestrator.cli.exits import FAILED, OK
+from ai_orchestrator.cli.options import json_option, make_settings, model_options, settings_options
+
+if TYPE_CHECKING:
+    from ai_orchestrator.doctor import Finding
+
+MARKS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "red")}
+
+
+@click.command(short_help="Check this installation and say what to do.")
+@model_options
+@json_option
+@settings_options
+@click.pass_context
+def doctor(
+    ctx: click.Context, model: str | None, as_json: bool, config: str | None, data: str | None
+) -> None:
+    """Check Python, engine, model, memory, disk, port, databases and safety; say what to do.
+
+    The engine proves itself by decoding in a child process. Exit code 1 when a check fails.
+    Nothing is changed.
+    """
+    from orchestrator_core.errors import ConfigurationError
+    from orchestrator_core.settings import Settings
+
+    from ai_orchestrator.doctor import judge
+    from ai_orchestrator.doctor.probes import look, see_configuration
+
+    problem: ConfigurationError | None = None
+    try:
+        settings = make_settings(config, data, model__path=model)
+    except ConfigurationError as error:
+        problem, settings = error, Settings()
+        if data:
+            settings.data = Path(data).expanduser().absolute()
+    configuration = see_configuration(Path(config) if config else None, os.environ, problem)
+    findings = judge(look(settings, configuration))
+    failed = any(one.verdict == "fail" for one in findings)
+    if as_json:
+        terminal.write_json({"ok": not failed, "checks": [asdict(one) for one in findings]})
+    else:
+        _show(findings)
+    ctx.exit(FAILED if failed else OK)
+
+
+def _show(findings: Sequence[Finding]) -> None:
+    if not terminal.has_terminal():
+        for one in findings:
+            click.echo("\t".join((one.verdict, one.check, one.message, one.advice or "")))
+        return
+    width = max(len(one.check) for one in findings)
+    colour = terminal.wants_colour()
+    for one in findings:
+        mark, shade = MARKS[one.verdict]
+        mark = click.style(mark, fg=shade, bold=True) if colour else mark
+        click.echo(f"{mark} {one.check:<{width}}  {terminal.safe(one.message)}", color=colour)
+        if one.advice:
+            click.echo(f"  {'':<{width}}  → {terminal.safe(one.advice)}", color=colour)

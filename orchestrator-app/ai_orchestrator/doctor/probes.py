@@ -1,0 +1,316 @@
+"""Looks at the machine. Nothing is changed; what cannot be found out is told, never raised."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psutil
+from orchestrator_core.backends.factory import (
+    builtin_folders,
+    choose_backend,
+    create_backend,
+    find_builtin,
+    resolve_model_path,
+)
+from orchestrator_core.errors import ConfigurationError, OrchestratorError
+from orchestrator_core.http.keys import refuse_open_bind
+from orchestrator_core.http.origins import is_loopback
+from orchestrator_core.settings import ENVIRONMENT, Settings, default_config_file
+from shared_context.errors import SharedContextError
+from shared_context.migrate import Migration, check_openable
+
+from ai_orchestrator import server_file
+from ai_orchestrator.doctor.snapshot import (
+    ConfigurationSeen,
+    DataFolderSeen,
+    EngineSeen,
+    ExposureSeen,
+    GpuSeen,
+    MemorySeen,
+    ModelSeen,
+    PortSeen,
+    PythonSeen,
+    Snapshot,
+    StoreSeen,
+)
+
+PROOF_TIMEOUT_S = 120
+PROOF_MAX_BYTES = 1024**3
+"""A larger model is opened, but not decoded with: that would take minutes of loading."""
+
+
+def look(settings: Settings, configuration: ConfigurationSeen) -> Snapshot:
+    """Everything the checks need; takes a few seconds, most of them for the engine's proof."""
+    model = see_model(settings)
+    data = see_data(settings)
+    return Snapshot(
+        python=PythonSeen(sys.version_info[:3], sys.executable),
+        configuration=configuration,
+        engine=see_engine(model),
+        model=model,
+        memory=see_memory(),
+        gpu=see_gpu(),
+        port=see_port(settings, data.server),
+        exposure=see_exposure(settings),
+        data=data,
+        stores=see_stores(settings.data),
+    )
+
+
+def see_configuration(
+    file: Path | None, environ: Mapping[str, str], problem: ConfigurationError | None
+) -> ConfigurationSeen:
+    """
+    Args:
+        file: the one named by a flag.
+        problem: what loading the settings raised.
+    """
+    if file is None:
+        named = environ.get("ORCHESTRATOR_CONFIG")
+        file = Path(named).expanduser() if named else default_config_file()
+    text, mode = None, None
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        text, mode = file.read_text("utf-8"), stat.S_IMODE(file.stat().st_mode)
+    return ConfigurationSeen(
+        file=file if text is not None else None,
+        file_mode=mode,
+        holds_key=text is not None and _holds_key(text),
+        unknown_variables=unknown_variables(environ),
+        problem=None if problem is None else problem.message,
+        hint=None if problem is None else problem.hint,
+    )
+
+
+def unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """ORCHESTRATOR_* and LLM_* names that set nothing (the long form is checked by the settings)."""
+    known = {*ENVIRONMENT, "ORCHESTRATOR_CONFIG"}
+    ours = (name for name in environ if name.startswith("ORCHESTRATOR_") and "__" not in name)
+    return tuple(sorted(name for name in ours if name not in known))
+
+
+def see_engine(model: ModelSeen) -> EngineSeen:
+    if importlib.util.find_spec("llama_cpp") is None:
+        return EngineSeen(None)
+    version = importlib.metadata.version("llama-cpp-python")
+    proof = _model_for_proof(model)
+    if proof is None:
+        return EngineSeen(version)
+    found = _in_child("decode", proof)
+    if isinstance(found, str):
+        return EngineSeen(version, proof.name, found)
+    return EngineSeen(version, proof.name, None, found["tokens_per_s"], found["gpu_offload"])
+
+
+def see_model(settings: Settings) -> ModelSeen:
+    name, backend = settings.model.path, ""
+    try:
+        backend = choose_backend(settings).value
+        if backend == "openai":
+            with closing(create_backend(settings)) as remote:
+                remote.load()
+            return ModelSeen(name, backend)
+        if backend != "llama_cpp":
+            _check_extra(backend)
+            return ModelSeen(name, backend)
+        path = resolve_model_path(settings)
+    except OrchestratorError as error:
+        return ModelSeen(name, backend, problem=error.message, hint=error.hint)
+    size = path.stat().st_size
+    if importlib.util.find_spec("llama_cpp") is None:
+        return ModelSeen(name, backend, path, size)
+    found = _in_child("open", path)
+    if isinstance(found, str):
+        problem = f"{path} does not open: {found}"
+        return ModelSeen(name, backend, path, size, False, problem=problem, hint="Download it again.")
+    return ModelSeen(name, backend, path, size, True, found["context_length"])
+
+
+def see_memory() -> MemorySeen:
+    memory = psutil.virtual_memory()
+    return MemorySeen(memory.total, memory.available)
+
+
+def see_gpu() -> GpuSeen:
+    if platform.system() == "Darwin" and platform.machine() == "arm64":
+        return GpuSeen(("Apple GPU",), "Metal")
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        if Path("/dev/nvidia0").exists():
+            return GpuSeen((), "there is an NVIDIA device, but nvidia-smi is not installed")
+        return GpuSeen((), "no nvidia-smi, so no NVIDIA driver")
+    try:
+        result = subprocess.run(  # noqa: S603
+            [tool, "--query-gpu=name,memory.total", "--format=csv,noheader"],
+            capture_output=True, text=True, timeout=10, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return GpuSeen((), f"nvidia-smi does not answer ({type(error).__name__})")
+    names = tuple(line.strip() for line in result.stdout.splitlines() if line.strip())
+    if result.returncode or not names:
+        reason = (result.stdout + result.stderr).strip().splitlines()[:1] or ["nvidia-smi lists none"]
+        return GpuSeen((), reason[0])
+    return GpuSeen(names, "nvidia-smi")
+
+
+def see_port(settings: Settings, server: str | None) -> PortSeen:
+    from ai_orchestrator.listener import PortInUse, bind
+
+    host, port = settings.server.host, settings.server.port
+    if server is not None and server == server_file.reachable_url(host, port):
+        return PortSeen(host, port, "ours")
+    try:
+        sockets = bind(host, port)
+    except PortInUse:
+        return PortSeen(host, port, "taken")
+    except ConfigurationError as error:
+        return PortSeen(host, port, "unusable", error.message)
+    for one in sockets:
+        one.close()
+    return PortSeen(host, port, "free")
+
+
+def see_exposure(settings: Settings) -> ExposureSeen:
+    server = settings.server
+    key = server.api_key
+    refusal: ConfigurationError | None = None
+    try:
+        refuse_open_bind(server)
+    except ConfigurationError as error:
+        refusal = error
+    return ExposureSeen(
+        host=server.host,
+        loopback=is_loopback(server.host),
+        key_length=None if key is None else len(key.get_secret_value()),
+        refusal=None if refusal is None else refusal.message,
+        hint=None if refusal is None else refusal.hint,
+    )
+
+
+def see_data(settings: Settings) -> DataFolderSeen:
+    from ai_orchestrator.cli.link.server import running_server
+
+    path = settings.data.expanduser().absolute()
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    free: int | None = None
+    with contextlib.suppress(OSError):
+        free = shutil.disk_usage(existing).free
+    link = running_server(settings)
+    if link is not None:
+        link.close()
+    return DataFolderSeen(
+        path=path,
+        mode=stat.S_IMODE(path.stat().st_mode) if path.exists() else None,
+        problem=_cannot_write(existing),
+        free=free,
+        server=None if link is None else link.where,
+    )
+
+
+def see_stores(data: Path) -> tuple[StoreSeen, ...]:
+    from orchestrator_core.runs.store import MIGRATIONS as RUNS
+    from shared_context.migrations import MIGRATIONS as MEMORY
+
+    return (_see_store(data / "memory.db", MEMORY), _see_store(data / "runs.db", RUNS))
+
+
+def _see_store(path: Path, migrations: Any) -> StoreSeen:
+    newest = len(migrations)
+    if not path.exists():
+        return StoreSeen(path.name, "absent", newest=newest)
+    return _see_existing(path, list(migrations), newest)
+
+
+def _see_existing(path: Path, migrations: list[Migration], newest: int) -> StoreSeen:
+    try:
+        # Read-only, so that looking at a file cannot change it.
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            if version > newest:
+                return StoreSeen(path.name, "future", version, newest)
+            check_openable(path, migrations)
+            verdict = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    except sqlite3.Error as error:
+        return StoreSeen(path.name, "damaged", newest=newest, detail=str(error))
+    except SharedContextError as error:
+        return StoreSeen(path.name, "damaged", newest=newest, detail=error.message)
+    if verdict != "ok":
+        return StoreSeen(path.name, "damaged", version, newest, verdict)
+    return StoreSeen(path.name, "current" if version == newest else "older", version, newest)
+
+
+def _cannot_write(folder: Path) -> str | None:
+    if not folder.is_dir():
+        return f"{folder} is not a folder"
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"x")
+    except OSError as error:
+        return f"nothing can be written ({error.strerror or error})"
+    return None
+
+
+def _holds_key(text: str) -> bool:
+    lines = (line.split("#")[0].strip() for line in text.splitlines())
+    values = (line.partition(":")[2].strip() for line in lines if line.startswith("api_key"))
+    return any(value not in ("", "null", "~") for value in values)
+
+
+def _check_extra(backend: str) -> None:
+    """
+    Raises:
+        MissingExtra: the packages of this backend are not installed.
+    """
+    from orchestrator_core.errors import MissingExtra
+
+    if backend == "transformers":
+        for package in ("torch", "transformers"):
+            if importlib.util.find_spec(package) is None:
+                raise MissingExtra(package, "hf", "A Hugging Face model")
+
+
+def _model_for_proof(model: ModelSeen) -> Path | None:
+    with contextlib.suppress(OrchestratorError):
+        return find_builtin(builtin_folders())
+    if model.path is not None and model.opens and (model.size or 0) <= PROOF_MAX_BYTES:
+        return model.path
+    return None
+
+
+def _in_child(action: str, path: Path) -> dict[str, Any] | str:
+    """What `prove` found, or why it ended without a result."""
+    command = [sys.executable, "-m", "ai_orchestrator.doctor.prove", action, str(path)]
+    try:
+        result = subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, timeout=PROOF_TIMEOUT_S, check=False, env=_child_env()
+        )
+    except subprocess.TimeoutExpired:
+        return f"no result within {PROOF_TIMEOUT_S} s"
+    if result.returncode < 0:
+        return f"the process crashed with {signal.Signals(-result.returncode).name}"
+    if result.returncode:
+        return (result.stderr.strip().splitlines() or ["unknown failure"])[-1]
+    try:
+        found = json.loads(result.stdout)
+    except ValueError:
+        return "it gave no result"
+    return dict(found)
+
+
+def _child_env() -> dict[str, str]:
+    return {**os.environ, "PYTHONWARNINGS": "ignore"}
