@@ -30,8 +30,9 @@ from orchestrator_core.settings import Settings
 log = logging.getLogger(__name__)
 
 MAX_HISTORY_MESSAGES = 2000
-"""Messages read for one prompt. A message costs at least four tokens, so a window of fewer than
-8,000 tokens reads fewer."""
+TOKENS_PER_MESSAGE = 8
+"""Bounds of what is read for one prompt: half a turn, with its time line and the template's
+tokens around it, costs at least this much, so older messages could never be shown."""
 
 
 class Assistant:
@@ -265,17 +266,19 @@ class Assistant:
     def _build(
         self, request: ChatRequest, conversation_id: str, asked: Message | None, reason: str | None
     ) -> BuiltPrompt:
-        conversation = self.conversations.get(conversation_id)
-        limit = min(MAX_HISTORY_MESSAGES, self.backend.context_length // 4 + 2)
+        limit = min(MAX_HISTORY_MESSAGES, self.backend.context_length // TOKENS_PER_MESSAGE + 2)
         messages = self.conversations.messages(conversation_id, limit=limit)
         history, later = _before(messages, asked)
-        turns = conversation.turn_count - later - (0 if asked is None else 1)
+        turns: int | None = None
+        if len(messages) == limit:  # there are older ones
+            asked_in_all = self.conversations.get(conversation_id).turn_count
+            turns = max(0, asked_in_all - later - (0 if asked is None else 1))
         return self.builder.build(
             self._prompt_request(
                 request,
                 created_at=now() if asked is None else asked.created_at,
                 history=history,
-                turns_before=max(0, turns),
+                turns_before=turns,
                 reason=reason,
             )
         )
@@ -286,7 +289,7 @@ class Assistant:
         *,
         created_at: str,
         history: Sequence[Message] = (),
-        turns_before: int = 0,
+        turns_before: int | None = None,
         reason: str | None = None,
     ) -> PromptRequest:
         return PromptRequest(

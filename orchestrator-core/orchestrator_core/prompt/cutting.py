@@ -195,7 +195,15 @@ def _starts_item(line: str) -> bool:
 def _sentences(block: str) -> list[Unit]:
     if len(block) < LONG_PARAGRAPH or block.lstrip().startswith("|"):
         return [Unit(block)]
-    return [Unit(part.group()) for part in _SENTENCE.finditer(block) if part.group()]
+    found: list[Unit] = []
+    for part in _SENTENCE.finditer(block):
+        sentence = part.group()
+        if len(sentence) < LONG_PARAGRAPH:
+            lines = [sentence] if sentence else []
+        else:  # no prose: a long list of lines without a full stop
+            lines = sentence.splitlines(keepends=True)
+        found.extend(Unit(line) for line in lines)
+    return found
 
 
 def _kept_headings(parts: Sequence[Unit], budget: int, count: Count, mark: int) -> tuple[set[int], int]:

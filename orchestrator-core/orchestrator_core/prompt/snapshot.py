@@ -66,7 +66,12 @@ class SnapshotMaker:
             if block:
                 blocks.append(block)
             uses.append(_use(document, needs[document.name], cut))
-        text = "\n\n".join((INTRODUCTION, *blocks)) if blocks else ""
+        if blocks:
+            blocks.insert(0, INTRODUCTION)
+        missing = ", ".join(use.name for use in uses if use.state == "left_out")
+        if missing and budget >= 4 * LEAST_TOKENS:
+            blocks.append(f"[Left out for lack of room: {missing}.]")
+        text = "\n\n".join(blocks)
         return Snapshot(text, self._count(text), tuple(uses))
 
     def _fitted(self, name: str, text: str, room: int) -> tuple[Cut, str]:

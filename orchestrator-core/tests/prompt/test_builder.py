@@ -126,6 +126,17 @@ def test_what_was_cut_is_in_the_receipt_and_told_to_the_model() -> None:
     assert f"[{history.dropped} earlier messages of this conversation are left out.]" in built.prompt.text
 
 
+def test_a_document_of_which_nothing_fits_is_named() -> None:
+    endless = "word " * 4000
+    built = build(
+        ScriptedBackend(context_length=900), documents=documents(["# P\n\nShort.\n", endless, "", ""])
+    )
+    use = built.receipt.documents[1]
+    assert (use.state, use.tokens, use.left_out) == ("left_out", 0, ("everything",))
+    assert use.tokens_left_out > 3000
+    assert "[Left out for lack of room: PROJECT_CONTEXT.md.]" in built.prompt.text
+
+
 def test_the_receipt_is_json_and_survives_it() -> None:
     receipt = build(ScriptedBackend(context_length=700)).receipt
     assert Receipt.model_validate_json(receipt.model_dump_json()) == receipt

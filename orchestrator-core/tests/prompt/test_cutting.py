@@ -125,6 +125,14 @@ def test_a_long_paragraph_is_cut_between_sentences() -> None:
     assert cut.left_out == ("T",)
 
 
+def test_a_long_block_without_sentences_is_cut_between_lines() -> None:
+    text = "# T\n\n" + "".join(f"key {n}: value {n}\n" for n in range(200))
+    cut = cut_document(text, 120, count)
+    assert cut.tokens > 60
+    kept = [line for line in cut.text.splitlines() if line.startswith("key")]
+    assert kept == [f"key {n}: value {n}" for n in range(len(kept))]
+
+
 def test_nothing_fits_nothing_is_kept() -> None:
     assert cut_document(DOCUMENT, 3, count).text == ""
     assert cut_document("", 100, count).text == ""
