@@ -28,7 +28,7 @@ function details(data, receipt) {
     const rows = receipt.documents.map((entry) => node("tr", {},
       node("th", { scope: "row" }, entry.name),
       node("td", {}, entry.version ?? ""),
-      node("td", { class: "number" }, String(entry.tokens ?? 0)),
+      node("td", { class: "number" }, entry.state === "untouched" ? "not filled in yet" : String(entry.tokens ?? 0)),
       node("td", { class: entry.tokens_left_out ? "number cut" : "number" }, String(entry.tokens_left_out ?? 0))));
     const head = ["Document", "Version", "Tokens used", "Left out"].map((text) => node("th", { scope: "col" }, text));
     found.push(node("table", {}, node("thead", {}, node("tr", {}, ...head)), node("tbody", {}, ...rows)));
