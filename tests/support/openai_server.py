@@ -6,7 +6,9 @@ connection. `ModelServer` puts any ChatBackend behind the routes of a known kind
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -71,13 +73,19 @@ class Exchange:
 
     def wait_hung_up(self, timeout: float = 10.0) -> bool:
         """Whether the client closed the connection within the time."""
-        self._handler.connection.settimeout(timeout)
         try:
+            self._handler.connection.settimeout(timeout)
             return self._handler.connection.recv(1) == b""
         except TimeoutError:
             return False
         except OSError:
             return True
+
+    def stop_listening(self) -> None:
+        """Ends a `wait_hung_up` in another thread; the connection serves nothing more."""
+        self._handler.close_connection = True
+        with contextlib.suppress(OSError):
+            self._handler.connection.shutdown(socket.SHUT_RD)
 
     def _start(self, status: int, headers: Mapping[str, str]) -> None:
         self._handler.send_response(status)
@@ -189,24 +197,15 @@ class ModelServer(HttpDouble):
                 *_refusal(error),
             )
             return
-        exchange.begin()
         watcher = threading.Thread(target=_cancel_when_left, args=(exchange, generation), daemon=True)
         watcher.start()
         try:
-            for token in generation:
-                exchange.event(_chunk(exchange.path, token.text, None))
+            _stream(exchange, generation)
         except OrchestratorError:
             exchange.drop()
-            return
-        if generation.finish_reason is FinishReason.CANCELLED:
-            exchange.drop()
-            return
-        exchange.event(_chunk(exchange.path, "", str(generation.finish_reason)))
-        if exchange.body.get("stream_options", {}).get("include_usage"):
-            exchange.event({"choices": [], "usage": _usage(generation)})
-        exchange.event("[DONE]")
-        exchange.end()
-        exchange.drop()  # the watcher reads from this connection, so it serves nothing else
+        finally:
+            exchange.stop_listening()
+            watcher.join(10)
 
     def _start_generation(self, body: dict[str, Any]) -> Generation:
         config = GenerationConfig.model_validate(
@@ -227,6 +226,19 @@ class ModelServer(HttpDouble):
         messages = tuple(ChatMessage(Role(message["role"]), message["content"]) for message in said)
         prompt = Prompt((rendered(said),), messages)
         return self.backend.generate(prompt, config, continue_from=last["content"])
+
+
+def _stream(exchange: Exchange, generation: Generation) -> None:
+    exchange.begin()
+    for token in generation:
+        exchange.event(_chunk(exchange.path, token.text, None))
+    if generation.finish_reason is FinishReason.CANCELLED:
+        return
+    exchange.event(_chunk(exchange.path, "", str(generation.finish_reason)))
+    if exchange.body.get("stream_options", {}).get("include_usage"):
+        exchange.event({"choices": [], "usage": _usage(generation)})
+    exchange.event("[DONE]")
+    exchange.end()
 
 
 def rendered(messages: list[dict[str, Any]]) -> str:

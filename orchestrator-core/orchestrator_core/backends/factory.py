@@ -51,7 +51,7 @@ def create_backend(settings: Settings) -> ChatBackend:
         case _:
             from orchestrator_core.backends.llama_cpp import LlamaCppBackend
 
-            return LlamaCppBackend(settings)
+            return LlamaCppBackend(settings, path=resolve_model_path(settings))
 
 
 def choose_backend(settings: Settings) -> Choice[str]:

@@ -339,8 +339,14 @@ class ScriptedGeneration(Generation):
             last = answer.flush(cut_off=self.finish_reason is not FinishReason.STOP)
             if last is not None:
                 yield last
-        finally:
+        except GeneratorExit:
+            # Dropped half-way, maybe by the garbage collector in the middle of any code: take no lock
+            # here. The backend's weak set forgets this answer by itself.
+            raise
+        except BaseException:
             self._backend._ended(self, self._prompt, self._attempt)
+            raise
+        self._backend._ended(self, self._prompt, self._attempt)
 
     def _say(self, answer: AnswerText) -> Generator[Token, None, FinishReason]:
         """Yields tokens; its return value is the reason why the answer ended."""

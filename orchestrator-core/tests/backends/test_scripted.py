@@ -1,3 +1,4 @@
+import gc
 import threading
 from pathlib import Path
 
@@ -257,6 +258,15 @@ def test_close_cancels_what_runs_and_the_backend_can_be_loaded_again() -> None:
     assert generation.finish_reason is FinishReason.CANCELLED
     assert not backend.stats().loaded
     assert said(backend.generate(ASK, config())) == "two"
+
+
+def test_an_answer_dropped_half_way_can_be_collected_at_any_moment() -> None:
+    """The collector may run while this thread holds the backend's lock; that must not block it."""
+    backend = ScriptedBackend(otherwise="one two")
+    next(iter(backend.generate(ASK, config())))
+    with backend._lock:
+        gc.collect()
+    assert backend.stats().running == 0
 
 
 def test_delays_go_through_the_injected_wait() -> None:
