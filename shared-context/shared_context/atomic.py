@@ -26,16 +26,19 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.orchestrator-new")
 
 
-def replace_file(path: Path, content: bytes, step: Callable[[str], None] = lambda _: None) -> bytes | None:
+def replace_file(
+    path: Path, content: bytes, expected: bytes | None, step: Callable[[str], None] = lambda _: None
+) -> bool:
     """Make `content` the file's content, durable on return; mode and attributes stay.
 
     Args:
         path: the file; its folder must exist.
+        expected: what the caller believes the file holds now; None: there is no file.
         step: called with the name of each durable step when it is done.
 
     Returns:
-        What the file held at the moment of replacement; None when there was none. Whoever
-        expected something else must merge it: it is nowhere else.
+        Whether the file held what was expected. If not, what it held waits in `left_over`; the
+        caller must merge it and then call `clear_left_over`.
 
     Raises:
         OSError: nothing changed.
@@ -51,17 +54,22 @@ def replace_file(path: Path, content: bytes, step: Callable[[str], None] = lambd
             temporary.unlink(missing_ok=True)
         raise
     step("file-replaced")
-    temporary.unlink(missing_ok=True)
+    as_expected = displaced is None or displaced in (expected, content)
+    if as_expected:
+        clear_left_over(path)
     sync_folder(path.parent)
-    return displaced
+    return as_expected
 
 
-def left_over(path: Path) -> bytes | None:
-    """What a crash between the steps of `replace_file` left beside the file."""
-    try:
-        return temporary_path(path).read_bytes()
-    except OSError:
-        return None
+def left_over(path: Path) -> Path | None:
+    """The file that `replace_file` displaced, or had prepared, and that was not cleared since."""
+    temporary = temporary_path(path)
+    return temporary if temporary.is_file() else None
+
+
+def clear_left_over(path: Path) -> None:
+    """What was left over is merged, or of no worth."""
+    temporary_path(path).unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -97,6 +105,7 @@ def _put_in_place(temporary: Path, path: Path) -> bytes | None:
                 return None
             continue
         temporary.replace(path)
+        temporary.write_bytes(displaced)
         return displaced
     temporary.replace(path)
     return None

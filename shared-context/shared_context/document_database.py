@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ _M001 = (
         author TEXT NOT NULL,
         at TEXT NOT NULL,
         summary TEXT NOT NULL,
-        change_id TEXT NOT NULL,
+        change_id TEXT NOT NULL UNIQUE,
         text TEXT
     )""",
     "CREATE INDEX versions_of_path ON versions (path, version)",
@@ -70,30 +71,31 @@ class DocumentDatabase:
 
     def add_change(
         self,
-        update: bytes,
-        versions: list[StoredVersion],
+        updates: Sequence[bytes],
+        versions: Sequence[StoredVersion],
         *,
-        seen: tuple[str, bytes] | None = None,
+        seen: Mapping[str, bytes] | None = None,
         entry: tuple[str, str] | None = None,
     ) -> None:
         """One change, all of it or nothing.
 
         Args:
-            update: of the shared lines; may be empty.
+            updates: of the shared lines, in order.
             versions: the new version of each document whose text it changed.
-            seen: path and content of the file the change was read from.
+            seen: content of the files, by path, that the change was read from.
             entry: path and id of the log entry it appends.
         """
         with self._database.write() as connection:
-            if update:
-                connection.execute("INSERT INTO updates (content) VALUES (?)", (update,))
+            connection.executemany(
+                "INSERT INTO updates (content) VALUES (?)", [(update,) for update in updates if update]
+            )
             connection.executemany(
                 "INSERT INTO versions (path, version, author, at, summary, change_id, text) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [(v.path, v.version, v.author, v.at, v.summary, v.change_id, v.text) for v in versions],
             )
-            if seen is not None:
-                _see(connection, *seen)
+            for path, content in (seen or {}).items():
+                _see(connection, path, content)
             if entry is not None:
                 connection.execute("INSERT OR IGNORE INTO entries VALUES (?, ?)", entry)
 
@@ -141,12 +143,10 @@ class DocumentDatabase:
         """Versions that are not in the history yet, oldest first."""
         return self._select("WHERE text IS NOT NULL ORDER BY position")
 
-    def recorded(self, change_id: str, path: str) -> None:
+    def recorded(self, change_id: str) -> None:
         """The history has this version now."""
         with self._database.write() as connection:
-            connection.execute(
-                "UPDATE versions SET text = NULL WHERE change_id = ? AND path = ?", (change_id, path)
-            )
+            connection.execute("UPDATE versions SET text = NULL WHERE change_id = ?", (change_id,))
 
     def close(self) -> None:
         self._database.close()

@@ -19,14 +19,14 @@ from dulwich.repo import Repo
 
 BRANCH = b"refs/heads/main"
 
-LOOSE_OBJECTS = 3000
+LOOSE_OBJECTS = 1500
 """Loose objects are packed beyond this: each takes a disk block, a pack does not."""
 
 _CHANGE = re.compile(rb"^Change: (\S+)$", re.MULTILINE)
 
 
 class History:
-    """The repository. Used by one thread at a time, in one process.
+    """The repository. Used by one thread at a time (but for packing), in one process.
 
     Args:
         folder: the bare repository; made when missing. One that git could not read either is
@@ -102,7 +102,9 @@ class History:
         loose = sum(len(list(part.iterdir())) for part in objects.glob("??") if part.is_dir())
         if loose <= limit:
             return False
-        self._repo.object_store.pack_loose_objects()
+        # A view of its own, so that it may run while another thread commits.
+        with Repo(str(self.folder)) as repo:
+            repo.object_store.pack_loose_objects()
         return True
 
     def close(self) -> None:
