@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 from shared_context.identity import now
 
-from orchestrator_core.backends.base import Generation, Usage
+from orchestrator_core.backends.base import Generation, Prompt, Usage
 from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.runs.continuation import worth_storing
 from orchestrator_core.runs.event_log import Entry, EventLog
@@ -198,6 +200,12 @@ class Run:
         if final is not None:
             self.log.append(final)
         self.log.close()
+
+    def without_prompt(self) -> Run:
+        """The same run, which is over, without what may be the largest part of it by far."""
+        light = copy(self)
+        light.spec = replace(self.spec, prompt=Prompt(()))
+        return light
 
     def result_of(self, outcome: Outcome | None, error: OrchestratorError | None) -> RunResult:
         if outcome is None:

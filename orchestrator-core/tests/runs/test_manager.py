@@ -434,3 +434,30 @@ def test_a_cancelled_run_is_not_recovered(servers: Any) -> None:
     run.wait(10)
     servers.stop()
     assert servers.start(ScriptedBackend()).recover() == []
+
+
+def test_a_full_disk_at_the_start_leaves_the_run_for_the_next_one(
+    servers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = RunStore.open(servers.path)
+    spec = make_spec()
+    store.create(spec)
+    store.close()
+
+    def full(self: RunStore, run_id: str) -> None:
+        raise StoreFull("runs.db cannot grow")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunStore, "note_recovery", full)
+        assert servers.start(ScriptedBackend()).recover() == []
+    servers.stop()
+    (run,) = servers.start(ScriptedBackend(otherwise=TEXT)).recover()
+    assert run.wait(10).text == TEXT
+
+
+def test_a_run_that_is_over_does_not_hold_its_prompt(servers: Any) -> None:
+    manager = servers.start(ScriptedBackend(otherwise=TEXT))
+    run = manager.start(make_spec("a long prompt"))
+    run.wait(10)
+    wait_until_idle(manager)
+    assert manager.get(run.run_id).spec.prompt.text == ""
