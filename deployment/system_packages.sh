@@ -3,7 +3,7 @@
 # otherwise it says what to install and goes on.
 set -euo pipefail
 
-packages=(build-essential chromium git procps shellcheck sqlite3)
+packages=(build-essential chromium curl git procps shellcheck sqlite3)
 
 command -v dpkg-query >/dev/null || {
   echo "note: not a Debian system; the tests need: ${packages[*]}"
