@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator_core.errors import BackendError
 from orchestrator_core.generation import GenerationConfig
-from orchestrator_core.http.problems import ProblemError, problem_from_body
 from orchestrator_core.http.shapes.openai_answers import FinishReason
 from orchestrator_core.http.tools import Call, CallReader, CallSplitter, Toolbox, find_calls
+from orchestrator_core.http.watching import failure
 
 if TYPE_CHECKING:
     from orchestrator_core.runs.run import Run
@@ -170,7 +170,7 @@ class Completion:
     def _events(self, run: Run) -> Iterator[RunEvent | None]:
         for event in self._watch(run):
             if event is not None and event.kind == "error":
-                raise ProblemError(problem_from_body(event.data))
+                raise failure(run, event)
             if event is not None and event.kind == "done":
                 self._count(event.data.get("usage") or {})
             yield event

@@ -43,6 +43,8 @@ _EVENT = {
     "required": ["data"],
 }
 
+_MEDIA_SCHEMAS: dict[str, dict[str, Any]] = {JSON: {"type": "object"}, EVENTS: _EVENT}
+
 _Mode = Literal["validation", "serialization"]
 _Schemas = dict[tuple[Any, _Mode], dict[str, Any]]
 
@@ -147,4 +149,4 @@ def _response(operation: Operation, status: int, schemas: _Schemas) -> dict[str,
 def _answer(operation: Operation, media: str, schemas: _Schemas) -> dict[str, Any]:
     if media == JSON and operation.answer is not None:
         return schemas[operation.answer, "serialization"]
-    return {JSON: {"type": "object"}, EVENTS: _EVENT}.get(media, {"type": "string"})
+    return _MEDIA_SCHEMAS.get(media, {"type": "string"})

@@ -81,7 +81,7 @@ _MEMORY: tuple[tuple[type[memory.SharedContextError], int, str, str], ...] = (
 )
 """Memory's errors, specific before general."""
 
-_RETRY_AFTER_S = {"loading": 5, "backend_unreachable": 10, "stopping": 10}
+_RETRY_AFTER_S = {"loading": 5, "overloaded": 5, "backend_unreachable": 10, "stopping": 10}
 """Codes whose cause passes by itself, and when asking again makes sense (seconds)."""
 
 

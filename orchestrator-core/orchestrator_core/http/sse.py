@@ -39,9 +39,11 @@ def frame(data: Mapping[str, Any] | str, *, event_id: int | None = None, event: 
     return ("\n".join(lines) + "\n\n").encode("utf-8", "replace")
 
 
-def run_frames(events: Iterable[RunEvent | None]) -> Iterator[bytes]:
+def run_frames(run_id: str, events: Iterable[RunEvent | None]) -> Iterator[bytes]:
     """A run's events as DESIGN §6 wants them: tokens and the end without a name, seams and
-    errors with one."""
+    errors with one. A comment comes first: servers send no headers before the first byte of the
+    body, and a client wants to know its run while the model still reads the prompt."""
+    yield f": run {run_id}\n\n".encode()
     for event in events:
         if event is None:
             yield PING

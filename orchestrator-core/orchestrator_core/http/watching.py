@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from orchestrator_core.http.problems import ProblemError, ServerStopping, problem_from_body
+from orchestrator_core.http.problems import ProblemError, ServerStopping, problem_from, problem_from_body
 from orchestrator_core.http.services import Services
 from orchestrator_core.metrics import Metrics
 
@@ -85,8 +85,18 @@ class Watcher:
             if event.kind == "done":
                 return dict(event.data)
             if event.kind == "error":
-                raise ProblemError(problem_from_body(event.data))
+                raise failure(run, event)
         raise stopping(run.run_id)
+
+
+def failure(run: Run, event: RunEvent) -> ProblemError:
+    """What a run's `error` event stands for. The run's own error says more than the event: when
+    to come back, for example."""
+    try:
+        problem = problem_from(run.wait(timeout=TICK_S).error or Exception())
+    except TimeoutError:
+        problem = None
+    return ProblemError(problem or problem_from_body(event.data))
 
 
 def stopping(run_id: str | None = None) -> ServerStopping:

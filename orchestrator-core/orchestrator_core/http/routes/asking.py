@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from flask import Response, g, request
 
 from orchestrator_core.http import sse
-from orchestrator_core.http.problems import Problem, ProblemError, problem_from_body
+from orchestrator_core.http.problems import Problem
 from orchestrator_core.http.services import Services, services
-from orchestrator_core.http.watching import ClientGone, Watcher, disconnect_check
+from orchestrator_core.http.watching import ClientGone, Watcher, disconnect_check, failure
 
 if TYPE_CHECKING:
     from orchestrator_core.runs.run import Run
@@ -71,7 +71,7 @@ def watched_run(run: Run, after: int) -> Response:
 def _stream(here: Services, run: Run, after: int, *, measured: bool) -> Response:
     """Takes over the slot that the caller has taken."""
     return sse.stream(
-        sse.run_frames(watcher(here, measured=measured).events(run, after)),
+        sse.run_frames(run.run_id, watcher(here, measured=measured).events(run, after)),
         on_close=here.slots.give_back,
         on_problem=_error_frame,
         request_id=g.request_id,
@@ -91,7 +91,7 @@ def raise_early_failure(run: Run) -> None:
     deadline = time.monotonic() + PEEK_S
     for event in run.events(after=0, timeout=PEEK_S):
         if event is not None and event.kind == "error":
-            raise ProblemError(problem_from_body(event.data))
+            raise failure(run, event)
         if event is None or event.kind in ("token", "done") or time.monotonic() >= deadline:
             return
 
