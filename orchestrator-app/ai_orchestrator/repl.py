@@ -172,8 +172,10 @@ class Repl:
     def _greet(self) -> None:
         if not (self._interactive and self._greets):
             return
+        with terminal.patience("Loading the model…"):
+            model = self._link.model()
         where = f" through {self._link.where}" if self._link.remote else ""
-        terminal.note(f"Talking to {self._link.model()}{where}. /help lists the commands.")
+        terminal.note(f"Talking to {model}{where}. /help lists the commands.")
 
     def _farewell(self) -> None:
         if self._interactive:

@@ -107,7 +107,9 @@ def chatbot(
 
     model_named = any((local_path, model, device, quant))
     with open_link(settings, model_named=model_named) as link:
-        terminal.note(which_model(settings, link.model(), link.where if link.remote else None))
+        with terminal.patience("Loading the model…"):
+            answering = link.model()
+        terminal.note(which_model(settings, answering, link.where if link.remote else None))
         conversation_id = link.begin(session_id)
         if question is not None:
             from ai_orchestrator.cli.answering import follow, make_request

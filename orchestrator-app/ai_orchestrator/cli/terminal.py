@@ -6,10 +6,14 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import IO, Any
 
 import click
+
+PATIENCE_S = 1.5
 
 _UNSAFE = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)])
 del _UNSAFE[0x0A], _UNSAFE[0x09]
@@ -49,6 +53,20 @@ def write(text: str, *, stream: IO[str] | None = None) -> None:
 def note(text: str) -> None:
     """A dim line on stderr, for what is not the answer itself."""
     click.echo(click.style(safe(text), dim=True) if wants_colour(sys.stderr) else safe(text), err=True)
+
+
+@contextmanager
+def patience(text: str) -> Iterator[None]:
+    """Says `text` when the block takes longer than a person waits without wondering."""
+    timer = threading.Timer(PATIENCE_S, note, (text,)) if has_terminal(sys.stderr) else None
+    if timer is not None:
+        timer.daemon = True
+        timer.start()
+    try:
+        yield
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 def write_json(value: Any) -> None:

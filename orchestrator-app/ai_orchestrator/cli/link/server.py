@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import requests
 from orchestrator_core.chat_request import ChatRequest
-from orchestrator_core.errors import BackendTimeout, BackendUnreachable, Unauthorized
+from orchestrator_core.errors import BackendLoading, BackendTimeout, BackendUnreachable, Unauthorized
 
 from ai_orchestrator import server_file
 from ai_orchestrator.cli.link.answers import AnswerEvent, error_from, export_name
@@ -25,6 +25,9 @@ PROBE_TIMEOUT_S = 2.0
 CONNECT_TIMEOUT_S = 5.0
 SILENCE_TIMEOUT_S = 60.0
 """The server sends a ping at least every 15 s; longer silence means that it is gone."""
+
+LOADING_WAIT_S = 300.0
+LOADING_POLL_S = 0.3
 
 RECONNECT_WAITS_S = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 
@@ -91,11 +94,19 @@ class ServerLink:
             return response.json() if response.content else None
 
     def model(self) -> str:
-        """
+        """Waits for a model that is being loaded, `LOADING_WAIT_S` at most.
+
         Raises:
-            BackendLoading: it is not loaded yet. ModelNotFound, ModelUnusable: it cannot be.
+            BackendLoading: it takes longer. ModelNotFound, ModelUnusable: it cannot be loaded.
         """
-        return str(self.call("GET", "/model/info")["model"])
+        deadline = time.monotonic() + LOADING_WAIT_S
+        while True:
+            try:
+                return str(self.call("GET", "/model/info")["model"])
+            except BackendLoading:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(LOADING_POLL_S)
 
     def ask(self, request: ChatRequest) -> ServerAnswer:
         body = request.model_dump(exclude_none=True)
@@ -162,7 +173,7 @@ class ServerLink:
                 f"The server at {self.where} cannot be reached ({type(error).__name__}).",
                 hint="Is `orchestrator serve` still running?",
             ) from None
-        if response.ok:
+        if response.status_code < 300:
             return response
         with response:
             try:
@@ -208,7 +219,7 @@ class ServerAnswer:
         if self._response is None:
             return
         try:
-            for event in events(self._response.iter_lines(chunk_size=None)):
+            for event in events(_lines_as_they_come(self._response)):
                 data = json.loads(event.data)
                 if event.event == "error":
                     raise error_from(data)
@@ -242,3 +253,11 @@ class ServerAnswer:
         if self._response is not None:
             self._response.close()
             self._response = None
+
+
+def _lines_as_they_come(response: requests.Response) -> Iterator[bytes]:
+    """None as size gives each chunk when it arrives; a body without chunks it would collect to
+    its end, so that one is read byte by byte."""
+    chunked = response.headers.get("Transfer-Encoding", "").lower() == "chunked"
+    lines: Iterator[bytes] = response.iter_lines(chunk_size=None if chunked else 1)
+    return lines
