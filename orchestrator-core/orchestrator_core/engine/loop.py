@@ -185,14 +185,14 @@ class Engine:
             self._compute_smaller(step, error)
             return
         with self._lock:
-            committed = self.scheduler.commit(step)
+            pinned = self.scheduler.commit(step)
         self._report(step, indices)
         if step.prefill:
             self._chunk.observe(
                 sum(len(piece.tokens) for piece in step.prefill), time.perf_counter() - started
             )
-        if committed.pinned is not None:
-            self._on_pinned(committed.pinned)
+        if pinned is not None:
+            self._on_pinned(pinned)
 
     def _compute_smaller(self, step: Step, error: DecodeFailed) -> None:
         with self._lock:

@@ -14,7 +14,9 @@ class Limits:
         window: tokens that one prompt and its answer may have together.
         max_running: answers in work at once (prefilling or decoding).
         max_queue: requests that may wait beyond those.
-        max_cached: finished conversations kept for their prefix.
+        max_cached: finished sequences kept for their prefix.
+        cached_cells: cells these may hold together beyond what is in work. Without flash attention
+            every cell costs time in every step, whoever owns it.
         sharing: whether sequences can be forked (not for recurrent models).
         min_share: tokens of common prefix below which nobody waits for another's prefill.
     """
@@ -24,13 +26,15 @@ class Limits:
     max_running: int = 8
     max_queue: int = 64
     max_cached: int = 16
+    cached_cells: int = 1 << 30
     sharing: bool = True
     min_share: int = 16
 
     @property
     def sequences(self) -> int:
-        """Sequence numbers in use at most: running, cached, the pinned one and its successor."""
-        return self.max_running + self.max_cached + 2
+        """Sequence numbers in use at most: running, cached, the pinned one, its successor
+        and that one while it moves."""
+        return self.max_running + self.max_cached + 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,18 +10,18 @@ Rules, in the order in which they win:
    others pass: what arrives together is computed once;
 4. admission is by cells: a request gets in only if all its answer's cells can be granted, so no
    answer ever has to be thrown out. A request that finds no room blocks those behind it, so none
-   starves. Room is made by dropping cached sequences, least recently used first, and the pinned
+   starves. Room is made by dropping finished sequences, least recently used first, and the pinned
    prefix only when nothing else is running;
 5. the prewarmed prefix is computed when there is no other prefill to do, and then pinned.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from orchestrator_core.engine.plan import Fork, Limits, Load, Piece, Release, Request, Step
-from orchestrator_core.engine.prefix_tree import NO_MATCH, Match, PrefixTree, common_prefix
+from orchestrator_core.engine.cache import SequenceCache
+from orchestrator_core.engine.plan import Limits, Load, Piece, Release, Request, Step
+from orchestrator_core.engine.prefix_tree import Match, common_prefix
 from orchestrator_core.errors import ContextLengthExceeded, Overloaded
 
 
@@ -32,8 +32,9 @@ class _Active:
     request: Request
     seq: int
     cached: int
+    """Prompt tokens that came from the cache."""
     length: int
-    """Tokens of it that are in the cache."""
+    """Tokens of it that are in the cache now."""
     next_token: int | None = None
     """Sampled, not yet computed; None while the prompt is being computed."""
 
@@ -57,49 +58,31 @@ class _Waiting:
 
 @dataclass(slots=True)
 class _Prewarm:
-    """The prefix that should be pinned."""
+    """The prefix that should be pinned, and how far it is."""
 
     tokens: list[int]
     seq: int | None = None
     length: int = 0
 
 
-@dataclass(slots=True)
-class Committed:
-    """Outcome of a computed step: the prefix that is pinned now, if it just became so."""
-
-    pinned: int | None = None
-
-
-@dataclass(slots=True)
-class _Memory:
-    """Sequence numbers, and what is kept in the cache though nobody is working on it."""
-
-    tree: PrefixTree
-    free: list[int]
-    cached: OrderedDict[int, None] = field(default_factory=OrderedDict)
-    pinned: int | None = None
-    pinned_tokens: list[int] = field(default_factory=list)
-
-
 class Scheduler:
     """Holds the state and plans steps.
 
     The worker's loop is: `plan`, perform it, `commit`, then `advance` or `finish` for each request
-    whose token was sampled. Not thread-safe; the worker holds one lock around each call.
+    whose token was sampled. Between `plan` and `commit`, `submit`, `cancel` and `prewarm` may be called:
+    they take effect in the next plan. Not thread-safe.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.prefilled = 0
         """Prompt tokens computed since the start, prewarmed ones included."""
+        self._cache = SequenceCache(limits)
         self._waiting: list[_Waiting] = []
         self._active: dict[int, _Active] = {}
         self._cancelled: list[int] = []
         self._prewarm: _Prewarm | None = None
         self._asked_prewarm: list[int] | None = None
-        self._memory = _Memory(PrefixTree(), list(range(limits.sequences)))
-        self._operations: list[Fork | Release] = []
 
     # What the outside asks for
 
@@ -125,43 +108,6 @@ class Scheduler:
         self._waiting.append(_Waiting(replace(request, max_new=most)))
         return most
 
-    def prewarm(self, tokens: list[int]) -> None:
-        """Compute this prefix when there is nothing better to do, and pin it instead of the old one."""
-        if self.limits.sharing and 0 < len(tokens) <= min(self.limits.window, self.limits.cells):
-            self._asked_prewarm = tokens
-
-    def adopt(self, tokens: list[int]) -> int | None:
-        """A sequence number under which the caller has restored these tokens; they become the pin.
-
-        Call `release_pin` when the restoration fails. None when there is no room.
-        """
-        memory = self._memory
-        if memory.tree.cells + len(tokens) > self.limits.cells or not self.limits.sharing:
-            return None
-        seq = memory.free.pop()
-        memory.tree.add(seq)
-        memory.tree.append(seq, tokens)
-        self._pin(seq, tokens)
-        return seq
-
-    def _remove_cancelled(self) -> list[int]:
-        cancelled, self._cancelled = self._cancelled, []
-        removed = []
-        for request_id in cancelled:
-            if request_id in self._active:
-                self.finish(request_id)
-                removed.append(request_id)
-            elif any(waiting.request.request_id == request_id for waiting in self._waiting):
-                removed.append(request_id)
-        self._waiting = [one for one in self._waiting if one.request.request_id not in removed]
-        return removed
-
-    def release_pin(self) -> None:
-        if self._memory.pinned is not None:
-            self._release(self._memory.pinned)
-            self._memory.pinned = None
-            self._memory.pinned_tokens = []
-
     def cancel(self, request_id: int) -> bool:
         """Stop a request: the next plan is without it and names it. False: it is not here (any more)."""
         known = request_id in self._active or any(
@@ -171,40 +117,64 @@ class Scheduler:
             self._cancelled.append(request_id)
         return known
 
+    def prewarm(self, tokens: list[int]) -> None:
+        """Compute this prefix when there is nothing better to do, and pin it instead of the old one."""
+        if self.limits.sharing and 0 < len(tokens) <= min(self.limits.window, self.limits.cells):
+            self._asked_prewarm = tokens
+
+    def restore_pin(self, tokens: list[int]) -> int | None:
+        """A sequence number under which the caller restores these tokens; they become the pin.
+
+        Call `release_pin` when the restoration fails. None when there is no room.
+        """
+        if not self.limits.sharing or self._cache.tree.cells + len(tokens) > self.limits.cells:
+            return None
+        seq = self._cache.restore(tokens)
+        self._cache.pin(seq, tokens, self._in_work())
+        return seq
+
+    def release_pin(self) -> None:
+        self._cache.release_pin()
+
     # The worker's loop
 
     def plan(self, chunk: int) -> Step:
-        """The next step, with at most `chunk` prompt tokens in it. Perform it, `commit` it, then plan again.
-
-        Between the two, `submit`, `cancel` and `prewarm` may be called: they take effect in the next plan.
-        """
+        """The next step, with at most `chunk` prompt tokens in it."""
         step = Step(cancelled=self._remove_cancelled())
         self._take_up_prewarm()
         prefilling: list[_Active] = []
         for active in self._active.values():
             if active.next_token is not None:
-                piece = Piece(active.request.request_id, active.seq, active.length, [active.next_token], True)
-                step.decode.append(piece)
+                request_id = active.request.request_id
+                step.decode.append(Piece(request_id, active.seq, active.length, [active.next_token], True))
             elif active.prefilling:
                 prefilling.append(active)
         for active in prefilling:
             chunk -= self._prefill(step, active, chunk)
-        if self._waiting and chunk > 0:
+        if self._waiting and (prefilling or len(self._active) < self.limits.max_running):
             chunk = self._admit(step, prefilling, chunk)
         if self._prewarm is not None and not step.prefill and not self._waiting:
             self._continue_prewarm(step, self._prewarm, chunk)
-        step.operations, self._operations = self._operations, []
+        step.operations = self._cache.take_operations()
         return step
 
-    def commit(self, step: Step) -> Committed:
-        """The step has been computed: its tokens are in the cache."""
+    def commit(self, step: Step) -> int | None:
+        """The step has been computed: its tokens are in the cache.
+
+        Returns:
+            The pinned sequence, if it has just become complete.
+        """
         for piece in step.decode:
-            self._extend(self._active[_id(piece)], piece)
+            self._extend(piece)
         for piece in step.prefill:
             self.prefilled += len(piece.tokens)
-            if piece.request_id is not None:
-                self._extend(self._active[piece.request_id], piece)
-        return self._commit_prewarm(step)
+            self._extend(piece)
+        prewarm = self._prewarm
+        if prewarm is None or prewarm.seq is None or prewarm.length < len(prewarm.tokens):
+            return None
+        self._prewarm = None
+        self._cache.pin(prewarm.seq, prewarm.tokens, self._in_work())
+        return prewarm.seq
 
     def advance(self, request_id: int, token: int) -> None:
         """The token sampled for this request; it is computed in the next step."""
@@ -212,8 +182,8 @@ class Scheduler:
 
     def finish(self, request_id: int) -> None:
         """The answer is complete; its sequence stays cached until the room is needed."""
-        active = self._active.pop(request_id)
-        self._keep(active.seq)
+        seq = self._active.pop(request_id).seq
+        self._cache.keep(seq, self._in_work())
 
     def cached_tokens(self, request_id: int) -> int:
         """Prompt tokens of an active request that came from the cache."""
@@ -221,26 +191,22 @@ class Scheduler:
 
     def drop_cached(self) -> list[Release]:
         """Forget everything nobody is working on; for when the cache turned out fuller than known."""
-        before = len(self._operations)
-        while self._memory.cached:
-            self._release(next(iter(self._memory.cached)))
-        dropped = [op for op in self._operations[before:] if isinstance(op, Release)]
-        del self._operations[before:]
-        return dropped
+        return self._cache.drop_finished()
 
     @property
     def busy(self) -> bool:
         """Whether a plan would have anything in it (memory operations included)."""
-        return bool(self._active or self._waiting or self._prewarm or self._operations or self._asked_prewarm)
+        work = self._active or self._waiting or self._prewarm or self._asked_prewarm
+        return bool(work) or self._cache.changed
 
     @property
     def pinned(self) -> tuple[int, list[int]] | None:
-        memory = self._memory
-        return None if memory.pinned is None else (memory.pinned, memory.pinned_tokens)
+        cache = self._cache
+        return None if cache.pinned is None else (cache.pinned, cache.pinned_tokens)
 
     def load(self) -> Load:
-        tree = self._memory.tree
-        used = tree.cells_of(self._held())
+        tree = self._cache.tree
+        used = tree.cells_of(self._cache.held(self._in_work()))
         return Load(
             running=len(self._active),
             waiting=len(self._waiting),
@@ -250,7 +216,7 @@ class Scheduler:
             prefilled=self.prefilled,
         )
 
-    # Prefill and admission
+    # Requests
 
     def _prefill(self, step: Step, active: _Active, budget: int) -> int:
         tokens = active.request.tokens[active.length : active.length + budget]
@@ -261,28 +227,29 @@ class Scheduler:
         return len(tokens)
 
     def _admit(self, step: Step, prefilling: list[_Active], budget: int) -> int:
-        """Admit waiting requests while there is prefill budget; the budget left."""
+        """Admit waiting requests while there is prefill budget; the budget left.
+
+        Those that find none are still told whom to wait for: later, when the leader is almost done,
+        it would no longer seem worth it.
+        """
         remaining: list[_Waiting] = []
-        for index, waiting in enumerate(self._waiting):
-            if budget <= 0 or len(self._active) >= self.limits.max_running:
-                remaining.extend(self._waiting[index:])
-                break
-            match = self._match(waiting.request.tokens)
-            if self._should_wait(waiting, match, prefilling):
+        blocked = False
+        for waiting in self._waiting:
+            # The last token is always computed: its logits begin the answer.
+            match = self._cache.match(waiting.request.tokens, len(waiting.request.tokens) - 1)
+            blocked = blocked or budget <= 0 or len(self._active) >= self.limits.max_running
+            if self._should_wait(waiting, match, prefilling) or blocked:
                 remaining.append(waiting)
                 continue
             active = self._enter(waiting.request, match)
             if active is None:
-                remaining.extend(self._waiting[index:])
-                break
+                blocked = True
+                remaining.append(waiting)
+                continue
             prefilling.append(active)
             budget -= self._prefill(step, active, budget)
         self._waiting = remaining
         return budget
-
-    def _match(self, tokens: list[int]) -> Match:
-        """All but the last token may come from the cache: its logits have to be computed."""
-        return self._memory.tree.match(tokens, len(tokens) - 1) if self.limits.sharing else NO_MATCH
 
     def _should_wait(self, waiting: _Waiting, match: Match, prefilling: list[_Active]) -> bool:
         """Whether somebody is just computing a longer part of this prompt than the cache has."""
@@ -304,126 +271,63 @@ class Scheduler:
         needed = len(request.tokens) - match.length + request.max_new - 1
         if not self._can_make_room(needed, match):
             return None
-        seq = self._fork(match)
+        seq = self._cache.start(match)
         self._make_room(needed)
         active = _Active(request, seq, cached=match.length, length=match.length)
         self._active[request.request_id] = active
         return active
 
-    def _fork(self, match: Match) -> int:
-        """A new sequence that begins with the match (its source counts as just used)."""
-        memory = self._memory
-        if match.seq is not None and match.seq in memory.cached:
-            memory.cached.move_to_end(match.seq)
-        seq = memory.free.pop()
-        if match.seq is None:
-            memory.tree.add(seq)
+    def _remove_cancelled(self) -> list[int]:
+        asked, self._cancelled = self._cancelled, []
+        removed = []
+        for request_id in asked:
+            if request_id in self._active:
+                self.finish(request_id)
+                removed.append(request_id)
+            elif any(one.request.request_id == request_id for one in self._waiting):
+                removed.append(request_id)
+        self._waiting = [one for one in self._waiting if one.request.request_id not in removed]
+        return removed
+
+    def _extend(self, piece: Piece) -> None:
+        self._cache.tree.append(piece.seq, piece.tokens)
+        if piece.request_id is None:
+            assert self._prewarm is not None
+            self._prewarm.length += len(piece.tokens)
         else:
-            memory.tree.fork(match.seq, seq, match.length)
-            self._operations.append(Fork(match.seq, seq, match.length))
-        return seq
+            active = self._active[piece.request_id]
+            active.length += len(piece.tokens)
+            active.next_token = None
 
     # Room
+
+    def _in_work(self) -> set[int]:
+        return {active.seq for active in self._active.values()}
 
     def _promised(self) -> int:
         return sum(active.still_needed for active in self._active.values())
 
-    def _held(self) -> set[int]:
-        """Sequences that are not dropped to make room (the pin only when nothing is running)."""
-        held = {active.seq for active in self._active.values()}
-        if self._memory.pinned is not None:
-            held.add(self._memory.pinned)
-        return held
-
     def _can_make_room(self, needed: int, match: Match) -> bool:
-        held = self._held()
-        tree = self._memory.tree
-        if tree.cells_of(held, match) + self._promised() + needed <= self.limits.cells:
+        held = self._cache.held(self._in_work())
+        if self._cache.tree.cells_of(held, match) + self._promised() + needed <= self.limits.cells:
             return True
         # The pin alone is in the way, and waiting would not help: it can be computed again.
         return not self._active
 
     def _make_room(self, needed: int) -> None:
         """Drop what is not in work until `needed` more cells are free. Only after `_can_make_room`."""
-        memory = self._memory
         limit = self.limits.cells - self._promised() - needed
-        if memory.tree.cells > limit and self._prewarm is not None and self._prewarm.seq is not None:
-            self._restart_prewarm(self._prewarm)
-        while memory.tree.cells > limit and memory.cached:
-            self._release(next(iter(memory.cached)))
-        if memory.tree.cells > limit and memory.pinned is not None:
-            tokens = memory.pinned_tokens
-            self.release_pin()
-            if self._prewarm is None:
-                self._prewarm = _Prewarm(tokens)
-
-    def _release(self, seq: int) -> None:
-        memory = self._memory
-        memory.tree.release(seq)
-        memory.cached.pop(seq, None)
-        memory.free.append(seq)
-        self._operations.append(Release(seq))
-
-    def _keep(self, seq: int) -> None:
-        """Cache a sequence that is no longer in work, unless another one already holds all of it."""
-        memory = self._memory
-        if not self.limits.sharing or memory.tree.length(seq) == 0:
-            self._release(seq)
+        prewarm = self._prewarm
+        if self._cache.shrink(limit):
             return
-        memory.cached[seq] = None
-        for cached in list(memory.cached):
-            if memory.tree.exclusive(cached) == 0 or len(memory.cached) > self.limits.max_cached:
-                self._release(cached)
+        if prewarm is not None and prewarm.seq is not None:
+            self._cache.release(prewarm.seq)
+            prewarm.seq, prewarm.length = None, 0
+        if self._cache.tree.cells > limit:
+            self._prewarm = prewarm or _Prewarm(self._cache.pinned_tokens)
+            self._cache.release_pin()
 
     # The pinned prefix
-
-    def _continue_prewarm(self, step: Step, prewarm: _Prewarm, budget: int) -> None:
-        match = self._memory.tree.match(prewarm.tokens)
-        if prewarm.seq is None or match.length > prewarm.length:
-            # Somebody else computed it meanwhile, or it has just begun.
-            if prewarm.seq is not None and match.seq != prewarm.seq:
-                self._release(prewarm.seq)
-            if match.seq != prewarm.seq or prewarm.seq is None:
-                prewarm.seq = self._fork(match)
-                prewarm.length = match.length
-        assert prewarm.seq is not None
-        tokens = prewarm.tokens[prewarm.length : prewarm.length + budget]
-        if tokens and self._room_for_prewarm(prewarm.seq, len(tokens)):
-            step.prefill.append(Piece(None, prewarm.seq, prewarm.length, tokens, False))
-
-    def _room_for_prewarm(self, seq: int, needed: int) -> bool:
-        """Make room without touching what is in work; the old pin goes last, it is about to be replaced."""
-        memory = self._memory
-        limit = self.limits.cells - self._promised() - needed
-        in_work = {active.seq for active in self._active.values()} | {seq}
-        if memory.tree.cells_of(in_work) > limit:
-            return False
-        while memory.tree.cells > limit and memory.cached:
-            self._release(next(iter(memory.cached)))
-        if memory.tree.cells > limit:
-            self.release_pin()
-        return True
-
-    def _commit_prewarm(self, step: Step) -> Committed:
-        prewarm = self._prewarm
-        if prewarm is None or prewarm.seq is None:
-            return Committed()
-        for piece in step.prefill:
-            if piece.request_id is None:
-                self._memory.tree.append(prewarm.seq, piece.tokens)
-                prewarm.length += len(piece.tokens)
-        if prewarm.length < len(prewarm.tokens):
-            return Committed()
-        self._prewarm = None
-        old = self._memory.pinned
-        self._pin(prewarm.seq, prewarm.tokens)
-        if old is not None:
-            self._keep(old)
-        return Committed(pinned=prewarm.seq)
-
-    def _pin(self, seq: int, tokens: list[int]) -> None:
-        self._memory.pinned = seq
-        self._memory.pinned_tokens = list(tokens)
 
     def _take_up_prewarm(self) -> None:
         """Turn to the prefix asked for last; what was computed of an older one stays cached."""
@@ -431,21 +335,27 @@ class Scheduler:
         if tokens is None or (self._prewarm is not None and self._prewarm.tokens == tokens):
             return
         if self._prewarm is not None and self._prewarm.seq is not None:
-            self._keep(self._prewarm.seq)
-        pinned = self._memory.pinned is not None and self._memory.pinned_tokens == tokens
+            self._cache.keep(self._prewarm.seq, self._in_work())
+        pinned = self._cache.pinned is not None and self._cache.pinned_tokens == tokens
         self._prewarm = None if pinned else _Prewarm(tokens)
 
-    def _restart_prewarm(self, prewarm: _Prewarm) -> None:
-        assert prewarm.seq is not None
-        self._release(prewarm.seq)
-        prewarm.seq, prewarm.length = None, 0
+    def _continue_prewarm(self, step: Step, prewarm: _Prewarm, budget: int) -> None:
+        match = self._cache.match(prewarm.tokens)
+        if prewarm.seq is None or match.length > prewarm.length:
+            # It has not begun, or somebody else has computed more of it meanwhile.
+            outdated = prewarm.seq
+            prewarm.seq, prewarm.length = self._cache.start(match), match.length
+            if outdated is not None:
+                self._cache.release(outdated)
+        tokens = prewarm.tokens[prewarm.length : prewarm.length + budget]
+        if tokens and self._room_for_prewarm(prewarm.seq, len(tokens)):
+            step.prefill.append(Piece(None, prewarm.seq, prewarm.length, tokens, False))
 
-    def _extend(self, active: _Active, piece: Piece) -> None:
-        self._memory.tree.append(active.seq, piece.tokens)
-        active.length += len(piece.tokens)
-        active.next_token = None
-
-
-def _id(piece: Piece) -> int:
-    assert piece.request_id is not None
-    return piece.request_id
+    def _room_for_prewarm(self, seq: int, needed: int) -> bool:
+        """Make room without touching what is in work; the old pin goes last, it is about to be replaced."""
+        limit = self.limits.cells - self._promised() - needed
+        if self._cache.tree.cells_of(self._in_work() | {seq}) > limit:
+            return False
+        if not self._cache.shrink(limit):
+            self._cache.release_pin()
+        return True
