@@ -12,6 +12,7 @@ from typing import Any, Literal
 from orchestrator_core.backends.base import Prompt
 from orchestrator_core.errors import Unsupported
 from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.prompt.shapes import tools_in_words
 
 MIN_RECOGNISED_ECHO = 8
 """Characters that must be repeated before we believe that a server of unknown habits echoes
@@ -73,7 +74,7 @@ LLAMA_SERVER = Dialect(
     grammar=True,
     tokenizer="llama_server",
 )
-ORCHESTRATOR = Dialect("orchestrator", samplers=_OPEN_SAMPLERS, repeats_prefill=False)
+ORCHESTRATOR = Dialect("orchestrator", samplers=_OPEN_SAMPLERS)
 
 _BY_OWNER = {"vllm": VLLM, "llamacpp": LLAMA_SERVER, "orchestrator": ORCHESTRATOR}
 _BY_HOST = {"api.mistral.ai": MISTRAL, "api.openai.com": OPENAI}
@@ -109,17 +110,24 @@ def request(
         body["stream_options"] = {"include_usage": True}
     if not prompt.messages:
         return "completions", {**body, "prompt": prompt.text + continue_from}
-    body["messages"] = [message.as_dict() for message in prompt.messages]
+    body["messages"] = wire_messages(prompt)
     sent = continue_from.rstrip()
     if sent:
         body["messages"].append(
             {"role": "assistant", "content": sent, **({"prefix": True} if dialect.marks_prefix else {})}
         )
         body |= dialect.continues
-    if prompt.tools:
-        # Calls are written as constrained text, which the layer above reads; the server only shows the tools.
-        body |= {"tools": list(prompt.tools), "tool_choice": "none"}
     return "chat/completions", body
+
+
+def wire_messages(prompt: Prompt) -> list[dict[str, Any]]:
+    """The messages as they are sent.
+
+    Tools are described in words, calls are answered as text: the layer above reads them there, and
+    whether a server shows `tools` to a model that must not call them natively differs by server.
+    """
+    messages = tools_in_words(prompt.messages, prompt.tools) if prompt.tools else prompt.messages
+    return [message.as_dict() for message in messages]
 
 
 def _sampling(dialect: Dialect, config: GenerationConfig) -> dict[str, Any]:

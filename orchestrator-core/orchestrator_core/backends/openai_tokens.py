@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrator_core.backends.base import Prompt
-from orchestrator_core.backends.openai_dialect import Dialect
+from orchestrator_core.backends.openai_dialect import Dialect, wire_messages
 from orchestrator_core.backends.openai_http import OpenAIClient
 from orchestrator_core.backends.openai_wire import ProtocolError
 
@@ -71,27 +71,25 @@ class TokenCounter:
 
     def prompt(self, prompt: Prompt) -> int:
         """Tokens of a prompt as the server will see it."""
-        messages = [message.as_dict() for message in prompt.messages]
-        key = json.dumps([prompt.text if not messages else "", messages, list(prompt.tools)])
+        messages = wire_messages(prompt)
+        key = json.dumps([prompt.text if not messages else "", messages])
         return self._remember(("prompt", key), lambda: self._count_prompt(prompt, messages))
 
     def _count_prompt(self, prompt: Prompt, messages: list[dict[str, Any]]) -> int:
         if not messages:
             return self._count_text(prompt.text, bos=True)
-        tools = {"tools": list(prompt.tools)} if prompt.tools else {}
         if self._tokenizer == "vllm":
-            return self._vllm({"messages": messages, **tools})
+            return self._vllm({"messages": messages})
         if self._tokenizer == "llama_server":
             answer = self._client.post(
-                f"{self._client.root}/apply-template", {"messages": messages, **tools}, self._model
+                f"{self._client.root}/apply-template", {"messages": messages}, self._model
             )
             rendered = answer.get("prompt") if isinstance(answer, dict) else None
             if not isinstance(rendered, str):
                 raise self._client.failure(ProtocolError("/apply-template returned no prompt"))
             return self._llama_server(rendered, bos=True)
         said = estimate("".join(str(message["content"]) for message in messages))
-        shown = estimate(json.dumps(prompt.tools)) if prompt.tools else 0
-        return max(estimate(prompt.text), said + shown) + TOKENS_PER_MESSAGE * (len(messages) + 1)
+        return max(estimate(prompt.text), said) + TOKENS_PER_MESSAGE * (len(messages) + 1)
 
     def _count_text(self, text: str, *, bos: bool) -> int:
         if self._tokenizer == "vllm":

@@ -123,10 +123,12 @@ def test_a_schema_goes_to_everyone_and_a_grammar_only_where_it_is_understood() -
         body(dialects.PLAIN, grammar='root ::= "a"')
 
 
-def test_tools_are_shown_and_the_answer_stays_text() -> None:
-    tool = {"type": "function", "function": {"name": "f"}}
+def test_tools_are_described_in_words_and_the_answer_stays_text() -> None:
+    tool = {"type": "function", "function": {"name": "look_up"}}
     sent = body(dialects.VLLM, Prompt(("x",), CHAT.messages, (tool,)))
-    assert (sent["tools"], sent["tool_choice"]) == ([tool], "none")
+    assert not {"tools", "tool_choice"} & set(sent)
+    assert '{"name": "look_up"}' in sent["messages"][0]["content"]
+    assert sent["messages"][0]["content"].startswith("be kind")
 
 
 # --- the joint ---
