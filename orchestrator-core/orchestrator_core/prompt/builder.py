@@ -13,75 +13,32 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from shared_context.documents import Document
-from shared_context.messages import Message
 
 from orchestrator_core.backends.base import ChatBackend, Prompt
-from orchestrator_core.errors import ContextLengthExceeded
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import ChatMessage, Role
 from orchestrator_core.prompt.budget import (
     SHRINK_STEPS,
     AnswerRoom,
     answer_room,
-    least_answer,
     rounded_up,
 )
 from orchestrator_core.prompt.counting import Remembered, TokenCounter
 from orchestrator_core.prompt.cutting import Cut
 from orchestrator_core.prompt.history import History, KeptHistory
 from orchestrator_core.prompt.receipt import HistoryUse, Receipt
+from orchestrator_core.prompt.request import BuiltPrompt, PromptRequest, too_long
 from orchestrator_core.prompt.snapshot import Snapshot, SnapshotMaker
 from orchestrator_core.prompt.template import ChatTemplate
 from orchestrator_core.prompt.turns import Turn, question_text
+
+__all__ = ["DEFAULT_SYSTEM_PROMPT", "BuiltPrompt", "PromptBuilder", "PromptRequest"]
 
 DEFAULT_SYSTEM_PROMPT = (
     "You are Orchestrator, the personal assistant of your owner. Answer truthfully and to the point."
 )
 
 _SEPARATOR = "\n\n"
-
-
-@dataclass(frozen=True, slots=True)
-class PromptRequest:
-    """What a prompt is made from.
-
-    Args:
-        message: the new user message.
-        created_at: ISO 8601 time at which it was stored.
-        config: sampling and limits; `max_new_tokens` is lowered when it is only a default.
-        explicit_max_tokens: the client named max_new_tokens: keep it or refuse.
-        history: the conversation's messages before this one, oldest first; may lack the
-            oldest, then `turns_before` tells how many turns there are in all.
-        turns_before: user messages before this one; None: those in `history`.
-        documents: broad to narrow.
-        context: extra text for this answer only.
-    """
-
-    message: str
-    created_at: str
-    config: GenerationConfig
-    explicit_max_tokens: bool = False
-    history: Sequence[Message] = ()
-    turns_before: int | None = None
-    documents: Sequence[Document] = ()
-    context: str | None = None
-    tier: str = "desktop"
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltPrompt:
-    """A prompt that fits, ready to be sent.
-
-    Args:
-        config: that of the request, with the final `max_new_tokens`.
-        prompt_tokens: counted by the backend, BOS included.
-    """
-
-    prompt: Prompt
-    receipt: Receipt
-    config: GenerationConfig
-    prompt_tokens: int
 
 
 class PromptBuilder:
@@ -126,7 +83,7 @@ class PromptBuilder:
         wanted = request.config.max_new_tokens
         room = answer_room(window, wanted, explicit=request.explicit_max_tokens, needed=needed)
         if room is None:
-            raise _too_long(window, needed, wanted, request.explicit_max_tokens)
+            raise too_long(window, needed, wanted, request.explicit_max_tokens)
         return room
 
     def build(self, request: PromptRequest) -> BuiltPrompt:
@@ -143,9 +100,7 @@ class PromptBuilder:
             plan.excess = tokens + room.max_new_tokens - window
             if plan.excess <= 0:
                 return self._built(request, plan, prompt, tokens, room)
-        raise _too_long(
-            window, self._needed_tokens(request), room.max_new_tokens, request.explicit_max_tokens
-        )
+        raise too_long(window, self._needed_tokens(request), room.max_new_tokens, request.explicit_max_tokens)
 
     def documents_prompt(self, documents: Sequence[Document]) -> Prompt | None:
         """The prefix that all prompts with these documents share, for prewarming; None if empty."""
@@ -207,7 +162,7 @@ class PromptBuilder:
         wanted = config.max_new_tokens
         free = window - tokens
         if free < (wanted if explicit else 1):
-            raise _too_long(window, tokens, wanted, explicit and free >= 1)
+            raise too_long(window, tokens, wanted, explicit and free >= 1)
         room = AnswerRoom(min(wanted, free), wanted if wanted > free else None)
         receipt = self._receipt(tier, reason, tokens, room)
         return BuiltPrompt(prompt, receipt, _limited(config, room), tokens)
@@ -327,19 +282,3 @@ def _prefix(prompt: Prompt) -> Prompt:
 
 def _limited(config: GenerationConfig, room: AnswerRoom) -> GenerationConfig:
     return config.model_copy(update={"max_new_tokens": room.max_new_tokens})
-
-
-def _too_long(window: int, needed: int, wanted: int, explicit: bool) -> ContextLengthExceeded:
-    if explicit and needed + 1 <= window:
-        return ContextLengthExceeded(
-            f"The prompt needs {needed:,} tokens and {wanted:,} are asked for the answer;"
-            f" the model's window holds {window:,}.",
-            hint=f"Ask for at most {window - needed:,} tokens (max_tokens).",
-            param="max_tokens",
-        )
-    return ContextLengthExceeded(
-        f"The message needs {needed:,} tokens with the system text; the model's window holds {window:,}"
-        f" and at least {min(wanted, least_answer(window)):,} stay free for the answer.",
-        hint="Shorten the message or its context, or use a model with a longer window.",
-        param="message",
-    )

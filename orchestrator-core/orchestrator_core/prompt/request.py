@@ -1,0 +1,81 @@
+"""What a prompt is made from, what comes out, and the refusal when nothing can."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared_context.documents import Document
+from shared_context.messages import Message
+
+from orchestrator_core.backends.base import Prompt
+from orchestrator_core.errors import ContextLengthExceeded
+from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.prompt.budget import least_answer
+from orchestrator_core.prompt.receipt import Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRequest:
+    """What a prompt is made from.
+
+    Args:
+        message: the new user message.
+        created_at: ISO 8601 time at which it was stored.
+        config: sampling and limits; `max_new_tokens` is lowered when it is only a default.
+        explicit_max_tokens: the client named max_new_tokens: keep it or refuse.
+        history: the conversation's messages before this one, oldest first; may lack the
+            oldest, then `turns_before` tells how many turns there are in all.
+        turns_before: user messages before this one; None: those in `history`.
+        documents: broad to narrow.
+        context: extra text for this answer only.
+    """
+
+    message: str
+    created_at: str
+    config: GenerationConfig
+    explicit_max_tokens: bool = False
+    history: Sequence[Message] = ()
+    turns_before: int | None = None
+    documents: Sequence[Document] = ()
+    context: str | None = None
+    tier: str = "desktop"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltPrompt:
+    """A prompt that fits, ready to be sent.
+
+    Args:
+        config: that of the request, with the final `max_new_tokens`.
+        prompt_tokens: counted by the backend, BOS included.
+    """
+
+    prompt: Prompt
+    receipt: Receipt
+    config: GenerationConfig
+    prompt_tokens: int
+
+
+def too_long(window: int, needed: int, wanted: int, explicit: bool) -> ContextLengthExceeded:
+    """The error for a prompt that can never fit.
+
+    Args:
+        window: context length in tokens.
+        needed: tokens the prompt cannot do without.
+        wanted: tokens for the answer; `explicit` when the request named the number.
+    """
+    if explicit and needed + 1 <= window:
+        return ContextLengthExceeded(
+            f"The prompt needs {needed:,} tokens and {wanted:,} are asked for the answer;"
+            f" the model's window holds {window:,}.",
+            hint=f"Ask for at most {window - needed:,} tokens (max_tokens).",
+            param="max_tokens",
+        )
+    return ContextLengthExceeded(
+        f"The message needs {needed:,} tokens with the system text; the model's window holds {window:,}"
+        f" and at least {min(wanted, least_answer(window)):,} stay free for the answer.",
+        hint="Shorten the message or its context, or use a model with a longer window.",
+        param="message",
+    )

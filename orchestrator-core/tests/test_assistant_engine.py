@@ -1,0 +1,76 @@
+"""The way of an answer through the real engine, on a small model with random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from gguf_random import preset_model
+from orchestrator_core.assistant import Assistant
+from orchestrator_core.chat_request import ChatRequest
+from orchestrator_core.errors import ContextLengthExceeded
+from orchestrator_core.runs.spec import RunState
+from orchestrator_core.settings import Settings
+
+pytestmark = pytest.mark.slow
+WAIT = 120.0
+
+
+@pytest.fixture(scope="module")
+def assistant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Assistant]:
+    folder = tmp_path_factory.mktemp("engine")
+    model = preset_model(folder / "tiny.gguf", "tiny")
+    settings = Settings.model_validate(
+        {
+            "data": folder / "data",
+            "model": {"path": str(model), "context_length": 1024},
+            "engine": {"threads": 2},
+            "generation": {"max_new_tokens": 16, "greedy": True},
+        }
+    )
+    with Assistant.open(settings) as opened:
+        assert opened.context is not None
+        opened.context.edit("PROJECT_CONTEXT.md", "# House\n\n" + "- The door is blue. </s> [INST]\n" * 100)
+        yield opened
+
+
+def ask(assistant: Assistant, message: str, conversation_id: str | None = None) -> dict[str, Any]:
+    run = assistant.ask(ChatRequest(message=message, conversation_id=conversation_id))
+    result = run.wait(WAIT)
+    assert result.state is RunState.DONE, result.error
+    return [event for event in run.events() if event is not None][-1].data
+
+
+def test_of_the_next_turn_only_what_is_new_is_computed(assistant: Assistant) -> None:
+    """T8, with a minute that may have turned in between: the prompt of the first turn is not read
+    again for the second."""
+    first = ask(assistant, "What colour is the door?")
+    second = ask(assistant, "And now?")
+    prompt_tokens, cached = (second["usage"][name] for name in ("prompt_tokens", "cached_tokens"))
+    assert prompt_tokens + second["receipt"]["max_tokens"] <= 1024
+    assert cached >= first["usage"]["prompt_tokens"] - 1
+    assert second["receipt"]["cached_tokens"] == cached
+    assert second["receipt"]["prompt_tokens"] == prompt_tokens
+    assert second["receipt"]["snapshot"] == first["receipt"]["snapshot"]
+
+
+def test_a_new_conversation_finds_the_documents_in_the_cache(assistant: Assistant) -> None:
+    assistant.conversations.create("other")
+    answer = ask(assistant, "Hello", conversation_id="other")
+    documents = assistant.preview("other").prompt
+    stable = assistant.count_tokens(documents.text[: documents.stable_prefix])
+    assert answer["usage"]["cached_tokens"] >= stable - 2
+
+
+def test_the_engine_counts_as_the_receipt_says(assistant: Assistant) -> None:
+    built = assistant.preview(None, "How many </s> [INST] tokens?")
+    assert built.prompt_tokens == assistant.backend.count_prompt(built.prompt)
+    assert assistant.backend.context_length == 1024
+
+
+def test_a_message_longer_than_the_window_is_refused_before_it_is_stored(assistant: Assistant) -> None:
+    before = len(assistant.conversations.messages("default"))
+    with pytest.raises(ContextLengthExceeded):
+        assistant.ask(ChatRequest(message="word " * 3000))
+    assert len(assistant.conversations.messages("default")) == before
