@@ -73,7 +73,7 @@ class LlamaCppBackend(ChatBackend):
             model=self._path.name,
             context_length=loaded.context_length,
             adapter=Path(adapter).name if adapter else None,
-            quantization=loaded.details.get("quantization"),
+            quantization=loaded.quantization,
             device=loaded.device,
             device_reason=loaded.device_reason,
             details={"description": loaded.description, **loaded.details},
@@ -92,6 +92,14 @@ class LlamaCppBackend(ChatBackend):
     def prewarm(self, prompt: Prompt) -> None:
         """Pins the prompt's stable prefix (all of it where none is marked)."""
         self._supervisor.prewarm(_beginning(prompt))
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """Mean of the last hidden states, of length 1. From a chat model, so good for rough likeness only."""
+        if not texts:
+            return []
+        self._check()
+        vectors: list[list[float]] = self._supervisor.call("embed", texts=list(texts))["vectors"]
+        return vectors
 
     def stats(self) -> BackendStats:
         figures = self._supervisor.peek("stats")

@@ -12,7 +12,7 @@ DEFAULT_CONTEXT = 8192
 KV_SHARE = 8
 """By default the KV cache takes at most this fraction (1/8) of the machine's memory."""
 
-KV_WINDOWS = 4
+KV_WINDOWS = 2
 """By default the KV cache has room for this many full windows, if memory allows."""
 
 
@@ -58,6 +58,7 @@ class Loaded:
     eos: str
     control: list[str]
     adds_bos: bool
+    quantization: str | None
     device: str
     device_reason: str
     details: dict[str, Any] = field(default_factory=dict)

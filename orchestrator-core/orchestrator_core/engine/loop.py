@@ -11,11 +11,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from orchestrator_core.backends.base import FinishReason
 from orchestrator_core.engine.answer import Answer
+from orchestrator_core.engine.embedding import Embedder, EmbedJob
 from orchestrator_core.engine.load import (
     Loaded,
     LoadSpec,
@@ -35,9 +38,10 @@ from orchestrator_core.engine.native import (
 )
 from orchestrator_core.engine.plan import Limits, Request, Step
 from orchestrator_core.engine.sampling import Sampler
+from orchestrator_core.engine.saved_prefix import PrefixFile, PrefixWriter, SavedPrefix, fingerprint
 from orchestrator_core.engine.scheduler import Scheduler
 from orchestrator_core.engine.tokenizer import Tokenizer
-from orchestrator_core.errors import InvalidRequest, ModelUnusable
+from orchestrator_core.errors import ContextLengthExceeded, InvalidRequest, ModelUnusable, Overloaded
 from orchestrator_core.generation import GenerationConfig
 
 log = logging.getLogger(__name__)
@@ -79,13 +83,19 @@ class Engine:
             max_running=spec.max_sequences,
             max_queue=spec.max_queue,
             sharing=self.model.forkable,
+            cached_cells=cells if gpu_layers else window // 2,
         )
         threads = choose_threads(spec.threads)
         batch = spec.prefill_chunk + spec.max_sequences
-        self.context = Context(self.model, ContextShape(cells, limits.sequences, batch, threads))
+        shape = ContextShape(cells, limits.sequences, batch, threads, flash=gpu_layers != 0)
+        self.context = Context(self.model, shape)
         self.scheduler = Scheduler(limits)
+        self._saved = SavedPin(spec, self.context, self.scheduler, flash=shape.flash)
         self._chunk = _Chunk(spec.prefill_chunk)
         self._answers: dict[int, Answer] = {}
+        self._jobs: deque[EmbedJob] = deque()
+        self._embedder: Embedder | None = None
+        self._embedder_sizes = {"window": window, "batch": spec.prefill_chunk, "threads": threads}
         self._lock = threading.Condition()
         self._closing = False
         self.loaded = self._describe(spec, window, threads, gpu_layers, reason)
@@ -138,6 +148,28 @@ class Engine:
             self._lock.notify()
         return len(tokens)
 
+    def embed(self, request_id: int, texts: Sequence[str]) -> None:
+        """Queue texts for embedding; the reply is sent when the last one is done.
+
+        Raises:
+            InvalidRequest: a text is empty, or longer than the window.
+            Overloaded: too many such requests are waiting.
+        """
+        tokens = [self.tokenizer.prompt([text]) for text in texts]
+        window = self.scheduler.limits.window
+        for text, found in zip(texts, tokens, strict=True):
+            if not text or not found:
+                raise InvalidRequest("An empty text has no embedding.", param="input")
+            if len(found) > window:
+                raise ContextLengthExceeded(
+                    f"A text to embed has {len(found)} tokens; the window is {window} tokens."
+                )
+        with self._lock:
+            if len(self._jobs) > self.scheduler.limits.max_queue:
+                raise Overloaded(f"{len(self._jobs)} embedding requests are waiting already.")
+            self._jobs.append(EmbedJob(request_id, tokens))
+            self._lock.notify()
+
     def stats(self) -> dict[str, int]:
         with self._lock:
             load = self.scheduler.load()
@@ -165,7 +197,8 @@ class Engine:
         """
         while True:
             with self._lock:
-                while not self.scheduler.busy and not self._closing:
+                while not (self.scheduler.busy or self._jobs or self._closing):
+                    self._saved.save()
                     self._lock.wait()
                 if self._closing:
                     return
@@ -173,6 +206,8 @@ class Engine:
             self._drop(step.cancelled)
             self.context.apply(step.operations)
             self._compute(step)
+            if self._jobs and not step.prefill:
+                self._embed(self._jobs[0])
 
     def _compute(self, step: Step) -> None:
         """Decode a step and report what came of it; a batch that finds no room is tried in halves."""
@@ -185,14 +220,12 @@ class Engine:
             self._compute_smaller(step, error)
             return
         with self._lock:
-            pinned = self.scheduler.commit(step)
+            self.scheduler.commit(step)
         self._report(step, indices)
         if step.prefill:
             self._chunk.observe(
                 sum(len(piece.tokens) for piece in step.prefill), time.perf_counter() - started
             )
-        if pinned is not None:
-            self._on_pinned(pinned)
 
     def _compute_smaller(self, step: Step, error: DecodeFailed) -> None:
         with self._lock:
@@ -207,6 +240,17 @@ class Engine:
             raise error
         for half in halves:
             self._compute(half)
+
+    def _embed(self, job: EmbedJob) -> None:
+        """One chunk of an embedding: like a prefill, for which the running answers wait no longer."""
+        if self._embedder is None:
+            self._embedder = Embedder(self.model, **self._embedder_sizes)
+        if not job.finished:
+            self._embedder.step(job, self._chunk.size(bool(self._answers)))
+        if job.finished:
+            with self._lock:
+                self._jobs.popleft()
+            self._send({"ev": "reply", "id": job.request_id, "vectors": job.vectors})
 
     def _report(self, step: Step, indices: list[int]) -> None:
         """Sample every sequence whose logits are there, and send the text in one message."""
@@ -248,9 +292,6 @@ class Engine:
         answer.close()
         return [request_id, answer.reason, *answer.usage()]
 
-    def _on_pinned(self, seq: int) -> None:
-        pass
-
     def _describe(self, spec: LoadSpec, window: int, threads: int, layers: int, reason: str) -> Loaded:
         special = self.tokenizer.special()
         return Loaded(
@@ -262,6 +303,7 @@ class Engine:
             eos=special.eos,
             control=sorted(special.control),
             adds_bos=special.adds_bos,
+            quantization=self.model.quantization,
             device="gpu" if layers else "cpu",
             device_reason=reason,
             details={
@@ -275,6 +317,49 @@ class Engine:
                 "shares_prefixes": self.model.forkable,
             },
         )
+
+
+class SavedPin:
+    """Keeps the file with the pinned prefix and the cache in step: restores at the start, saves when idle.
+
+    Args:
+        flash: whether the cache has the layout of flash attention.
+    """
+
+    def __init__(self, spec: LoadSpec, context: Context, scheduler: Scheduler, *, flash: bool) -> None:
+        self._context = context
+        self._scheduler = scheduler
+        self._on_disk: list[int] = []
+        self._writer: PrefixWriter | None = None
+        if spec.state_folder is None or not scheduler.limits.sharing:
+            return
+        identity = f"{fingerprint(spec.model, spec.adapter)} {build()} flash={flash}"
+        file = PrefixFile(Path(spec.state_folder), identity)
+        self._writer = PrefixWriter(file)
+        saved = file.read()
+        if saved is not None and not self._restore(saved):
+            file.remove()
+
+    def save(self) -> None:
+        """Hand the pinned prefix to the writer, if it is not saved yet. Copies the state: call when idle."""
+        pinned = self._scheduler.pinned
+        if self._writer is None or pinned is None or pinned[1] == self._on_disk:
+            return
+        seq, tokens = pinned
+        self._on_disk = tokens
+        self._writer.put(SavedPrefix(tokens, self._context.save(seq)))
+
+    def _restore(self, saved: SavedPrefix) -> bool:
+        seq = self._scheduler.restore_pin(saved.tokens)
+        if seq is None:
+            return True  # There is no room for it with these settings; others may have.
+        self._context.restore(seq, saved.state)
+        if self._context.stored(seq) != len(saved.tokens):
+            log.warning("llama.cpp does not accept the saved prefix; computing it anew.")
+            self._scheduler.release_pin()
+            return False
+        self._on_disk = saved.tokens
+        return True
 
 
 class _Chunk:

@@ -94,8 +94,15 @@ class EngineProcess:
             if not line.strip(". "):
                 continue
             self._lines.append(line)
-            alarming = any(word in line.lower() for word in ALARMING)
-            log.log(logging.WARNING if alarming else logging.DEBUG, "%s", line)
+            log.log(_level(line), "%s", line)
+
+
+def _level(line: str) -> int:
+    """Our own lines begin with their level; llama.cpp's are guessed at."""
+    level = logging.getLevelNamesMapping().get(line.partition(":")[0])
+    if level is None:
+        level = logging.WARNING if any(word in line.lower() for word in ALARMING) else logging.DEBUG
+    return level
 
 
 def _environment() -> dict[str, str]:

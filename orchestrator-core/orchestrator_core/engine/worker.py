@@ -130,6 +130,9 @@ class Listener(threading.Thread):
                 return {"tokens": len(engine.tokenizer.beginning(message["text"]))}
             case "prewarm":
                 return {"tokens": engine.prewarm(message["pieces"])}
+            case "embed":
+                engine.embed(message["id"], message["texts"])
+                return None
             case "stats":
                 return engine.stats()
             case "close":
