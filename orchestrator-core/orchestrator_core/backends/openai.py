@@ -2,6 +2,9 @@
 
 The server applies its own chat template and is responsible for control tokens in people's text;
 our guard does not reach it. What each kind of server is sent is in `openai_dialect`.
+
+Not every server can go on with an answer that broke off: vLLM, llama-server and Mistral's API continue
+the assistant message they are given last; others end it and begin a new one.
 """
 
 from __future__ import annotations
@@ -217,7 +220,7 @@ class OpenAIBackend(ChatBackend):
         if not isinstance(model, str) or not model:
             raise ModelNotFound(
                 f"The server {self._client.url} lists no model.",
-                hint="Set model.path to the model's name there.",
+                hint="Set model.path to the model's name there, and check model.url: it usually ends in /v1.",
             )
         if entries and not entry:
             log.warning("The server %s does not list the model %s.", self._client.url, model)
@@ -337,7 +340,13 @@ class OpenAIGeneration(Generation):
         if self._finish == "error":
             raise EngineLost(f"The server {self._client.url} reports an error in the middle of the answer.")
         if self._finish is None and not self._cancelled.is_set():
-            raise EngineLost(f"The server {self._client.url} broke off the answer.")
+            raise EngineLost(
+                f"The server {self._client.url} broke off the answer.",
+                # Some servers accept a prompt that is too long, and then fail without a word.
+                hint=None
+                if self._chunks
+                else "Is the prompt longer than the server's window? Set model.context_length.",
+            )
 
     def _note(self, delta: Delta) -> None:
         self._finish = delta.finish or self._finish
