@@ -9,6 +9,7 @@ import pytest
 from orchestrator_core.assistant import Assistant
 from orchestrator_core.assistant.data_folder import DataFolder
 from orchestrator_core.assistant.prewarming import Prewarmer
+from orchestrator_core.backends.base import Prompt
 from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import ModelNotFound
 from orchestrator_core.settings import Settings
@@ -79,21 +80,35 @@ def test_the_backend_comes_from_the_settings(tmp_path: Path) -> None:
         assert assistant.backend.describe().model == "say"
 
 
-def test_the_documents_are_prewarmed_at_the_start(tmp_path: Path) -> None:
-    warmed = threading.Event()
+class NotingBackend(ScriptedBackend):
+    """Lets a test wait for prewarming."""
 
-    class Backend(ScriptedBackend):
-        def prewarm(self, prompt: object) -> None:
-            super().prewarm(prompt)  # type: ignore[arg-type]
-            warmed.set()
+    def __init__(self) -> None:
+        super().__init__()
+        self._changed = threading.Condition()
 
+    def prewarm(self, prompt: Prompt) -> None:
+        with self._changed:
+            super().prewarm(prompt)
+            self._changed.notify_all()
+
+    def wait_prewarmed(self, text: str) -> Prompt:
+        with self._changed:
+            assert self._changed.wait_for(lambda: any(text in p.text for p in self.prewarmed), WAIT)
+            return self.prewarmed[-1]
+
+
+def test_the_documents_are_prewarmed_at_the_start_and_after_a_change(tmp_path: Path) -> None:
     (tmp_path / "context").mkdir()
     (tmp_path / "context" / "PROJECT_CONTEXT.md").write_text("# Project\n\nThe house is blue.\n")
-    backend = Backend()
+    backend = NotingBackend()
     with Assistant.open(settings(tmp_path), backend=backend) as assistant:
-        assert warmed.wait(WAIT)
+        assert assistant.context is not None
+        backend.wait_prewarmed("The house is blue.")
+        assistant.context.edit("PROJECT_CONTEXT.md", "# Project\n\nThe house is green.\n")
+        warm = backend.wait_prewarmed("The house is green.")
         sent = assistant.preview(None, "x").prompt
-        assert backend.prewarmed[0].text == sent.text[: sent.stable_prefix]
+        assert warm.text == sent.text[: sent.stable_prefix]
 
 
 def test_prewarming_happens_at_the_start_and_once_for_changes_that_come_together() -> None:
