@@ -181,6 +181,39 @@ def test_arguments_a_backend_made_against_the_schema_are_an_error_not_an_answer(
     assert caught.value.code == "schema_not_followed"
 
 
+AGED = {
+    "type": "function",
+    "function": {
+        "name": "age",
+        "parameters": {
+            "type": "object",
+            "properties": {"years": {"type": "integer", "minimum": 0}},
+            "required": ["years"],
+        },
+    },
+}
+TOO_YOUNG = '{"name": "age", "arguments": {"years": -1}}'
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_a_grammar_cannot_enforce_is_checked_before_the_client_sees_it(serve, stream):
+    client, backend, _ = serve(TOO_YOUNG, '{"name": "age", "arguments": {"years": 7}}')
+    answer = client.chat.completions.create(
+        model="m", messages=HELLO, tools=[AGED], tool_choice="required", seed=5, stream=stream
+    )
+    calls = added_up(answer)[1] if stream else [answer.choices[0].message.tool_calls[0].function.model_dump()]
+    assert [json.loads(call["arguments"]) for call in calls] == [{"years": 7}]
+    assert [call.config.seed for call in backend.calls] == [5, 6]
+
+
+def test_after_some_attempts_it_gives_up_in_words(serve):
+    client, backend, _ = serve(*[TOO_YOUNG] * 5)
+    with pytest.raises(openai.InternalServerError) as caught:
+        client.chat.completions.create(model="m", messages=HELLO, tools=[AGED], tool_choice="required")
+    assert caught.value.code == "schema_not_followed"
+    assert len(backend.calls) == 3
+
+
 def test_tools_with_choice_none_are_not_shown_to_the_model(serve):
     client, backend, _ = serve("Hi.")
     client.chat.completions.create(model="m", messages=HELLO, tools=[WEATHER], tool_choice="none")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator_core.errors import BackendError
 from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.http.deltas import CallArguments, CallBegins, Delta, Finished, Text, json_object
 from orchestrator_core.http.shapes.openai_answers import FinishReason
 from orchestrator_core.http.tools import Call, CallReader, CallSplitter, Toolbox, find_calls
 from orchestrator_core.http.watching import failure
@@ -23,32 +24,16 @@ if TYPE_CHECKING:
     from orchestrator_core.runs.spec import RunEvent
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
-    text: str
+@dataclass(slots=True)
+class Heard:
+    """What a run said, filled while it is listened to."""
+
+    text: str = ""
+    reason: FinishReason = "stop"
 
 
-@dataclass(frozen=True, slots=True)
-class CallBegins:
-    index: int
-    call_id: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class CallArguments:
-    index: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    reason: FinishReason
-    usage: dict[str, int]
-
-
-Delta = Text | CallBegins | CallArguments | Finished | None
-"""None: nothing for a while; a stream sends a ping."""
+ATTEMPTS = 3
+"""Runs for one call whose schema a grammar cannot enforce fully."""
 
 
 class Completion:
@@ -100,7 +85,7 @@ class Completion:
         if self._toolbox is None:
             yield from self._plain(run)
         elif self._forced is not None:
-            yield from self._forced_call(run, self._toolbox)
+            yield from self._forced_call(run, self._toolbox, self._forced or None)
         else:
             yield from self._free(run, self._toolbox)
 
@@ -146,26 +131,69 @@ class Completion:
         else:
             only = known[0].name if known else None
             self.run = self._start(_under(toolbox, self._config, only))
-            yield from self._forced_call(self.run, toolbox)
+            yield from self._forced_call(self.run, toolbox, only)
 
-    def _forced_call(self, run: Run, toolbox: Toolbox) -> Iterator[Delta]:
-        reader, said, arguments = CallReader(), "", ""
+    def _forced_call(self, run: Run, toolbox: Toolbox, only: str | None) -> Iterator[Delta]:
+        if toolbox.enforced(only):
+            yield from self._streamed_call(run, toolbox)
+        else:
+            yield from self._checked_call(run, toolbox, only)
+
+    def _streamed_call(self, run: Run, toolbox: Toolbox) -> Iterator[Delta]:
+        """The grammar vouches for the call, so its arguments are passed on as they come."""
+        reader, arguments = CallReader(), ""
+        said = Heard()
+        for piece in self._listen(run, said):
+            if piece is None:
+                yield None
+                continue
+            more = reader.feed(piece)
+            if more and not arguments:
+                yield CallBegins(0, _call_id(), reader.name or "")
+            if more:
+                arguments += more
+                yield CallArguments(0, more)
+        if said.reason == "length" and not reader.complete:
+            yield self._finished("length")
+            return
+        if not arguments:  # Its fields came in another order.
+            yield from _whole_call(0, _valid_call(said.text, toolbox))
+        elif not toolbox.valid(Call(reader.name or "", json_object(arguments) or {})):
+            raise _not_followed()
+        yield self._finished("tool_calls")
+
+    def _checked_call(self, run: Run, toolbox: Toolbox, only: str | None) -> Iterator[Delta]:
+        """The schema asks for more than the grammar enforces (a number in a wide range, say), so
+        the call is checked before the client sees it, and made again where it fails."""
+        for attempt in range(1, ATTEMPTS + 1):
+            said = Heard()
+            for piece in self._listen(run, said):
+                if piece is None:
+                    yield None
+            if said.reason == "length":
+                yield self._finished("length")
+                return
+            try:
+                call = _valid_call(said.text, toolbox)
+            except BackendError:
+                if attempt == ATTEMPTS:
+                    raise
+                run = self.run = self._start(_under(toolbox, self._config, only, attempt))
+                continue
+            yield from _whole_call(0, call)
+            yield self._finished("tool_calls")
+            return
+
+    def _listen(self, run: Run, heard: Heard) -> Iterator[str | None]:
+        """The run's text in pieces, None for silence; `heard` is filled on the way."""
         for event in self._events(run):
             if event is None:
                 yield None
             elif event.kind == "token":
-                said += event.data["token"]
-                more = reader.feed(event.data["token"])
-                if more and not arguments:
-                    yield CallBegins(0, _call_id(), reader.name or "")
-                if more:
-                    arguments += more
-                    yield CallArguments(0, more)
+                heard.text += event.data["token"]
+                yield event.data["token"]
             elif event.kind == "done":
-                cut_off = _reason(event.data) == "length" and not reader.complete
-                if not cut_off:
-                    yield from _checked(reader, said, arguments, toolbox)
-                yield self._finished("length" if cut_off else "tool_calls")
+                heard.reason = _reason(event.data)
 
     def _events(self, run: Run) -> Iterator[RunEvent | None]:
         for event in self._watch(run):
@@ -185,59 +213,31 @@ class Completion:
         return Finished(reason, self._usage)
 
 
-@dataclass
-class Collected:
-    """A completion's deltas, added up."""
-
-    text: str
-    calls: list[dict[str, str]]
-    reason: FinishReason
-    usage: dict[str, int]
-
-
-def collect(deltas: Iterator[Delta]) -> Collected:
-    """All deltas as one. A call that was cut off by `max_tokens` is left out: its arguments
-    would be no JSON."""
-    texts: list[str] = []
-    calls: list[dict[str, str]] = []
-    finished = Finished("stop", {})
-    for delta in deltas:
-        match delta:
-            case Text(text):
-                texts.append(text)
-            case CallBegins(_, call_id, name):
-                calls.append({"id": call_id, "name": name, "arguments": ""})
-            case CallArguments(index, text):
-                calls[index]["arguments"] += text
-            case Finished():
-                finished = delta
-    if finished.reason == "length":
-        calls = [call for call in calls if _is_object(call["arguments"])]
-    return Collected("".join(texts), calls, finished.reason, finished.usage)
-
-
-def _under(toolbox: Toolbox, config: GenerationConfig, only: str | None) -> GenerationConfig:
-    """Stop texts are left out: one inside an argument would cut the JSON."""
+def _under(
+    toolbox: Toolbox, config: GenerationConfig, only: str | None, attempt: int = 0
+) -> GenerationConfig:
+    """The configuration of a forced call. Stop texts are left out: one inside an argument would
+    cut the JSON. A further attempt samples, and with another seed, or it would say the same."""
     fields: dict[str, Any] = {"json_schema": toolbox.schema(only), "grammar": None, "stop": []}
+    if attempt:
+        fields |= {"greedy": False, "temperature": max(config.temperature, 0.7)}
+        fields["seed"] = None if config.seed is None else (config.seed + attempt) % 2**32
     return GenerationConfig.model_validate(config.model_dump() | fields)
 
 
-def _checked(reader: CallReader, said: str, arguments: str, toolbox: Toolbox) -> Iterator[Delta]:
-    """What is missing when a forced call is over: nothing, or all of it where the backend wrote
-    the call in a form the reader does not stream (fields in another order).
-
-    Raises:
-        BackendError: it is no call of a known tool with valid arguments.
+def _valid_call(text: str, toolbox: Toolbox) -> Call:
     """
-    if reader.complete:
-        if toolbox.valid(Call(reader.name or "", json.loads(arguments))):
-            return
-    elif not arguments:
-        calls = find_calls(said)
-        if len(calls) == 1 and toolbox.valid(calls[0]):
-            yield from _whole_call(0, calls[0])
-            return
-    raise BackendError(
+    Raises:
+        BackendError: the text is not one call of a known tool with valid arguments.
+    """
+    calls = find_calls(text)
+    if len(calls) != 1 or not toolbox.valid(calls[0]):
+        raise _not_followed()
+    return calls[0]
+
+
+def _not_followed() -> BackendError:
+    return BackendError(
         "The model's tool call does not follow the tool's schema, although it was told to.",
         hint="This backend may not support JSON schemas, or not every keyword of this one.",
         code="schema_not_followed",
@@ -260,10 +260,3 @@ def _call_id() -> str:
 
 def _reason(done: dict[str, Any]) -> FinishReason:
     return "length" if done.get("finish_reason") == "length" else "stop"
-
-
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except ValueError:
-        return False

@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestrator_core.errors import InvalidRequest
 from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.http.json_schemas import check_schema, for_grammar
 from orchestrator_core.http.shapes.openai import (
     AnyMessage,
     AssistantMessage,
@@ -17,7 +18,7 @@ from orchestrator_core.http.shapes.openai import (
     ToolChoice,
     ToolMessage,
 )
-from orchestrator_core.http.tools import Toolbox, check_schema
+from orchestrator_core.http.tools import Toolbox
 from orchestrator_core.messages import ChatMessage, Role
 
 _ROLES = {"developer": Role.SYSTEM}
@@ -106,5 +107,6 @@ def _response_schema(body: ChatCompletionRequest) -> dict[str, Any] | None:
         case SchemaFormat(json_schema=fields):
             schema = fields.schema_ if fields.schema_ is not None else {"type": "object"}
             check_schema(schema, "The fields of response_format.json_schema.schema", "response_format")
-            return schema
+            prepared: dict[str, Any] = for_grammar(schema)
+            return prepared
     return None

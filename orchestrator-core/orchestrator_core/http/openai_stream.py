@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from orchestrator_core.http import sse
-from orchestrator_core.http.completion import CallArguments, CallBegins, Collected, Delta, Finished, Text
+from orchestrator_core.http.deltas import CallArguments, CallBegins, Collected, Delta, Finished, Text
 from orchestrator_core.http.problems import Problem
 from orchestrator_core.http.shapes.openai_answers import (
     AnsweredCall,

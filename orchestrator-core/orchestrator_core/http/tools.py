@@ -15,6 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator_core.errors import InvalidRequest
+from orchestrator_core.http.json_schemas import (
+    check_schema,
+    enforced_by_grammar,
+    for_grammar,
+    is_valid,
+    moved,
+)
 
 MARKERS = ("[TOOL_CALLS]", "<tool_call>")
 """What Mistral and Hermes/Qwen models write before a call; may follow other text."""
@@ -66,39 +73,19 @@ class Toolbox:
             if only is not None and name != only:
                 continue
             key = f"tool{number}"
-            definitions[key] = _moved(parameters, f"#/$defs/{key}")
+            definitions[key] = moved(for_grammar(parameters), f"#/$defs/{key}")
             calls.append(_call_schema(name, f"#/$defs/{key}"))
         schema = calls[0] if len(calls) == 1 else {"anyOf": calls}
         return {**schema, "$defs": definitions}
 
+    def enforced(self, only: str | None = None) -> bool:
+        """Whether text that follows the grammar of `schema(only)` is sure to be a valid call."""
+        return enforced_by_grammar(self.schema(only))
+
     def valid(self, call: Call) -> bool:
         """Whether the tool exists and the arguments satisfy its schema."""
         schema = self._parameters.get(call.name)
-        return schema is not None and _validator(schema).is_valid(call.arguments)
-
-
-def check_schema(schema: Mapping[str, Any], subject: str, param: str) -> None:
-    """
-    Raises:
-        InvalidRequest: it is no JSON schema, or refers to something outside itself; the message
-            says where.
-    """
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import SchemaError
-
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        place = "/".join(str(part) for part in error.absolute_path) or "its top level"
-        raise InvalidRequest(
-            f"{subject} are no valid JSON schema, at {place}: {error.message[:200]}.", param=param
-        ) from None
-    for reference in _references(schema):
-        if not _leads_somewhere(reference, schema):
-            raise InvalidRequest(
-                f"{subject} refer to {str(reference)[:100]!r}, which is not in the schema itself.",
-                param=param,
-            )
+        return schema is not None and is_valid(call.arguments, schema)
 
 
 class CallSplitter:
@@ -266,55 +253,6 @@ def _call_schema(name: str, arguments: str) -> dict[str, Any]:
         "required": ["name", "arguments"],
         "additionalProperties": False,
     }
-
-
-def _moved(schema: Any, base: str) -> Any:
-    """The schema with its local references pointing below `base`, its new place."""
-    if isinstance(schema, list):
-        return [_moved(item, base) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    out = {key: _moved(value, base) for key, value in schema.items()}
-    reference = schema.get("$ref")
-    if isinstance(reference, str) and reference.startswith("#"):
-        out["$ref"] = base + reference[1:]
-    return out
-
-
-def _references(schema: Any) -> Iterator[Any]:
-    if isinstance(schema, list):
-        for item in schema:
-            yield from _references(item)
-    elif isinstance(schema, Mapping):
-        for key, value in schema.items():
-            if key in ("$ref", "$dynamicRef"):
-                yield value
-            else:
-                yield from _references(value)
-
-
-def _leads_somewhere(reference: Any, schema: Any) -> bool:
-    """Whether it is a JSON pointer to a place in the schema; nothing else is followed."""
-    if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
-        return False
-    place = schema
-    for part in reference.split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(place, Mapping) and key in place:
-            place = place[key]
-        elif isinstance(place, list) and key.isdecimal() and int(key) < len(place):
-            place = place[int(key)]
-        else:
-            return False
-    return isinstance(place, Mapping | bool)
-
-
-def _validator(schema: dict[str, Any]) -> Any:
-    """A validator that never fetches a reference from elsewhere."""
-    from jsonschema import Draft202012Validator
-    from referencing import Registry
-
-    return Draft202012Validator(schema, registry=Registry())
 
 
 def _overlap(text: str, marker: str) -> int:

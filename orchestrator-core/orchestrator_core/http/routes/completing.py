@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from flask import Response, g
 
 from orchestrator_core.http import sse
-from orchestrator_core.http.completion import Collected, Completion, Delta, collect
+from orchestrator_core.http.completion import Completion
+from orchestrator_core.http.deltas import Collected, Delta, collect
 from orchestrator_core.http.openai_stream import problem_frame
 from orchestrator_core.http.routes.asking import raise_early_failure, watcher
 from orchestrator_core.http.services import services

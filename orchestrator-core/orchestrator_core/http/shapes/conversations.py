@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
 from orchestrator_core.http.shapes.common import Body, ConversationId, Parameters
+
+NewConversationId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
+"""Narrower than what the memory accepts, so that each can stand in a path."""
 
 DEFAULT_FILE = "conversation_history.json"
 ExportName = Field(
@@ -69,7 +72,7 @@ class ListQuery(Parameters):
 
 class NewConversation(Body):
     title: str | None = Field(None, min_length=1, max_length=200)
-    conversation_id: ConversationId | None = None
+    conversation_id: NewConversationId | None = Field(None, description="Absent: a new one is made.")
 
 
 class Title(Body):
