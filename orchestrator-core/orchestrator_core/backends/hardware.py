@@ -1,6 +1,6 @@
 """Device, number format and quantisation for Hugging Face models: decisions over a snapshot.
 
-Everything here is pure; `transformers_model.look_at_hardware` takes the snapshot. The decisions for
+Everything here is pure; `transformers_load.look_at_hardware` takes the snapshot. The decisions for
 CUDA and MPS are tested as tables. They have not been run on a GPU.
 """
 

@@ -172,10 +172,11 @@ class TransformersBackend(ChatBackend):
         settings = self._settings
         source = self._source()
         try:
-            from orchestrator_core.backends import transformers_model as engine
+            from orchestrator_core.backends import transformers_load as loading
+            from orchestrator_core.backends import transformers_model as working
         except ImportError as error:
             raise MissingExtra(error.name or "transformers", "hf", "The transformers backend") from error
-        hardware = engine.look_at_hardware()
+        hardware = loading.look_at_hardware()
         device = choose_device(settings.model.device, hardware)
         dtype = choose_dtype(device.value, hardware)
         quantization = choose_quantization(settings.quantization, device.value, dtype.value)
@@ -183,10 +184,10 @@ class TransformersBackend(ChatBackend):
         for choice in (device, dtype, quantization, placement):
             log.info("%s: %s (%s)", self._name, choice.value, choice.reason)
         if device.value == "cpu" and settings.engine.threads is not None:
-            engine.use_threads(settings.engine.threads)
-        tokens = engine.Tokens(source)
-        model = engine.load_model(source, dtype.value, placement.value, quantization.value, settings.lora)
-        weights = engine.Weights(model, tokens)
+            loading.use_threads(settings.engine.threads)
+        tokens = working.Tokens(source)
+        model = loading.load_model(source, dtype.value, placement.value, quantization.value, settings.lora)
+        weights = working.Weights(model, tokens)
         return _Loaded(
             tokens=tokens,
             weights=weights,

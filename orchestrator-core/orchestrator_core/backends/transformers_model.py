@@ -1,43 +1,24 @@
-"""The part of the `transformers` backend that touches torch: loading, tokens in, tokens out.
+"""A loaded Hugging Face model at work: text to tokens, tokens to logits, logits to text.
 
-Imported lazily, by `TransformersBackend.load` only. Attention is always torch's SDPA: it needs
-no extra package and runs on every device (FlashAttention 2 does not support Turing).
-
-Run and tested on a CPU, quantised and not. Not run on: CUDA, MPS, several GPUs.
+Imported lazily, by `TransformersBackend.load` only.
 """
 
 from __future__ import annotations
 
 import gc
 import inspect
-import logging
-import os
 import threading
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers import AutoTokenizer, DynamicCache
 from transformers.generation import logits_process
-from transformers.utils.logging import disable_progress_bar
 
 from orchestrator_core.backends.base import SpecialTokens
-from orchestrator_core.backends.hardware import Hardware, Quantization
-from orchestrator_core.errors import (
-    BackendError,
-    ConfigurationError,
-    MissingExtra,
-    ModelNotFound,
-    ModelUnusable,
-    OrchestratorError,
-)
+from orchestrator_core.backends.transformers_load import explained, first_line, out_of_memory
+from orchestrator_core.errors import BackendError
 from orchestrator_core.generation import GenerationConfig
-from orchestrator_core.settings import LoraSettings
-
-log = logging.getLogger(__name__)
 
 PENALTY_LAST_N = 64
 """Answer tokens the repetition penalty looks back on, as in the llama.cpp engine, so that one
@@ -48,152 +29,6 @@ CONTEXT_TOKENS = 6
 
 LONGEST_CHARACTER = 8
 """Tokens after which text that still ends in U+FFFD is taken to mean it: 4 bytes make a character."""
-
-
-def look_at_hardware() -> Hardware:
-    """What torch finds on this machine, now."""
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return Hardware(
-        cuda_devices=count,
-        cuda_name=torch.cuda.get_device_name(0) if count else "",
-        cuda_capability=cast(tuple[int, int], torch.cuda.get_device_capability(0)) if count else (0, 0),
-        mps=bool(torch.backends.mps.is_available()),
-    )
-
-
-@contextmanager
-def explained(source: str) -> Iterator[None]:
-    """Turns what loading libraries raise into errors that say what to do."""
-    try:
-        yield
-    except OrchestratorError:
-        raise
-    except ImportError as error:
-        package = "bitsandbytes" if "bitsandbytes" in str(error) else (error.name or "transformers")
-        raise MissingExtra(package, "hf", f"Loading {source!r}") from error
-    except torch.OutOfMemoryError as error:
-        raise _out_of_memory(f"loading {source!r}", ModelUnusable) from error
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        raise _load_error(source, error) from error
-    except Exception as error:  # safetensors and tokenizers raise bare Exception subclasses
-        raise ModelUnusable(f"The model {source!r} cannot be loaded: {_first_line(error)}") from error
-
-
-def _load_error(source: str, error: Exception) -> OrchestratorError:
-    local = Path(source).exists()
-    text = str(error)
-    if not local and isinstance(error, OSError):
-        if "gated" in text or "401" in text or "403" in text:
-            return ModelNotFound(
-                f"The model {source!r} is gated or private.",
-                hint="Accept its licence on its page, then run `hf auth login`.",
-            )
-        offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
-        why = "HF_HUB_OFFLINE is set" if offline else "it cannot be downloaded now, or does not exist"
-        return ModelNotFound(
-            f"The model {source!r} is not in the local cache, and {why}.",
-            hint=f"While online run `hf download {source}`, or set model.path to a folder with the model.",
-        )
-    if "trust_remote_code" in text or "execute" in text:
-        return ModelUnusable(
-            f"The model {source!r} brings its own code, which is never run here.",
-            hint="Use a model of a built-in architecture, or its GGUF conversion.",
-        )
-    return ModelUnusable(
-        f"The model {source!r} cannot be loaded: {_first_line(error)}",
-        hint="Check that the folder is complete: config.json, tokenizer files and *.safetensors.",
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-
-
-def _out_of_memory(doing: str, kind: type[BackendError] = BackendError) -> BackendError:
-    return kind(
-        f"The device ran out of memory while {doing}.",
-        hint="Set quantization.enabled with load_in_bits 4, a smaller model.context_length, or model.device cpu.",
-        code="out_of_memory",
-    )
-
-
-def load_model(
-    source: str, dtype: str, placement: str, quantization: Quantization | None, lora: LoraSettings
-) -> Any:
-    """The weights on their device, with the adapter attached.
-
-    Raises:
-        ModelNotFound, ModelUnusable, MissingExtra, ConfigurationError.
-    """
-    disable_progress_bar()
-    options: dict[str, Any] = {}
-    with explained(source):
-        if quantization is not None:
-            options["quantization_config"] = _bitsandbytes(quantization)
-        model = AutoModelForCausalLM.from_pretrained(
-            source,
-            dtype=getattr(torch, dtype),
-            device_map=placement if placement == "auto" else {"": placement},
-            attn_implementation="sdpa",
-            trust_remote_code=False,
-            **options,
-        )
-    if lora.enabled:
-        model = _with_adapter(model, lora)
-    model.eval()
-    return model
-
-
-def _bitsandbytes(quantization: Quantization) -> Any:
-    import bitsandbytes  # noqa: F401  (missing: say so, rather than transformers' own words)
-    from transformers import BitsAndBytesConfig
-
-    if quantization.bits == 8:
-        # It multiplies in float16 whatever comes in, and says so at every layer of every token.
-        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
-        return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=quantization.double,
-        bnb_4bit_compute_dtype=getattr(torch, quantization.compute),
-    )
-
-
-def _with_adapter(model: Any, lora: LoraSettings) -> Any:
-    """Attaches `lora.path`; without a path a fresh adapter, which changes nothing until it is trained."""
-    try:
-        import peft
-    except ImportError as error:
-        raise MissingExtra("peft", "hf", "A LoRA adapter") from error
-    with warnings.catch_warnings():
-        # This peft asks transformers by a name that has a newer one; nobody here can mend that.
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-        return _attach(peft, model, lora)
-
-
-def _attach(peft: Any, model: Any, lora: LoraSettings) -> Any:
-    if lora.path is None:
-        log.warning(
-            "lora.enabled without lora.path: a fresh adapter is attached; answers are the base model's."
-        )
-        fresh = peft.LoraConfig(
-            r=lora.rank,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules=lora.target_modules,
-            task_type="CAUSAL_LM",
-        )
-        try:
-            return peft.get_peft_model(model, fresh)
-        except ValueError as error:
-            raise ConfigurationError(
-                f"lora.target_modules do not fit the model: {_first_line(error)}"
-            ) from error
-    folder = Path(lora.path).expanduser()
-    source = str(folder) if folder.exists() else lora.path
-    with explained(source):
-        return peft.PeftModel.from_pretrained(model, source)
 
 
 class Tokens:
@@ -402,14 +237,14 @@ class Weights:
                     out = self._model(input_ids=batch, past_key_values=cache, use_cache=True, **self._options)
                     return out.logits[0, -1]
             except torch.OutOfMemoryError as error:
-                failure = _out_of_memory("answering")
+                failure = out_of_memory("answering")
                 cause: Exception = error
             except RuntimeError as error:
                 memory = "allocate memory" in str(error)
                 failure = (
-                    _out_of_memory("answering")
+                    out_of_memory("answering")
                     if memory
-                    else BackendError(f"torch failed: {_first_line(error)}")
+                    else BackendError(f"torch failed: {first_line(error)}")
                 )
                 cause = error
             # The caller's frame, kept by the error, still refers to this cache: empty it.
@@ -424,11 +259,6 @@ def _end_ids(model: Any, tokens: Tokens) -> frozenset[int]:
     stated = getattr(model.generation_config, "eos_token_id", None)
     ids = stated if isinstance(stated, list) else [stated]
     return frozenset(i for i in (*ids, tokens.tokenizer.eos_token_id) if isinstance(i, int))
-
-
-def use_threads(count: int) -> None:
-    """CPU threads of one computation, for the whole process."""
-    torch.set_num_threads(count)
 
 
 def free_memory() -> None:
