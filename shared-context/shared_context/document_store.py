@@ -64,6 +64,7 @@ class _File:
     path: str
     place: Path
     seen: bytes | None
+    displaced: bytes | None
     signature: Signature | None = None
     trouble: str | None = None
     gone_since: float | None = None
@@ -118,7 +119,8 @@ class DocumentStore:
         with self.lock:
             if path in self._files:
                 return
-            file = _File(path, self.folder / path, self.memory.seen(path))
+            seen, displaced = self.memory.seen(path), self.memory.seen(_displaced(path))
+            file = _File(path, self.folder / path, seen, displaced)
             file.place.parent.mkdir(parents=True, exist_ok=True)
             self._files[path] = file
             self._merge_left_over(file)
@@ -269,6 +271,7 @@ class DocumentStore:
             if as_expected:
                 self._see(file, text)
                 self._step("file-seen")
+                self._forget_displaced(file)
             else:
                 self._merge_left_over(file)
 
@@ -280,20 +283,24 @@ class DocumentStore:
             return
         text = self._text(file) or b""
         saved = read_document(rest, self.folder, known=file.seen)
-        merged_before = self.memory.seen(_displaced(file.path))
         if saved.trouble:
             kept = rest.rename(place.with_name(f"{place.name}.recovered-{int(time.time())}"))
             self._notice(f"{file.path} was replaced by something that {saved.trouble}; it is in {kept.name}.")
             return
         content = saved.content or b""
-        if content not in (file.seen, merged_before) and not text.startswith(content):
+        if content not in (file.seen, file.displaced) and not text.startswith(content):
             on_disk = read_document(file.place, self.folder, known=text).content
             seen = {_displaced(file.path): content}
             if on_disk == text:
                 seen[file.path] = text
             self._take_in(file, file.seen, content, seen)
-            file.seen = seen.get(file.path, file.seen)
+            file.seen, file.displaced = seen.get(file.path, file.seen), content
         clear_left_over(place)
+
+    def _forget_displaced(self, file: _File) -> None:
+        if file.displaced:
+            self.memory.see(_displaced(file.path), b"")
+            file.displaced = None
 
     def _restore(self, file: _File, at_start: bool) -> None:
         if self._text(file) is None:
@@ -345,16 +352,19 @@ class DocumentStore:
 
 
 def _displaced(path: str) -> str:
+    """Where a save that was displaced and merged is remembered, until nothing of it is left."""
     return f"{path}#displaced"
 
 
 def _locked(path: Path) -> FileLock:
+    # Not bound to a thread: whoever closes the folder may be another than who opened it.
     lock = FileLock(path, thread_local=False)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise StoreLocked(
-            f"The memory's folder {path.parent.name!r} is in use by another process.",
-            "Stop the other program, or choose another data folder.",
-        ) from error
+    with translated_system(path):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise StoreLocked(
+                f"The memory's folder {path.parent.name!r} is in use by another process.",
+                "Stop the other program, or choose another data folder.",
+            ) from None
     return lock

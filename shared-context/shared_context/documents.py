@@ -170,7 +170,7 @@ class ContextFolder:
         name: str,
         text: str,
         *,
-        base_version: str | None,
+        base_version: str | None = None,
         author: str | None = None,
         summary: str | None = None,
     ) -> Document:
