@@ -30,7 +30,6 @@ class Channel:
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
-        self._reader = connection.makefile("rb", buffering=65536)
         self._sending = threading.Lock()
 
     def send(self, message: dict[str, Any]) -> None:
@@ -71,10 +70,14 @@ class Channel:
         self._socket.close()
 
     def _exactly(self, size: int) -> bytes:
-        data: bytes = self._reader.read(size)
-        if len(data) < size:
-            raise ChannelClosed
-        return data
+        data = bytearray(size)
+        view, got = memoryview(data), 0
+        while got < size:
+            received = self._socket.recv_into(view[got:])
+            if received == 0:
+                raise ChannelClosed
+            got += received
+        return bytes(data)
 
 
 def error_to_wire(error: Exception) -> dict[str, Any]:

@@ -186,7 +186,7 @@ def common_prefix(run: Sequence[int], tokens: Sequence[int], start: int = 0, lim
     Compares slices (at C speed) and halves only the one that differs.
     """
     end = len(tokens) if limit is None else min(limit, len(tokens))
-    high = min(len(run), end - start)
+    high = max(0, min(len(run), end - start))
     if run[:high] == tokens[start : start + high]:
         return high
     low = 0

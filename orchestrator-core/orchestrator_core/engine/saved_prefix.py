@@ -8,6 +8,7 @@ and are readable by their owner only.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -105,7 +106,8 @@ class PrefixFile:
             self._remove_old()
         except OSError as error:
             log.warning("The prefix could not be saved: %s", error)
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
 
     def remove(self) -> None:
         try:

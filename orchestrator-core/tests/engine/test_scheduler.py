@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.fake_kv import FakeKv
-
 from orchestrator_core.engine.plan import Limits, Request
 from orchestrator_core.engine.scheduler import Scheduler
 from orchestrator_core.errors import ContextLengthExceeded, Overloaded
+from support.fake_kv import FakeKv
 
 DOCUMENTS = list(range(100, 300))
 """A prefix of 200 tokens."""
