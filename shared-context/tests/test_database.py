@@ -135,6 +135,17 @@ def test_idle_connections_are_bounded(database: Database) -> None:
     assert 0 < len(database._readers) <= database_module.IDLE_READERS
 
 
+def test_syncing_moves_what_was_committed_into_the_file(tmp_path: Path) -> None:
+    database = Database(tmp_path / "notes.db", MIGRATIONS, every_commit_durable=False)
+    add(database, "x" * 9000)
+    before = database.path.stat().st_size
+    database.sync()
+    assert database.path.stat().st_size > before
+    database.close()
+    with pytest.raises(StoreError, match="closed"):
+        database.sync()
+
+
 def test_closing_twice_is_fine_and_using_it_then_is_an_error(database: Database) -> None:
     with database.read():
         database.close()

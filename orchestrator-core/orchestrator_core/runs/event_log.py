@@ -15,8 +15,8 @@ from typing import Any
 from orchestrator_core.runs.spec import EventKind, RunEvent
 
 MAX_EVENTS = 262_144
-"""Twice the longest window of today's local models (131,072 tokens). Also how far offsets leap
-after a restart: no process can have shown more, so old and new offsets never meet."""
+"""Twice the longest window of today's local models (131,072 tokens). Also the size of each
+process's own range of offsets: none can show more, so those of two processes never meet."""
 
 READ_BATCH = 256
 """Events copied per hold of the lock, so that a follower far behind does not delay the writer."""
@@ -31,7 +31,7 @@ class EventLog:
         self._offsets = array("q")
         self._entries: list[Entry] = []
         self._closed = False
-        self._leap = 0
+        self._base = 0
         for offset, entry in events:
             self._offsets.append(offset)
             self._entries.append(entry)
@@ -39,20 +39,24 @@ class EventLog:
     def append(self, entry: Entry) -> int:
         """Add an event; returns its offset."""
         with self._changed:
-            offset = self._last() + 1 + self._leap
-            self._leap = 0
+            offset = max(self._last(), self._base) + 1
             self._offsets.append(offset)
             self._entries.append(entry)
             self._changed.notify_all()
             return offset
 
-    def leap(self) -> int:
-        """Let the next offset leave room for everything a lost process may have shown.
+    def leap(self, processes: int) -> int:
+        """Go on in the range of offsets of the next process, so that no offset that a lost one
+        may have shown, flushed or not, is used again.
 
-        Returns the last offset that is still valid.
+        Args:
+            processes: how many have worked on this run before.
+
+        Returns:
+            the last offset that is still valid.
         """
         with self._changed:
-            self._leap = MAX_EVENTS
+            self._base = processes * MAX_EVENTS
             return self._last()
 
     def close(self) -> None:

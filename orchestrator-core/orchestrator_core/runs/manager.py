@@ -189,12 +189,12 @@ class RunManager:
 
     def _continuation(self, run: Run, stored: StoredRun) -> Callable[[], None]:
         producer = self._producer(run)
+        valid = run.log.leap(stored.recoveries + 1)
         outcome = stored.outcome
         if outcome is None and stored.recoveries >= MAX_RECOVERIES:
             outcome = Outcome(RunState.FAILED, None, Usage(0, run.produced), error=_cursed())
         if outcome is None:
-            return producer.resume
-        run.log.leap()
+            return lambda: producer.resume(valid)
         ended = outcome
         return lambda: producer.finish(ended)
 

@@ -85,9 +85,8 @@ class Producer:
         else:
             self.finish(outcome)
 
-    def resume(self) -> None:
-        """The rest of a run whose server died: what was not flushed is declared lost."""
-        valid = self._run.log.leap()
+    def resume(self, valid: int) -> None:
+        """The rest of a run whose server died: what came after offset `valid` is declared lost."""
         self._seam("The server was restarted.", {"from": valid})
         self.produce()
 

@@ -63,8 +63,8 @@ class RunEvent:
     """One entry of a run's log.
 
     Args:
-        offset: 1-based and rising by one, except that the seam after a restart of the
-            server leaps ahead: an offset that somebody may have seen is never used twice.
+        offset: 1-based and rising by one, except that each restart of the server leaps to a
+            new range: an offset that somebody may have seen is never used for anything else.
         kind: token, seam, done or error; the last two end the run.
         data: token `{"token"}`; seam `{"tier", "model", "reason"}`, after a restart also
             `"from": M`: text that came after offset M was lost, discard it; done: the

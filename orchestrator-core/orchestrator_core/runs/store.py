@@ -167,9 +167,11 @@ class RunStore:
             return [row["run_id"] for row in rows]
 
     def note_recovery(self, run_id: str) -> None:
-        """Count an attempt to continue it, before it is made."""
+        """Count an attempt to continue it, before it is made. Not even a power cut forgets it: the
+        count decides which offsets are free."""
         with self._database.write() as connection:
             connection.execute("UPDATE runs SET recoveries = recoveries + 1 WHERE run_id = ?", (run_id,))
+        self._database.sync()
 
     def give_up(self, run_id: str) -> None:
         """Leave an unreadable run out of every later recovery."""

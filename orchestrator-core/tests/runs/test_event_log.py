@@ -65,17 +65,25 @@ def test_a_closed_log_without_an_end_ends_its_followers() -> None:
     assert list(log.follow(7)) == []
 
 
-def test_after_a_leap_no_offset_is_used_that_somebody_may_have_seen() -> None:
+def test_each_process_has_offsets_of_its_own() -> None:
     log = EventLog([(1, "a"), (2, "b")])
-    assert log.leap() == 2
-    assert log.append(("seam", {"from": 2})) == 3 + MAX_EVENTS
-    assert log.append("c") == 4 + MAX_EVENTS
-    for seen in (2, 3, 500, 2 + MAX_EVENTS):
+    assert log.leap(1) == 2
+    assert log.append(("seam", {"from": 2})) == MAX_EVENTS + 1
+    assert log.append("c") == MAX_EVENTS + 2
+    for seen in (2, 3, 500, MAX_EVENTS):
         first = next(log.follow(seen))
         assert first is not None
         assert first.kind == "seam"
     assert log.text == "abc"
-    assert log.seams() == [(3 + MAX_EVENTS, {"from": 2})]
+    assert log.seams() == [(MAX_EVENTS + 1, {"from": 2})]
+
+
+def test_a_process_that_flushed_nothing_has_used_its_offsets_all_the_same() -> None:
+    second, third = EventLog([(1, "a")]), EventLog([(1, "a")])
+    second.leap(1)
+    seen = [second.append("seam"), second.append("shown but never flushed")]
+    third.leap(2)
+    assert third.append("seam") > max(seen)
 
 
 def test_many_followers_at_once_all_see_everything() -> None:

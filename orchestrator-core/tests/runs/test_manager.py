@@ -354,7 +354,7 @@ def test_an_answer_interrupted_by_closing_is_continued_by_the_next_server(server
     assert call.continue_from == "one two three"
     assert call.config.max_new_tokens == spec.config.max_new_tokens - 3
     seam = next(event for event in recovered.events() if event.kind == "seam")
-    assert seam.offset == 4 + MAX_EVENTS
+    assert seam.offset == MAX_EVENTS + 1
     assert seam.data == {
         "tier": "desktop",
         "model": "other",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.runs.manager import RunManager
@@ -66,7 +66,13 @@ def wait_for_count(run: Run, count: int) -> None:
     assert None not in [next(events) for _ in range(count)]
 
 
+LOST_SEAM = [Life(0, 0, (0, 0, 0)), Life(1, 1, (0, 0, 0)), Life(0, 1, (0, 0, 4))]
+"""The third process shows its seam and a token, flushes neither, and dies: the fourth must not
+use those offsets again."""
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(LOST_SEAM, [])
 @given(st.lists(lives, min_size=1, max_size=3), st.lists(st.integers(0, 24), max_size=2).map(sorted))
 def test_every_client_ends_with_the_one_stored_text(
     tmp_path_factory: pytest.TempPathFactory, history: list[Life], engine_deaths: list[int]
