@@ -63,10 +63,18 @@ class TerminalSession:
         deadline = time.monotonic() + timeout
         while text not in self.screen[self._seen :]:
             if not self._read(max(0.0, deadline - time.monotonic())):
-                raise AssertionError(f"{text!r} did not appear; the screen shows:\n{self.screen}")
+                raise AssertionError(f"{text!r} did not appear; the screen ends with:\n{self.screen[-2000:]}")
         begin = self._seen
         self._seen = self.screen.index(text, begin) + len(text)
         return self.screen[begin : self._seen]
+
+    def expect_more(self, characters: int, timeout: float = 20.0) -> None:
+        """Wait until so much text came after what was expected before, whatever it says."""
+        deadline = time.monotonic() + timeout
+        while len(self.screen) < self._seen + characters:
+            if not self._read(max(0.0, deadline - time.monotonic())):
+                raise AssertionError(f"nothing more appeared; the screen ends with:\n{self.screen[-2000:]}")
+        self._seen = len(self.screen)
 
     def wait(self, timeout: float = 20.0) -> int:
         """Read until the program ends; returns its exit code."""

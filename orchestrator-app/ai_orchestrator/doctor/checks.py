@@ -173,6 +173,11 @@ def judge_model(seen: ModelSeen) -> Finding:
         return Finding(
             "model", "fail", seen.problem, seen.hint or "Name another model with -m or model.path."
         )
+    if seen.downloaded is False:
+        return Finding(
+            "model", "warn", f"{seen.name} is not downloaded yet; a 7B model is about 15 GB.",
+            f"Run: hf download {seen.name}   (or let the first start do it)",
+        )  # fmt: skip
     if seen.path is None:
         return Finding("model", "ok", f"{seen.name}, through {seen.backend}")
     parts = [seen.name if str(seen.path) == seen.name else f"{seen.name} at {seen.path}"]

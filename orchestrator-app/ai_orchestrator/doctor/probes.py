@@ -26,6 +26,7 @@ from orchestrator_core.backends.factory import (
     choose_backend,
     create_backend,
     find_builtin,
+    find_local,
     resolve_model_path,
 )
 from orchestrator_core.errors import ConfigurationError, OrchestratorError
@@ -127,7 +128,7 @@ def see_model(settings: Settings) -> ModelSeen:
             return ModelSeen(name, backend)
         if backend != "llama_cpp":
             _check_extra(backend)
-            return ModelSeen(name, backend)
+            return ModelSeen(name, backend, downloaded=_is_downloaded(settings, backend))
         path = resolve_model_path(settings)
     except OrchestratorError as error:
         return ModelSeen(name, backend, problem=error.message, hint=error.hint)
@@ -282,6 +283,15 @@ def _check_extra(backend: str) -> None:
         for package in ("torch", "transformers"):
             if importlib.util.find_spec(package) is None:
                 raise MissingExtra(package, "hf", "A Hugging Face model")
+
+
+def _is_downloaded(settings: Settings, backend: str) -> bool | None:
+    """Whether the Hugging Face id's files are in the local cache; None for a local folder."""
+    if backend != "transformers" or find_local(settings) is not None:
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(settings.model.path, "config.json"), str)
 
 
 def _model_for_proof(model: ModelSeen) -> Path | None:

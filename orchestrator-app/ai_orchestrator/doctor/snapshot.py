@@ -58,6 +58,7 @@ class ModelSeen:
         name: `model.path` of the settings.
         backend: what runs it; "" when nothing can.
         opens: a child process opened it; None: not tried.
+        downloaded: a Hugging Face id that is in the local cache; None: not such an id.
         problem: why it cannot be used.
     """
 
@@ -67,6 +68,7 @@ class ModelSeen:
     size: int | None = None
     opens: bool | None = None
     context_length: int | None = None
+    downloaded: bool | None = None
     problem: str | None = None
     hint: str | None = None
 

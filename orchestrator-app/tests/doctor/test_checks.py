@@ -54,6 +54,7 @@ TROUBLES = [
     ("engine", {"engine": EngineSeen("0.3")}, "warn", "no small model"),
     ("engine", {"engine": EngineSeen(None), "model": ModelSeen("m", "openai")}, "warn", "not installed"),
     ("model", {"model": ModelSeen("x.gguf", "", problem="There is no model at 'x.gguf'.")}, "fail", "x.gguf"),
+    ("model", {"model": ModelSeen("owner/name", "transformers", downloaded=False)}, "warn", "not downloaded"),
     ("memory", {"model": replace(MODEL, size=20 * GIB)}, "fail", "26.0 GiB"),
     ("memory", {"model": replace(MODEL, size=10 * GIB)}, "warn", "13.0 GiB"),
     ("gpu", {"gpu": GpuSeen(("RTX 2080",), "nvidia-smi")}, "warn", "RTX 2080"),
