@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from shared_context.line import Line
+from shared_context.log_entry import same_entries
 
 LineIds = Callable[[Sequence[int]], list[tuple[int, int]]]
 """Gives the ids `(client, clock)` of the lines at these indexes."""
@@ -79,6 +80,18 @@ def repeated_sides(contests: Sequence[Contest], ids: LineIds) -> list[int]:
             firsts = ids([hunk.indexes[0] for hunk in same])
             stays = firsts.index(min(firsts))
             repeated += [i for n, hunk in enumerate(same) if n != stays for i in hunk.indexes]
+    return sorted(repeated)
+
+
+def repeated_entries(lines: Sequence[Line], ids: LineIds) -> list[int]:
+    """Lines of log entries that are there twice, but for the copy with the smallest id."""
+    repeated: list[int] = []
+    for places in same_entries([line.text for line in lines]):
+        firsts = ids([start for start, _ in places])
+        stays = firsts.index(min(firsts))
+        # The empty line that ends the document belongs to no entry.
+        spans = [range(a, min(b, len(lines) - 1)) for n, (a, b) in enumerate(places) if n != stays]
+        repeated += [index for span in spans for index in span]
     return sorted(repeated)
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -63,11 +64,28 @@ def find_entry(lines: Sequence[str], entry_id: str) -> tuple[int, int] | None:
     """Where the entry's lines are, as (start, stop), or None."""
     for start, line in enumerate(lines):
         if entry_id_of(line) == entry_id:
-            stop = start + 1
-            while stop < len(lines) and not is_entry_start(lines[stop]):
-                stop += 1
-            return start, stop
+            return start, _end_of_entry(lines, start)
     return None
+
+
+def same_entries(lines: Sequence[str]) -> list[list[tuple[int, int]]]:
+    """Entries that are there more than once with the same id and text, as (start, stop) each.
+
+    That happens when a phone delivered an entry to two tiers that could not see each other; the
+    headings may differ in the minute.
+    """
+    places: dict[tuple[str, ...], list[tuple[int, int]]] = defaultdict(list)
+    for start, line in enumerate(lines):
+        entry_id = entry_id_of(line)
+        if entry_id is not None:
+            stop = _end_of_entry(lines, start)
+            body = "\n".join(lines[start + 1 : stop]).strip()
+            places[entry_id, body].append((start, stop))
+    return [entries for entries in places.values() if len(entries) > 1]
+
+
+def _end_of_entry(lines: Sequence[str], start: int) -> int:
+    return next((i for i in range(start + 1, len(lines)) if is_entry_start(lines[i])), len(lines))
 
 
 def entry_lines(text: str, entry_id: str, author: str, at: datetime | None = None) -> list[str]:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from shared_context.contests import Contest, LineIds, find_contests, repeated_sides
+from shared_context.contests import Contest, LineIds, find_contests, repeated_entries, repeated_sides
 from shared_context.crdt import SharedLines
 from shared_context.document_database import DocumentDatabase, StoredVersion
 from shared_context.errors import StoreError
+from shared_context.handoff import LOG
 from shared_context.history import History, text_version
 from shared_context.identity import new_id, now
 from shared_context.line_diff import Change, changed_lines, join_lines, split_lines
@@ -225,8 +226,11 @@ class VersionedLines:
     def _tidy(self, path: str) -> bytes:
         """Take out what several replicas wrote alike at the same place."""
         ids = self._ids(path)
-        repeated = repeated_sides(find_contests(self._lines.lines(path), ids), ids)
-        return self._lines.delete(path, repeated) if repeated else b""
+        lines = self._lines.lines(path)
+        repeated = set(repeated_sides(find_contests(lines, ids), ids))
+        if path.endswith(LOG):
+            repeated.update(repeated_entries(lines, ids))
+        return self._lines.delete(path, sorted(repeated)) if repeated else b""
 
     def _ids(self, path: str) -> LineIds:
         lines = self._lines
