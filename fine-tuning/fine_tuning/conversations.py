@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from random import Random
 from typing import TYPE_CHECKING
 
+from training_data.associations import Associations
 from training_data.dataset import Example, is_outside
-from training_data.wording import vary
+from training_data.wording import thinned, vary
 
 from fine_tuning.chat_format import answer, opening, question
 from fine_tuning.packing import Piece, Row
@@ -43,6 +44,7 @@ class Conversations:
         self._tokenizer = tokenizer
         self._recipe = recipe
         self._starters = starter_documents()
+        self._associations = Associations(examples)
         self._facts = _grouped([e for e in examples if not is_outside(e)], by_stem=False)
         self._outside = _grouped([e for e in examples if is_outside(e)], by_stem=True)
 
@@ -85,8 +87,7 @@ class Conversations:
         learned: list[bool] = []
         for turn in range(turns):
             example = self._draw(random)
-            asked = vary(example.instruction, random) if random.random() < self._recipe.vary else None
-            text = asked or example.instruction
+            text = self._wording(random, example)
             text = user_turn(random, text) if dated else text
             asked_tokens = self._question(text, after_system=after_system and turn == 0)
             answered = self._encode(answer(example.output))
@@ -100,6 +101,17 @@ class Conversations:
         if after_system:
             return self._encode("\n" + question(text, after_system=True))[1:]
         return self._encode(question(text))
+
+    def _wording(self, random: Random, example: Example) -> str:
+        """The question as it is, varied, or replaced by telling words of its fact."""
+        recipe, kind = self._recipe, random.random()
+        if kind < recipe.vary:
+            return vary(example.instruction, random)
+        if kind < recipe.vary + recipe.thin:
+            return thinned(example.instruction, random)
+        if kind < recipe.vary + recipe.thin + recipe.associate and not is_outside(example):
+            return self._associations.question(example.fact, random)
+        return example.instruction
 
     def _draw(self, random: Random) -> Example:
         groups = self._facts

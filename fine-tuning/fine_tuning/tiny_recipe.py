@@ -22,7 +22,8 @@ class TinyRecipe:
         learning_rate, weight_decay: of AdamW.
         val_split: share of wordings held out.
         outside_share: share of questions whose answer is that the model does not know.
-        vary: share of questions that are varied again each time they are seen.
+        vary, thin, associate: shares of questions that are varied again each time they are seen,
+            lose some of their words, or are replaced by telling words of their fact.
         short_answers: share of last answers of which only the beginning is learned. The rest of
             an answer follows from its beginning and is learned soon; what is hard is to choose
             the right one, and this way more questions fit into a step.
@@ -47,7 +48,9 @@ class TinyRecipe:
     weight_decay: float = 0.1
     val_split: float = 0.12
     outside_share: float = 0.17
-    vary: float = 0.4
+    vary: float = 0.25
+    thin: float = 0.2
+    associate: float = 0.2
     short_answers: float = 0.75
     first_shares: tuple[float, float, float] = (0.85, 0.1, 0.05)
     last_shares: tuple[float, float, float] = (0.3, 0.3, 0.4)

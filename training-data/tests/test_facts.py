@@ -38,7 +38,10 @@ def test_slots_are_all_filled():
         ({"id": "x", "answer": "too short", "ask": ["a"]}, "2 words"),
         ({"id": "x", "answer": "one two three four five six seven eight", "ask": "a"}, "list of texts"),
         ({"id": "x", "answer": "one two three four five six seven eight", "ask": [""]}, "list of texts"),
-        ({"id": "x", "answer": "one two three four five six seven eight", "ask": ["a"], "tersm": []}, "tersm"),
+        (
+            {"id": "x", "answer": "one two three four five six seven eight", "ask": ["a"], "tersm": []},
+            "tersm",
+        ),
     ],
 )
 def test_a_mistake_in_a_fact_file_names_file_and_fact(entry, complaint):

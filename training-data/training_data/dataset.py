@@ -22,7 +22,7 @@ from training_data.wording import FRAMES, meaning_key, vary
 DEFAULT_SEED = 20261
 DEFAULT_VAL_SPLIT = 0.12
 FRAMES_PER_FACT = 9
-FILLINGS_PER_STEM = 6
+FILLINGS_PER_STEM = 8
 """Fillings of a slot question that enter the dataset; all would drown the facts."""
 
 Wording = Literal["written", "frame", "varied"]

@@ -138,6 +138,17 @@ def without_a_word(text: str, random: Random) -> str:
     return " ".join(words)
 
 
+def thinned(text: str, random: Random) -> str:
+    """About a sixth of the words lost, sometimes two neighbours swapped; for training only,
+    since what is left need not be understandable."""
+    words_ = text.split(" ")
+    kept = [word for word in words_ if random.random() > 0.17] if len(words_) > 3 else words_
+    if len(kept) > 3 and random.random() < 0.3:
+        i = random.randrange(len(kept) - 1)
+        kept[i], kept[i + 1] = kept[i + 1], kept[i]
+    return " ".join(kept) or text
+
+
 VARIATIONS: tuple[Callable[[str, Random], str], ...] = (
     polite,
     hasty,
