@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 from orchestrator_core.errors import ConfigurationError
 from shared_context.errors import StoreLocked
 
+from ai_orchestrator import server_file
 from ai_orchestrator.cli.link.answers import Answer, AnswerEvent, Link
-from ai_orchestrator.cli.link.server import ServerLink, running_server
 
 if TYPE_CHECKING:
     from orchestrator_core.backends.base import ChatBackend
     from orchestrator_core.settings import Settings
+
+    from ai_orchestrator.cli.link.server import ServerLink
 
 __all__ = ["Answer", "AnswerEvent", "Link", "open_link"]
 
@@ -41,12 +43,12 @@ def open_link(
     """
     if forget:
         return _forgetful(settings, backend)
-    server = running_server(settings)
+    server = _server(settings)
     if server is None:
         try:
             return _local(settings, backend)
         except StoreLocked as error:
-            server = running_server(settings)
+            server = _server(settings)
             if server is None:
                 raise StoreLocked(
                     error.message,
@@ -56,6 +58,14 @@ def open_link(
     if model_named:
         _check_model(server, settings)
     return server
+
+
+def _server(settings: Settings) -> ServerLink | None:
+    if server_file.read(settings.data) is None:
+        return None  # most often; spares the import of an HTTP client
+    from ai_orchestrator.cli.link.server import running_server
+
+    return running_server(settings)
 
 
 def _local(settings: Settings, backend: ChatBackend | None) -> Link:
