@@ -84,7 +84,7 @@ def events(text: str) -> list[dict[str, Any]]:
     """Parsed SSE: `id`, `event` and `data` of each event; comments are left out."""
     found = []
     for block in text.split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        fields = dict(line.split(": ", 1) for line in block.split("\n") if line[:1] not in (":", ""))
         if "data" in fields:
             data = fields["data"]
             found.append(
