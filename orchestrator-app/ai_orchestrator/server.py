@@ -147,6 +147,9 @@ def _report_model(server: Server, say: Callable[[str], None]) -> None:
                 say(f"  {error.hint}")
             return
         say(_model_line(services))
+        build = services.assistant.backend.describe().details.get("llama_cpp")
+        if build:
+            say(f"llama.cpp {build}")
         return
 
 
@@ -158,9 +161,6 @@ def _model_line(services: Services) -> str:
     ]
     if described.adapter:
         parts.append(f"adapter {described.adapter}")
-    build = described.details.get("build")
-    if build:
-        parts.append(str(build))
     return "Ready: " + ", ".join(parts)
 
 
