@@ -13,6 +13,7 @@ import errno
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,34 +38,51 @@ def replace_file(
         step: called with the name of each durable step when it is done.
 
     Returns:
-        Whether the file held what was expected. If not, what it held waits in `left_over`; the
-        caller must merge it and then call `clear_left_over`.
+        Whether the file held what was expected. What it held is in `left_over` until the caller
+        has merged it, where that is needed, and calls `clear_left_over`.
 
     Raises:
         OSError: nothing changed.
     """
     temporary = temporary_path(path)
-    temporary.unlink(missing_ok=True)
     try:
         _write(temporary, content, like=path)
         step("file-prepared")
-        displaced = _put_in_place(temporary, path)
+        had_one = _put_in_place(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
     step("file-replaced")
-    as_expected = displaced is None or displaced in (expected, content)
-    if as_expected:
-        clear_left_over(path)
     sync_folder(path.parent)
-    return as_expected
+    return not had_one or _content(temporary) in (expected, content)
 
 
 def left_over(path: Path) -> Path | None:
     """The file that `replace_file` displaced, or had prepared, and that was not cleared since."""
     temporary = temporary_path(path)
     return temporary if temporary.is_file() else None
+
+
+class FormerFile:
+    """A file that has lost its name, kept open for programs that still have it open too.
+
+    A program that opened the document just before it was replaced writes here, not there.
+    """
+
+    def __init__(self, path: Path, content: bytes) -> None:
+        self.content = content
+        self.since = time.monotonic()
+        self._file = path.open("rb")
+
+    def late_content(self) -> bytes | None:
+        """What was written after it lost its name; None when nothing was."""
+        self._file.seek(0)
+        now = self._file.read()
+        return None if now == self.content else now
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def clear_left_over(path: Path) -> None:
@@ -83,6 +101,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _write(temporary: Path, content: bytes, like: Path) -> None:
+    temporary.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(temporary, flags, 0o666), "wb") as file:
         file.write(content)
@@ -93,22 +112,29 @@ def _write(temporary: Path, content: bytes, like: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _put_in_place(temporary: Path, path: Path) -> bytes | None:
-    """After this the new content is at `path`; at `temporary` is the old, or nothing."""
+def _put_in_place(temporary: Path, path: Path) -> bool:
+    """After this the new content is at `path`; whether the old one is at `temporary`."""
     for _ in range(3):
         try:
             if _exchange(temporary, path):
-                return temporary.read_bytes()
+                return True
             displaced = path.read_bytes()
         except FileNotFoundError:
             if _link(temporary, path):
-                return None
+                return False
             continue
         temporary.replace(path)
         temporary.write_bytes(displaced)
-        return displaced
+        return True
     temporary.replace(path)
-    return None
+    return False
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _link(temporary: Path, path: Path) -> bool:
@@ -119,6 +145,8 @@ def _link(temporary: Path, path: Path) -> bool:
         return False
     except OSError:
         temporary.replace(path)
+        return True
+    temporary.unlink()
     return True
 
 

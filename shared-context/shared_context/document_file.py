@@ -84,7 +84,7 @@ def _read(path: Path, folder: Path) -> tuple[Reading, float]:
         return Reading(None, None, trouble), 0.0
     except OSError as error:
         return Reading(None, None, f"cannot be read: {error.strerror}"), 0.0
-    if content is not None and not _is_text(content):
+    if content is not None and not is_text(content):
         content, trouble = None, "is not UTF-8 text"
     if _signature(before) != _signature(after):
         return Reading(content, None, trouble), SETTLED_S
@@ -106,7 +106,8 @@ def _trouble(path: Path, folder: Path, status: os.stat_result) -> str | None:
     return None
 
 
-def _is_text(content: bytes) -> bool:
+def is_text(content: bytes) -> bool:
+    """Whether it is UTF-8."""
     try:
         content.decode("utf-8")
     except UnicodeDecodeError:

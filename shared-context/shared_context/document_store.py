@@ -12,7 +12,8 @@ durable before the next begins, and a start after a crash at any of them goes on
     history-moved      the branch points to the commit
     history-recorded   the version no longer waits for the history
 
-Not covered: a program that holds a file open while it is replaced, and writes to it later.
+Not covered: a program that opened a file before it was replaced and writes to it more than
+`FORMER_S` later.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from shared_context.atomic import clear_left_over, left_over, replace_file
-from shared_context.document_file import Signature, read_document, signature_of
+from shared_context.atomic import FormerFile, clear_left_over, left_over, replace_file
+from shared_context.document_file import Signature, is_text, read_document, signature_of
 from shared_context.errors import StoreError, StoreLocked
 from shared_context.identity import now
 from shared_context.line_diff import Change, changed_lines, merge_edit, split_lines
@@ -53,6 +54,9 @@ RESTORE_AFTER_S = 0.5
 REWRITES = 5
 """Attempts to put a document on disk while another program keeps saving it."""
 
+FORMER_S = 0.2
+"""How long a file that was replaced is kept open for programs that had opened it before."""
+
 NOTICES = 20
 """Notices kept for `problems`; older ones are only in the log."""
 
@@ -68,6 +72,7 @@ class _File:
     signature: Signature | None = None
     trouble: str | None = None
     gone_since: float | None = None
+    former: FormerFile | None = None
 
 
 class DocumentStore:
@@ -185,7 +190,8 @@ class DocumentStore:
     def unsettled(self) -> bool:
         """Whether a file should be looked at again soon, even if nothing tells of a change."""
         with self.lock:
-            return any(file.signature is None or file.gone_since for file in self._files.values())
+            files = self._files.values()
+            return any(file.signature is None or file.gone_since or file.former for file in files)
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Call this, from any thread, when `take_changed` has something new."""
@@ -206,8 +212,12 @@ class DocumentStore:
     def close(self) -> None:
         self._packing.join()
         with self.lock:
-            self.memory.close()
-            self._process_lock.release()
+            try:
+                for file in self._files.values():
+                    self._look_at_former(file, at_once=True)
+            finally:
+                self.memory.close()
+                self._process_lock.release()
 
     def _look_or_note(self, file: _File) -> None:
         try:
@@ -218,6 +228,7 @@ class DocumentStore:
             self._notice(f"A change of {file.path} could not be stored: {error.message}")
 
     def _look(self, file: _File, at_start: bool = False) -> None:
+        self._look_at_former(file)
         if file.signature is not None and signature_of(file.place) == file.signature:
             return
         text = self._text(file)
@@ -257,23 +268,28 @@ class DocumentStore:
     def _write(self, file: _File) -> None:
         """Put the document on disk; what another program saved meanwhile is merged first."""
         for _ in range(REWRITES):
+            self._merge_left_over(file)
+            self._look_at_former(file, at_once=True)
             text = self._text(file)
             if text is None or file.trouble or text == file.seen:
                 return
+            place = file.place.resolve()
             try:
-                file.place.parent.mkdir(parents=True, exist_ok=True)
-                as_expected = replace_file(file.place.resolve(), text, file.seen, self._step)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                as_expected = replace_file(place, text, file.seen, self._step)
             except OSError as error:
                 self._notice(f"{file.path} could not be written: {error.strerror}. It will be tried again.")
                 file.signature = None
                 return
             file.signature = None
             if as_expected:
+                rest = left_over(place)
+                if rest is not None:
+                    file.former = FormerFile(rest, file.seen or b"")
+                    clear_left_over(place)
                 self._see(file, text)
                 self._step("file-seen")
                 self._forget_displaced(file)
-            else:
-                self._merge_left_over(file)
 
     def _merge_left_over(self, file: _File) -> None:
         """Another program saved the file just when it was replaced, or a crash came in between."""
@@ -296,6 +312,18 @@ class DocumentStore:
             self._take_in(file, file.seen, content, seen)
             file.seen, file.displaced = seen.get(file.path, file.seen), content
         clear_left_over(place)
+
+    def _look_at_former(self, file: _File, at_once: bool = False) -> None:
+        """Merge what a program wrote to the file that was replaced under its hands."""
+        former = file.former
+        if former is None or not (at_once or time.monotonic() - former.since > FORMER_S):
+            return
+        file.former = None
+        late = former.late_content()
+        former.close()
+        if late and is_text(late):
+            self._take_in(file, former.content, late, {})
+            self._write(file)
 
     def _forget_displaced(self, file: _File) -> None:
         if file.displaced:

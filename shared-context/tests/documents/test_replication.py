@@ -206,3 +206,4 @@ TestReplicas = Replicas.TestCase
 TestReplicas.settings = settings(
     max_examples=12, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
 )
+TestReplicas.pytestmark = [pytest.mark.slow]
