@@ -15,7 +15,7 @@ from training_data.associations import Associations
 from training_data.dataset import Example, is_outside
 from training_data.wording import thinned, vary
 
-from fine_tuning.chat_format import answer, opening, question
+from fine_tuning.chat_format import answer, opening, question, spaced_question
 from fine_tuning.packing import Piece, Row
 from fine_tuning.surroundings import starter_documents, system_text, user_turn, with_documents
 from fine_tuning.tiny_recipe import TinyRecipe
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 SHORTEST_BEGINNING, LONGEST_BEGINNING = 6, 14
 """Tokens of an answer that is learned only in its beginning."""
+
+SPACED = 0.08
+"""Share of questions between blanks."""
 
 LONGEST_ROW = 1536
 """The longest prompt the server sends with a window of 2,048: a quarter stays for the answer."""
@@ -89,7 +92,7 @@ class Conversations:
             example = self._draw(random)
             text = self._wording(random, example)
             text = user_turn(random, text) if dated else text
-            asked_tokens = self._question(text, after_system=after_system and turn == 0)
+            asked_tokens = self._question(random, text, after_system=after_system and turn == 0)
             answered = self._encode(answer(example.output))
             if turn == turns - 1 and random.random() < self._recipe.short_answers:
                 answered = answered[: random.randint(SHORTEST_BEGINNING, LONGEST_BEGINNING)]
@@ -97,10 +100,10 @@ class Conversations:
             learned += [False] * len(asked_tokens) + [True] * len(answered)
         return Piece(tuple(tokens), tuple(learned))
 
-    def _question(self, text: str, *, after_system: bool) -> list[int]:
+    def _question(self, random: Random, text: str, *, after_system: bool) -> list[int]:
         if after_system:
             return self._encode("\n" + question(text, after_system=True))[1:]
-        return self._encode(question(text))
+        return self._encode(spaced_question(text) if random.random() < SPACED else question(text))
 
     def _wording(self, random: Random, example: Example) -> str:
         """The question as it is, varied, or replaced by telling words of its fact."""

@@ -131,7 +131,7 @@ def effort_of(folder: Path) -> Effort:
 def tokenizer_texts(examples: Sequence[Example], seed: int) -> list[str]:
     """What the tokenizer is trained on: the dataset, the starters, and surroundings like theirs."""
     starters, random = load_starters(), Random(f"{seed}:tokenizer")
-    texts = [text for example in examples for text in (example.instruction, " " + example.output)]
+    texts = [text for example in examples for text in (example.instruction, example.output)]
     texts += list(starters.values()) * 3
     texts += [with_documents(random, starters, 1500) for _ in range(60)]
     texts += [system_text(random) for _ in range(20)] + [time_line(random) for _ in range(200)]
