@@ -12,8 +12,12 @@ MAX_QUERY_CHARS = 1000
 MAX_WORDS = 32
 """More words than anyone types; each costs an index lookup."""
 
-SNIPPET_WORDS = 24
+MIN_PREFIX_CHARS = 3
+"""Shorter beginnings match most of everything, which takes long and helps nobody."""
+
 SNIPPET_CHARS = 160
+PLAIN_CHARS = 20_000
+"""How far into a message a word is looked for that differs in its accents."""
 
 _WORD = re.compile(r"\w+", re.UNICODE)
 
@@ -29,13 +33,14 @@ def search_messages(connection: sqlite3.Connection, query: str, limit: int) -> l
         return []
     expression = fts_expression(query)
     if expression is not None:
-        hits = [_hit(row) for row in connection.execute(_BY_WORDS, (SNIPPET_WORDS, expression, limit))]
+        rows = connection.execute(_BY_WORDS, (expression, limit))
+        hits = [_hit(row, _words(query)) for row in rows]
         if hits:
             return hits
     if expression is not None and not _unspaced(query):
         return []
     rows = connection.execute(_BY_SUBSTRING, (query, limit))
-    return [_substring_hit(row, query) for row in rows]
+    return [_hit(row, [query]) for row in rows]
 
 
 def fts_expression(query: str) -> str | None:
@@ -43,42 +48,63 @@ def fts_expression(query: str) -> str | None:
 
     Every word is quoted, so that AND, NEAR, *, : or quotes are only text.
     """
-    words = [word for word in _WORD.findall(query)[:MAX_WORDS] if any(map(str.isalnum, word))]
+    words = _words(query)
     if not words:
         return None
     quoted = [f'"{word}"' for word in words]
-    if query[-1].isalnum():
+    if query[-1].isalnum() and (len(words[-1]) >= MIN_PREFIX_CHARS or not words[-1].isascii()):
         quoted[-1] += " *"
     return " ".join(quoted)
+
+
+def _words(query: str) -> list[str]:
+    return [word for word in _WORD.findall(query)[:MAX_WORDS] if any(map(str.isalnum, word))]
 
 
 def _unspaced(query: str) -> bool:
     return any(unicodedata.category(character) == "Lo" for character in query)
 
 
-_BY_WORDS = """SELECT m.message_id, m.conversation_id, c.title, m.role, m.created_at,
-        snippet(messages_fts, 0, '', '', '…', ?) AS snippet, -bm25(messages_fts) AS score
-    FROM messages_fts
-    JOIN messages AS m ON m.position = messages_fts.rowid
+# Ranking needs only the index. What is shown is fetched for the few best: computing FTS5's
+# snippet() for every match before sorting takes seconds when a common word is looked for.
+_BY_WORDS = """WITH best AS (
+        SELECT rowid AS position, rank FROM messages_fts
+        WHERE messages_fts MATCH ? ORDER BY rank LIMIT ?
+    )
+    SELECT m.message_id, m.conversation_id, c.title, m.role, m.created_at, m.content,
+        -best.rank AS score
+    FROM best JOIN messages AS m USING (position)
     JOIN conversation_view AS c ON c.conversation_id = m.conversation_id
-    WHERE messages_fts MATCH ? ORDER BY bm25(messages_fts), m.position DESC LIMIT ?"""
-_BY_SUBSTRING = """SELECT m.message_id, m.conversation_id, c.title, m.role, m.created_at, m.content
+    ORDER BY best.rank, m.position DESC"""
+_BY_SUBSTRING = """SELECT m.message_id, m.conversation_id, c.title, m.role, m.created_at, m.content,
+        0.0 AS score
     FROM messages AS m JOIN conversation_view AS c ON c.conversation_id = m.conversation_id
     WHERE instr(m.content, ?) > 0 ORDER BY m.position DESC LIMIT ?"""
 
 
-def _hit(row: sqlite3.Row) -> SearchHit:
-    return SearchHit(**dict(row))
-
-
-def _substring_hit(row: sqlite3.Row, query: str) -> SearchHit:
+def _hit(row: sqlite3.Row, wanted: list[str]) -> SearchHit:
     fields = dict(row)
     content = fields.pop("content")
-    return SearchHit(**fields, snippet=_around(content, query), score=0.0)
+    return SearchHit(**fields, snippet=snippet(content, wanted))
 
 
-def _around(content: str, query: str) -> str:
-    at = max(content.find(query), 0)
-    start = max(0, at - SNIPPET_CHARS // 2)
-    end = min(len(content), at + len(query) + SNIPPET_CHARS // 2)
-    return ("…" if start else "") + content[start:end] + ("…" if end < len(content) else "")
+def snippet(content: str, wanted: list[str]) -> str:
+    """About `SNIPPET_CHARS` of the text around the first place where one of `wanted` stands, with
+    … where it is cut; the beginning when none is found."""
+    places = _places(content.lower(), [word.lower() for word in wanted])
+    if not places:
+        places = _places(_plain(content[:PLAIN_CHARS]), [_plain(word) for word in wanted])
+    at = min(places, default=0)
+    start = max(0, at - SNIPPET_CHARS // 3)
+    end = start + SNIPPET_CHARS
+    return ("…" if start else "") + content[start:end].strip() + ("…" if end < len(content) else "")
+
+
+def _places(content: str, wanted: list[str]) -> list[int]:
+    found = (content.find(word) for word in wanted if word)
+    return [place for place in found if place >= 0]
+
+
+def _plain(text: str) -> str:
+    """Without case and accents, character by character, so that places stay the same."""
+    return "".join(unicodedata.normalize("NFD", character)[0].lower()[:1] for character in text)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from shared_context.conversations import ConversationStore
-from shared_context.search import fts_expression
+from shared_context.search import fts_expression, snippet
 
 
 @pytest.fixture
@@ -59,6 +59,28 @@ def test_a_hit_says_where_it_is(store: ConversationStore) -> None:
     assert "needle" in hit.snippet
     assert len(hit.snippet) < 200
     assert hit.score > 0
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted", "shown"),
+    [
+        ("short", ["short"], "short"),
+        ("a " * 200 + "Needle b", ["needle"], "Needle b"),
+        ("a " * 200 + "Zoë b", ["zoe"], "Zoë b"),
+        ("ß" * 300 + " needle", ["needle"], "needle"),
+        ("x" * 400, ["absent"], "x" * 160 + "…"),
+        ("", ["x"], ""),
+    ],
+)
+def test_a_snippet_shows_the_place(content: str, wanted: list[str], shown: str) -> None:
+    assert snippet(content, wanted).endswith(shown)
+    assert len(snippet(content, wanted)) <= 162
+
+
+@given(st.text(max_size=400), st.lists(st.text(max_size=5), max_size=3))
+def test_a_snippet_is_a_part_of_the_text(content: str, wanted: list[str]) -> None:
+    shown = snippet(content, wanted)
+    assert shown in content or shown.strip("…").strip() in content
 
 
 def test_the_limit_is_kept(store: ConversationStore) -> None:
