@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -96,9 +97,14 @@ class MistralOrchestrator:
                 _check_model_is_there(settings)
                 backend = create_backend(settings)
             opened.callback(backend.close)
-            runs = RunManager(run_store, backend, tier="desktop", on_finish=self._store_answer)
+            assistant: Assistant
+
+            def store_answer(spec: RunSpec, result: RunResult) -> dict[str, Any]:
+                return assistant.store_answer(spec, result)
+
+            runs = RunManager(run_store, backend, tier="desktop", on_finish=store_answer)
             opened.callback(runs.close)
-            self._assistant = Assistant(
+            assistant = self._assistant = Assistant(
                 settings,
                 tier="desktop",
                 conversations=conversations,
@@ -107,11 +113,14 @@ class MistralOrchestrator:
                 runs=runs,
                 close=[opened.pop_all().close],
             )
-            opened.callback(self._assistant.close)
+            opened.callback(assistant.close)
             self._conversation_id = conversations.create().conversation_id
             if load:
                 backend.load()
             opened.pop_all()
+        # Programs that never call `close` must leave no folder and no engine behind. Nothing
+        # that the assistant holds refers to this object, or it would never be collected.
+        weakref.finalize(self, assistant.close)
 
     @property
     def settings(self) -> Settings:
@@ -198,7 +207,7 @@ class MistralOrchestrator:
         Raises:
             As `generate_response`; an error of the model may come after some text.
         """
-        return _pieces(self._start(prompt, system_context, generation))
+        return self._pieces(self._start(prompt, system_context, generation))
 
     def save_conversation(self, path: str | Path) -> Path:
         """Write the conversation to a JSON file, which is replaced in one step.
@@ -239,6 +248,18 @@ class MistralOrchestrator:
     def __repr__(self) -> str:
         return f"MistralOrchestrator(model_path={self._settings.model.path!r})"
 
+    def _pieces(self, run: Run) -> Iterator[str]:
+        """A method, so that the stream keeps this object, and with it the model, alive."""
+        try:
+            for event in run.events():
+                if event is not None and event.kind == "token":
+                    yield str(event.data["token"])
+        finally:
+            run.cancel()
+        error = run.wait().error
+        if error is not None:
+            raise error
+
     def _start(self, prompt: str, system_context: str | None, generation: dict[str, Any]) -> Run:
         body = {
             "message": prompt,
@@ -248,21 +269,6 @@ class MistralOrchestrator:
             **_request_names(generation),
         }
         return self._assistant.ask(ChatRequest.parse(body))
-
-    def _store_answer(self, spec: RunSpec, result: RunResult) -> dict[str, Any]:
-        return self._assistant.store_answer(spec, result)
-
-
-def _pieces(run: Run) -> Iterator[str]:
-    try:
-        for event in run.events():
-            if event is not None and event.kind == "token":
-                yield str(event.data["token"])
-    finally:
-        run.cancel()
-    error = run.wait().error
-    if error is not None:
-        raise error
 
 
 def _request_names(generation: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import json
 import logging
+import os
 import subprocess
 import sys
 import tempfile
@@ -76,6 +78,12 @@ def test_a_streamed_answer_is_the_same_in_pieces(orch: MistralOrchestrator) -> N
     assert "".join(pieces) == "Handoff documents carry it."
     assert "".join(orch.generate_response("y", stream=True)) == "Handoff documents carry it."
     assert orch.conversation_history[-1]["content"] == "Handoff documents carry it."
+
+
+def test_a_stream_keeps_its_model(backend: ScriptedBackend) -> None:
+    stream = MistralOrchestrator(backend=backend).stream_response("x")
+    gc.collect()
+    assert "".join(stream) == "Handoff documents carry it."
 
 
 def test_leaving_a_stream_stops_the_answer_and_keeps_what_was_said() -> None:
@@ -238,6 +246,23 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound):
         MistralOrchestrator("none.gguf")
     assert not list(tmp_path.glob("orchestrator-*"))
+
+
+def test_a_program_that_never_closes_it_leaves_nothing_behind(tmp_path: Path) -> None:
+    code = (
+        "from ai_orchestrator import MistralOrchestrator\n"
+        "orch = MistralOrchestrator('say:one')\n"
+        "print(orch.generate_response('?'))\n"
+        "orch = MistralOrchestrator('say:two')\n"
+        "import gc, os; gc.collect()\n"
+        "print(orch.generate_response('?'), len(os.listdir(os.environ['TMPDIR'])))"
+    )
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    env = {**os.environ, "TMPDIR": str(scratch), "ORCHESTRATOR_BACKEND": "scripted"}
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+    assert out.stdout == "one\ntwo 1\n"
+    assert list(scratch.iterdir()) == []
 
 
 def test_a_failing_load_is_noticed_at_once_and_cleans_up(tmp_path: Path) -> None:
