@@ -273,6 +273,41 @@ def test_streamed_text_before_a_call_and_several_calls(serve):
     assert len({call["id"] for call in calls}) == 2
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_json_schema_is_held_to_also_where_a_grammar_cannot(serve, stream):
+    client, _, _ = serve('{"share": 7.5}', "nonsense", '{"share": 0.5}')
+    schema = {
+        "type": "object",
+        "properties": {"share": {"type": "number", "maximum": 1}},
+        "required": ["share"],
+    }
+    answer = client.chat.completions.create(
+        model="m",
+        messages=HELLO,
+        response_format={"type": "json_schema", "json_schema": {"name": "s", "schema": schema}},
+        stream=stream,
+    )
+    content = added_up(answer)[0] if stream else answer.choices[0].message.content
+    assert json.loads(content) == {"share": 0.5}
+
+
+def test_a_call_that_was_cut_off_is_left_out(serve):
+    client, _, _ = serve(CALL)
+    answer = client.chat.completions.create(
+        model="m", messages=HELLO, tools=[WEATHER], tool_choice="required", max_tokens=10
+    )
+    assert answer.choices[0].finish_reason == "length"
+    assert answer.choices[0].message.tool_calls is None
+
+
+def test_at_most_one_call_where_no_parallel_calls_are_wanted(serve):
+    client, _, _ = serve(f"[{CALL}, {CALL}]")
+    answer = client.chat.completions.create(
+        model="m", messages=HELLO, tools=[WEATHER], parallel_tool_calls=False
+    )
+    assert len(answer.choices[0].message.tool_calls) == 1
+
+
 def test_json_schema_and_json_object(serve):
     client, backend, _ = serve('{"city": "Wien"}', "{}")
     schema = WEATHER["function"]["parameters"]

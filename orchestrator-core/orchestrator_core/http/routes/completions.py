@@ -54,7 +54,14 @@ def chat(body: ChatCompletionRequest) -> ChatCompletion | Response:
         )
 
     def make(watch: Watch) -> Completion:
-        return Completion(start, watch, config, toolbox=box, forced=forced_tool(body))
+        return Completion(
+            start,
+            watch,
+            config,
+            toolbox=box,
+            forced=forced_tool(body),
+            parallel=body.parallel_tool_calls is not False,
+        )
 
     if body.stream:
         return streamed_completion(

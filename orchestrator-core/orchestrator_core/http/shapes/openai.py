@@ -133,6 +133,7 @@ class ChatCompletionRequest(CompletionFields):
     max_completion_tokens: int | None = Field(None, ge=1, le=MAX_NEW_TOKENS)
     tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS)] | None = None
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
+    parallel_tool_calls: bool | None = Field(None, description="False: at most one call.")
     response_format: ResponseFormat | None = None
 
 
