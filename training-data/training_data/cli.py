@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from training_data.dataset import (
     DEFAULT_SEED,
-    Example,
     build_examples,
     split_examples,
     write_examples,
@@ -37,19 +35,17 @@ def main(output: Path, form: str | None, seed: int, val_split: float) -> None:
     if form is not None:
         output = output.with_suffix(f".{form}")
     examples = build_examples(seed)
-    try:
-        _write(examples, output)
-        if val_split:
-            split = split_examples(examples, val_split, seed)
-            _write(split.train, output.with_suffix(f".train{output.suffix}"))
-            _write(split.val, output.with_suffix(f".val{output.suffix}"))
-    except OSError as error:
-        raise click.ClickException(f"Cannot write {str(output)!r}: {error}") from error
+    files = {output: examples}
+    if val_split:
+        split = split_examples(examples, val_split, seed)
+        files[output.with_suffix(f".train{output.suffix}")] = split.train
+        files[output.with_suffix(f".val{output.suffix}")] = split.val
+    for path, some in files.items():
+        try:
+            write_examples(some, path)
+        except OSError as error:
+            raise click.ClickException(f"Cannot write {str(path)!r}: {error}") from error
+        facts = len({example.fact for example in some})
+        click.echo(f"{path}: {len(some)} examples of {facts} facts")
     for topic, count in Counter(example.topic for example in examples).items():
         click.echo(f"  {topic:<13}{count:>6}")
-
-
-def _write(examples: Sequence[Example], path: Path) -> None:
-    write_examples(examples, path)
-    facts = len({example.fact for example in examples})
-    click.echo(f"{path}: {len(examples)} examples of {facts} facts")
