@@ -113,10 +113,9 @@ class ConversationStore:
             if before is None:
                 rows = connection.execute(_LIST, (limit,))
             else:
-                seen = connection.execute(
-                    "SELECT updated_at FROM conversations WHERE conversation_id = ?",
-                    (whole_characters(before),),
-                ).fetchone()
+                before = whole_characters(before)
+                query = "SELECT updated_at FROM conversations WHERE conversation_id = ?"
+                seen = connection.execute(query, (before,)).fetchone()
                 if seen is None:
                     raise _not_found(before)
                 rows = connection.execute(_LIST_BEFORE, (seen["updated_at"], before, limit))

@@ -142,6 +142,11 @@ def test_paging_goes_on_after_a_conversation_deleted_meanwhile(store: Conversati
     assert [c.conversation_id for c in page] == [made[0].conversation_id, "default"]
 
 
+def test_a_lone_surrogate_in_a_page_s_start_is_no_crash(store: ConversationStore) -> None:
+    store.create("\ufffd")
+    assert [c.conversation_id for c in store.list(before="\ud800")] == ["default"]
+
+
 def test_creating_an_existing_conversation_returns_it(store: ConversationStore) -> None:
     first = store.create("trip", "A trip")
     assert store.create("trip", "Another title") == first
