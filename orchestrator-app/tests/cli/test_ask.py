@@ -126,6 +126,18 @@ def test_ctrl_c_stops_the_answer_and_keeps_what_was_said(tmp_path: Path) -> None
     assert kept.startswith(done.stdout.rstrip("\n"))
 
 
+@pytest.mark.slow
+def test_a_fresh_machine_answers_with_the_built_in_model(tmp_path: Path) -> None:
+    env = fresh_user(tmp_path)
+    del env["ORCHESTRATOR_BACKEND"], env["ORCHESTRATOR_MODEL"]
+    answer = json.loads(
+        orchestrator(env, "ask", "What is a handoff document?", "-o", "seed", "1", "--json").stdout
+    )
+    assert answer["response"].strip()
+    assert answer["usage"]["completion_tokens"] > 3
+    assert answer["model"].endswith(".gguf")
+
+
 # --- beside a running server -------------------------------------------------------------------
 
 
