@@ -28,21 +28,10 @@ _log = logging.getLogger(__name__)
 
 
 class ModelLoader:
-    """Loads the backend's model in a thread of its own. Safe from any thread.
+    """Loads the backend's model in a thread of its own. Safe from any thread."""
 
-    Args:
-        on_ready: called once after each successful load, in the loading thread.
-    """
-
-    def __init__(
-        self,
-        backend: ChatBackend,
-        *,
-        on_ready: Callable[[], None] | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, backend: ChatBackend, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._backend = backend
-        self._on_ready = on_ready
         self._clock = clock
         self._changed = threading.Condition()
         self._state: State = "loading"
@@ -111,12 +100,13 @@ class ModelLoader:
             self._running = False
             self._state = "failed" if error else "ready"
             self._changed.notify_all()
-        if error is None and self._on_ready is not None:
-            self._on_ready()
 
 
 def _copy(error: OrchestratorError) -> OrchestratorError:
-    """Its class may want other arguments than the message, so `__init__` is left out."""
+    """Its class may want other arguments than the message, so `__init__` is left out. Whoever asks
+    for an answer did nothing wrong: a wrong setting is no 400 or 500 to them."""
     twin = type(error).__new__(type(error), *error.args)
     twin.__dict__.update(error.__dict__)
+    if twin.status <= 500:
+        twin.status = 503
     return twin

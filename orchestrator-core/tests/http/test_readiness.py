@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from orchestrator_core.backends.scripted import ScriptedBackend
-from orchestrator_core.errors import BackendError, BackendLoading, ModelNotFound
+from orchestrator_core.errors import BackendError, BackendLoading, ConfigurationError, ModelNotFound
 from orchestrator_core.http.deferred_backend import DeferredBackend
 from orchestrator_core.http.readiness import RETRY_AFTER_S, ModelLoader
 
@@ -44,6 +44,15 @@ def test_a_failure_is_told_and_after_a_while_tried_again():
     clock.now += RETRY_AFTER_S
     loader.ensure(timeout=10)
     assert loader.state == "ready"
+
+
+def test_a_wrong_setting_is_not_the_askers_fault():
+    wrong = ConfigurationError("The folder holds several models.", hint="Name one.")
+    loader = ModelLoader(ScriptedBackend(load_errors=[wrong]))
+    loader.start()
+    with pytest.raises(ConfigurationError) as caught:
+        loader.ensure(timeout=10)
+    assert (caught.value.status, caught.value.hint) == (503, "Name one.")
 
 
 def test_an_unexpected_failure_tells_nothing_of_its_insides():
