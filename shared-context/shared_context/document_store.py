@@ -216,6 +216,9 @@ class DocumentStore:
                 for file in self._files.values():
                     self._look_at_former(file, at_once=True)
             finally:
+                for file in self._files.values():
+                    if file.former is not None:
+                        file.former.close()
                 self.memory.close()
                 self._process_lock.release()
 
@@ -269,10 +272,12 @@ class DocumentStore:
         """Put the document on disk; what another program saved meanwhile is merged first."""
         for _ in range(REWRITES):
             self._merge_left_over(file)
-            self._look_at_former(file, at_once=True)
             text = self._text(file)
             if text is None or file.trouble or text == file.seen:
                 return
+            if file.former is not None:
+                self._look_at_former(file, at_once=True)
+                continue
             place = file.place.resolve()
             try:
                 place.parent.mkdir(parents=True, exist_ok=True)

@@ -113,8 +113,7 @@ class VersionedLines:
         entry = None if entry_id is None else (path, entry_id)
         try:
             update = self._lines.change(path, changes, author)
-            updates = [update, self._tidy(path)]
-            self._store(updates, {path}, author, summary, seen=seen, entry=entry)
+            self._store([update], {path}, author, summary, seen=seen, entry=entry)
         except BaseException:
             self._lines = self._load()
             raise

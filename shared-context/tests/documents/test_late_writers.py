@@ -1,0 +1,33 @@
+"""Programs that had a document open when it was replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from shared_context import atomic
+from shared_context.documents import ContextFolder
+
+pytestmark = pytest.mark.skipif(atomic._renameat2 is None, reason="this system cannot exchange two names")
+
+LOG = "SESSION_LOG.md"
+
+
+def test_what_a_program_appends_to_a_file_that_was_just_replaced_is_kept(folder: ContextFolder) -> None:
+    file = folder.folder / LOG
+    with file.open("a") as late:
+        folder.append_entry("ours")
+        late.write("theirs\n")
+    folder.append_entry("ours again")
+    text = folder.document(LOG).text
+    assert [text.count(part) for part in ("ours\n", "theirs\n", "ours again\n")] == [1, 1, 1]
+    assert file.read_text() == text
+
+
+def test_a_late_write_is_found_when_the_folder_closes(open_folder: Callable[[], ContextFolder]) -> None:
+    folder = open_folder()
+    with (folder.folder / LOG).open("a") as late:
+        folder.append_entry("ours")
+        late.write("theirs\n")
+    text = open_folder().document(LOG).text
+    assert "theirs\n" in text and "ours\n" in text
