@@ -8,7 +8,6 @@ the whole vocabulary is filtered and chosen from again.
 from __future__ import annotations
 
 import ctypes
-import json
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import llama_cpp as lib
 import numpy as np
 
+from orchestrator_core.engine.json_grammar import schema_grammar
 from orchestrator_core.errors import InvalidRequest
 from orchestrator_core.generation import GenerationConfig
 
@@ -23,6 +23,10 @@ PENALTY_LAST_N = 64
 """Answer tokens the repetition penalty looks back on: llama.cpp's default. The prompt does not
 count: quoting the question or a document is no repetition."""
 
+MAX_NESTING = 200
+"""Brackets inside brackets in a grammar: llama.cpp's parser is recursive, and a stack overflow would kill us."""
+
+_CLOSING = {'"': '"', "[": "]", "#": "\n"}
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
 
@@ -135,24 +139,46 @@ def _grammar(vocab: Any, config: GenerationConfig) -> Any:
         text = _schema_grammar(config.json_schema)
     if text is None:
         return None
-    grammar = lib.llama_sampler_init_grammar(vocab, text.encode("utf-8"), b"root") if text.strip() else None
+    usable = text.strip() and _nesting(text) <= MAX_NESTING
+    grammar = lib.llama_sampler_init_grammar(vocab, text.encode("utf-8"), b"root") if usable else None
     if not grammar:
         what = "grammar" if config.grammar is not None else "JSON schema"
         raise InvalidRequest(
             f"The {what} cannot be used: llama.cpp does not accept it.",
-            hint="A GBNF grammar needs a rule named root and no left recursion.",
+            hint="A GBNF grammar needs a rule named root, no left recursion, and at most "
+            f"{MAX_NESTING} brackets inside each other.",
             param="grammar" if config.grammar is not None else "json_schema",
         )
     return grammar
 
 
 def _schema_grammar(schema: dict[str, Any]) -> str:
-    from llama_cpp.llama_grammar import json_schema_to_gbnf
-
     try:
-        return str(json_schema_to_gbnf(json.dumps(schema)))
+        return schema_grammar(schema)
     except Exception as error:  # The converter raises whatever a wrong schema happens to cause.
         reason = str(error) or type(error).__name__
         raise InvalidRequest(
             f"The JSON schema cannot be turned into a grammar: {reason[:300]}", param="json_schema"
         ) from error
+
+
+def _nesting(grammar: str) -> int:
+    """The deepest nesting of brackets outside of literals and character classes."""
+    depth = deepest = 0
+    closing = ""
+    escaped = False
+    for character in grammar:
+        if escaped:
+            escaped = False
+        elif character == "\\":
+            escaped = bool(closing)
+        elif closing:
+            closing = "" if character == closing else closing
+        elif character in _CLOSING:
+            closing = _CLOSING[character]
+        elif character == "(":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character == ")":
+            depth -= 1
+    return deepest
