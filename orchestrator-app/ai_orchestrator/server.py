@@ -79,6 +79,7 @@ class Server:
         hurry = hurry or threading.Event()
         runs = self.services.assistant.runs
         self.services.stopping.set()
+        self.services.model.stop_waiting()
         if self._given is None:
             server_file.withdraw(self.settings.data)
         deadline = time.monotonic() + drain_s

@@ -15,6 +15,7 @@ from typing import Literal
 
 from orchestrator_core.backends.base import ChatBackend
 from orchestrator_core.errors import BackendError, BackendLoading, OrchestratorError
+from orchestrator_core.http.problems import ServerStopping
 
 State = Literal["loading", "ready", "failed"]
 
@@ -36,6 +37,7 @@ class ModelLoader:
         self._changed = threading.Condition()
         self._state: State = "loading"
         self._running = False
+        self._stopping = False
         self._failed_at = 0.0
         self._error: OrchestratorError | None = None
 
@@ -63,6 +65,7 @@ class ModelLoader:
 
         Raises:
             BackendLoading: it is not loaded yet; it goes on loading.
+            ServerStopping: `stop_waiting` was called meanwhile.
             OrchestratorError: why it cannot be loaded.
         """
         if self._state == "ready":
@@ -70,8 +73,16 @@ class ModelLoader:
         if self._state == "failed" and self._clock() - self._failed_at >= RETRY_AFTER_S:
             self.start()
         with self._changed:
-            self._changed.wait_for(lambda: self._state != "loading", timeout)
+            self._changed.wait_for(lambda: self._state != "loading" or self._stopping, timeout)
+        if self._state == "loading" and self._stopping:
+            raise ServerStopping("The server is being stopped.", hint="Try again in about 10 seconds.")
         self.check()
+
+    def stop_waiting(self) -> None:
+        """For a server that stops: nobody waits for a model that is being loaded any more."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
 
     def check(self) -> None:
         """As `ensure`, without waiting or trying again."""

@@ -6,6 +6,7 @@ import pytest
 from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import BackendError, BackendLoading, ConfigurationError, ModelNotFound
 from orchestrator_core.http.deferred_backend import DeferredBackend
+from orchestrator_core.http.problems import ServerStopping
 from orchestrator_core.http.readiness import RETRY_AFTER_S, ModelLoader
 
 
@@ -44,6 +45,25 @@ def test_a_failure_is_told_and_after_a_while_tried_again():
     clock.now += RETRY_AFTER_S
     loader.ensure(timeout=10)
     assert loader.state == "ready"
+
+
+def test_a_stopping_server_sends_away_who_waits():
+    gate = threading.Event()
+    loader = ModelLoader(ScriptedBackend(load_gate=gate))
+    loader.start()
+    sent_away = []
+
+    def wait():
+        with pytest.raises(ServerStopping):
+            loader.ensure(timeout=60)
+        sent_away.append(True)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    loader.stop_waiting()
+    waiting.join(10)
+    gate.set()
+    assert sent_away
 
 
 def test_a_wrong_setting_is_not_the_askers_fault():
