@@ -91,6 +91,9 @@ class ChatRequest(SamplingFields):
 
     message: FilledText = Field(description="What the user says.")
     conversation_id: Name | None = Field(None, description="Absent or null: the default conversation.")
+    message_id: Name | None = Field(
+        None, description="Chosen by the client: a message sent again with the same id is answered once."
+    )
     context: Text | None = Field(None, description="Extra system text for this answer only; not stored.")
     tier: Literal["auto", "desktop", "vps"] | None = Field(None, description="Who shall answer.")
     project: Name | None = Field(None, description="Whose documents to use; default: the active project.")

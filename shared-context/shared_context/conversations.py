@@ -227,6 +227,12 @@ class ConversationStore:
         with self._database.read() as connection:
             return _message(connection, message_id)
 
+    def answer_to(self, message_id: str) -> Message | None:
+        """The newest message that replies to this one."""
+        with self._database.read() as connection:
+            row = connection.execute(_ANSWER, (message_id,)).fetchone()
+            return None if row is None else message_of(row)
+
     def is_deleted(self, message_id: str) -> bool:
         """Whether a message of this id was stored once and deleted."""
         with self._database.read() as connection:
@@ -260,6 +266,8 @@ _LIST_BEFORE = """SELECT * FROM conversation_view WHERE (updated_at, conversatio
     ORDER BY updated_at DESC, conversation_id DESC LIMIT ?"""
 _NEWEST = """SELECT * FROM message_view WHERE conversation_id = ?
     ORDER BY created_at DESC, message_id DESC LIMIT ?"""
+_ANSWER = """SELECT * FROM message_view WHERE reply_to = ?
+    ORDER BY created_at DESC, message_id DESC LIMIT 1"""
 _INSERT = """INSERT INTO messages (message_id, conversation_id, role, content, created_at, tier, model,
         run_id, reply_to, receipt, origin, sequence)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""

@@ -58,6 +58,7 @@ _M001 = (
         UNIQUE (origin, sequence)
     )""",
     "CREATE INDEX messages_in_order ON messages (conversation_id, created_at, message_id)",
+    "CREATE INDEX messages_replies ON messages (reply_to) WHERE reply_to IS NOT NULL",
     # A deleted message: its text is gone, its id stays so that it cannot come back.
     """CREATE TABLE tombstones (
         message_id TEXT PRIMARY KEY,

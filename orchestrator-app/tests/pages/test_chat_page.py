@@ -161,6 +161,8 @@ class TestTheModelRefuses:
         page.keyboard.press("Enter")
         expect(answers(page)).to_have_text("Now it works.")
         expect(page.get_by_role("alert")).to_be_hidden()
+        page.reload()
+        expect(page.locator("li.user .bubble")).to_have_text(["Precious words"])
 
 
 class TestWithAKey:

@@ -15,6 +15,7 @@ from shared_context.messages import Message
 from shared_context.migrations import DEFAULT_CONVERSATION
 
 from orchestrator_core.assistant.context_loading import LoadedContext, load_context
+from orchestrator_core.assistant.repeating import earlier_run
 from orchestrator_core.assistant.storing import AnswerStore
 from orchestrator_core.backends.base import ChatBackend
 from orchestrator_core.chat_request import ChatRequest, GenerateRequest
@@ -95,7 +96,8 @@ class Assistant:
             return self._builder
 
     def ask(self, request: ChatRequest, *, reason: str | None = None) -> Run:
-        """Store the message and start its answer.
+        """Store the message and start its answer; for a `message_id` that was sent before,
+        the run that answers it already.
 
         The history of the answer is what is committed when the message is; of two questions
         asked at once, neither waits for the other, and each answer follows its question.
@@ -105,18 +107,23 @@ class Assistant:
 
         Raises:
             ContextLengthExceeded, InvalidRequest, PayloadTooLarge, ConversationNotFound,
-            Overloaded: nothing was stored.
+            Conflict, Overloaded: nothing was stored.
             StoreError: the message could not be stored.
             BackendError: the model cannot be used; the message is stored.
         """
         self._check(request)
         conversation_id = request.conversation_id or DEFAULT_CONVERSATION
         self.conversations.get(conversation_id)
+        run = earlier_run(request, conversation_id, self.conversations, self.runs)
+        if isinstance(run, Run):
+            return run
         self.runs.ensure_room()
         self._check_fits(request)
-        asked = self.conversations.add_message(conversation_id, Role.USER, request.message, tier=self.tier)
+        asked = self.conversations.add_message(
+            conversation_id, Role.USER, request.message, message_id=request.message_id, tier=self.tier
+        )
         built = self._build(request, conversation_id, asked, reason)
-        return self._start(built, conversation_id=conversation_id, reply_to=asked.message_id)
+        return self._start(built, run, conversation_id=conversation_id, reply_to=asked.message_id)
 
     def preview(self, conversation_id: str | None = None, message: str | None = None) -> BuiltPrompt:
         """The prompt that `ask` would send now for this message, byte for byte; only the
@@ -306,11 +313,16 @@ class Assistant:
         )
 
     def _start(
-        self, built: BuiltPrompt, *, conversation_id: str | None = None, reply_to: str | None = None
+        self,
+        built: BuiltPrompt,
+        run_id: str | None = None,
+        *,
+        conversation_id: str | None = None,
+        reply_to: str | None = None,
     ) -> Run:
         return self.runs.start(
             RunSpec(
-                run_id=new_id(),
+                run_id=run_id or new_id(),
                 prompt=built.prompt,
                 config=built.config,
                 conversation_id=conversation_id,

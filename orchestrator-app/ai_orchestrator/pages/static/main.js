@@ -12,6 +12,7 @@ const THEME_NAMES = { "": "as the system", light: "light", dark: "dark" };
 
 let conversationId = location.hash.slice(1);
 let running = null; // {runId, abort} while an answer is watched
+let unsent = { text: "", id: "" }; // the message that could not be sent, and its id for the next try
 
 onKeyNeeded(() => new Promise((resolve) => {
   const dialog = $("key-dialog");
@@ -58,20 +59,27 @@ async function send() {
   $("message").value = "";
   resize();
   const mine = messages.add({ role: "user", content: text });
+  const id = text === unsent.text ? unsent.id : newId();
   try {
     if (!conversationId) await begin();
     const abort = new AbortController();
     showRunning({ runId: null, abort });
-    const response = await post("chat/stream", { message: text, conversation_id: conversationId }, { signal: abort.signal });
+    const response = await post("chat/stream", { message: text, message_id: id, conversation_id: conversationId }, { signal: abort.signal });
     await follow(response.headers.get("X-Run-Id"), response, abort);
   } catch (error) {
     showRunning(null);
     if (error.name === "AbortError") return;
     mine.remove();
+    unsent = { text, id };
     $("message").value = text;
     resize();
     explain(error);
   }
+}
+
+/** crypto.randomUUID is missing on plain http pages of a LAN; getRandomValues is not. */
+function newId() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 async function begin() {

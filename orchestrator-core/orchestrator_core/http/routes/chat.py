@@ -12,8 +12,10 @@ from orchestrator_core.http.shapes.chat import ChatAnswer
 
 api = Api("chat")
 
+CHAT_ERRORS = (409, *STREAM_ERRORS)
 
-@api.route("POST", "/chat", summary="Ask, and wait for the whole answer", errors=STREAM_ERRORS)
+
+@api.route("POST", "/chat", summary="Ask, and wait for the whole answer", errors=CHAT_ERRORS)
 def chat(body: ChatRequest) -> ChatAnswer:
     """A client that leaves does not end the run: its answer is stored, and `/runs/<id>` has it."""
     _check(body)
@@ -24,7 +26,7 @@ def chat(body: ChatRequest) -> ChatAnswer:
     "POST",
     "/chat/stream",
     summary="Ask, and stream the answer",
-    errors=STREAM_ERRORS,
+    errors=CHAT_ERRORS,
     media=(EVENTS,),
 )
 def stream(body: ChatRequest) -> Response:

@@ -1,0 +1,81 @@
+"""A message that is sent twice is stored and answered once.
+
+A client that lost its connection cannot know whether its message arrived. When it chose the
+message's id itself, it may simply send it again. The run's id is derived from the message's, and
+starting a run is idempotent by id, so two copies that arrive together find the same run as well.
+"""
+
+from __future__ import annotations
+
+import uuid
+from itertools import count
+
+from shared_context.conversations import ConversationStore
+from shared_context.identity import new_id
+from shared_context.messages import Message
+
+from orchestrator_core.chat_request import ChatRequest
+from orchestrator_core.errors import Conflict, NotFound
+from orchestrator_core.runs.manager import RunManager
+from orchestrator_core.runs.run import Run
+from orchestrator_core.runs.spec import RunState
+
+
+def earlier_run(
+    request: ChatRequest, conversation_id: str, conversations: ConversationStore, runs: RunManager
+) -> Run | str:
+    """The run that answers or has answered this message, or the id that its new run shall have.
+
+    A run that failed without a word is not taken for an answer: the message may be tried again.
+
+    Raises:
+        Conflict: the id belongs to another message, to a deleted one, or to one whose run was
+            forgotten since.
+    """
+    if request.message_id is None:
+        return new_id()
+    _check_same(request, conversation_id, request.message_id, conversations)
+    answer = conversations.answer_to(request.message_id)
+    if answer is not None:
+        return _run_of(answer, runs)
+    for attempt in count():
+        run_id = _run_id(request.message_id, attempt)
+        try:
+            run = runs.get(run_id)
+        except NotFound:
+            return run_id
+        if run.state not in (RunState.FAILED, RunState.CANCELLED):
+            return run
+    raise AssertionError("count() has no end")
+
+
+def _run_of(answer: Message, runs: RunManager) -> Run:
+    try:
+        return runs.get(answer.run_id or "")
+    except NotFound as error:
+        raise Conflict(
+            "This message was answered long ago.",
+            code="already_answered",
+            hint=f"Read the answer in the conversation {answer.conversation_id!r}.",
+            param="message_id",
+        ) from error
+
+
+def _check_same(
+    request: ChatRequest, conversation_id: str, message_id: str, conversations: ConversationStore
+) -> None:
+    if conversations.is_deleted(message_id):
+        raise Conflict("The message with this id was deleted.", param="message_id")
+    stored = conversations.message(message_id)
+    if stored is None:
+        return
+    if (stored.conversation_id, stored.content) != (conversation_id, request.message):
+        raise Conflict(
+            f"The id {message_id!r} belongs to another message.",
+            hint="Give every message an id of its own, and send it again unchanged.",
+            param="message_id",
+        )
+
+
+def _run_id(message_id: str, attempt: int) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"orchestrator run {attempt} for message {message_id}"))
