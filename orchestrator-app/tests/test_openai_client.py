@@ -187,7 +187,7 @@ AGED = {
         "name": "age",
         "parameters": {
             "type": "object",
-            "properties": {"years": {"type": "integer", "minimum": 0}},
+            "properties": {"years": {"type": "number", "exclusiveMinimum": 0}},
             "required": ["years"],
         },
     },

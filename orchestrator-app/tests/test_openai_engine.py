@@ -18,9 +18,10 @@ ORDER = {
     "properties": {
         "dish": {"enum": ["soup", "salad"]},
         "persons": {"type": "integer", "minimum": 1, "maximum": 9},
+        "table": {"type": "integer", "minimum": 1000},
         "extras": {"type": "array", "items": {"$ref": "#/$defs/extra"}, "maxItems": 2},
     },
-    "required": ["dish", "persons"],
+    "required": ["dish", "persons", "table"],
     "additionalProperties": False,
     "$defs": {
         "extra": {"type": "object", "properties": {"bread": {"type": "boolean"}}, "required": ["bread"]}

@@ -1,7 +1,7 @@
-"""JSON schemas that clients send: checked, prepared for a grammar, and held to afterwards.
+"""JSON schemas that clients send: checked when they come, and held to when the text is there.
 
-A grammar enforces form: types, fields, enums, lengths, patterns. What it does not enforce
-(`GRAMMAR_CANNOT`) has to be checked when the text is there.
+A grammar enforces form: types, fields, choices, lengths, ranges of integers. The rest can only
+be checked afterwards.
 """
 
 from __future__ import annotations
@@ -11,18 +11,16 @@ from typing import Any
 
 from orchestrator_core.errors import InvalidRequest
 
-GRAMMAR_CANNOT = frozenset(
+_BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
+_GRAMMAR_CANNOT = frozenset(
     {
-        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
-        *("uniqueItems", "contains", "minContains", "maxContains", "unevaluatedItems"),
+        *("multipleOf", "uniqueItems", "contains", "minContains", "maxContains", "unevaluatedItems"),
         *("minProperties", "maxProperties", "patternProperties", "propertyNames"),
         *("dependentRequired", "dependentSchemas", "unevaluatedProperties", "not", "if", "then", "else"),
     }
 )
-"""Keywords that llama-cpp-python's conversion to a grammar passes over."""
-
-MAX_ENUMERATED = 1000
-"""Integers between two bounds this close are enumerated, which a grammar can enforce."""
+"""Keywords that the engine's grammars pass over; bounds too, unless of integers
+(`engine.json_grammar` lists what they hold to)."""
 
 
 def check_schema(schema: Mapping[str, Any], subject: str, param: str) -> None:
@@ -49,26 +47,13 @@ def check_schema(schema: Mapping[str, Any], subject: str, param: str) -> None:
             )
 
 
-def for_grammar(schema: Any) -> Any:
-    """The same schema in keywords a grammar enforces, as far as that goes: an integer between
-    two near bounds becomes a choice of numbers."""
-    if isinstance(schema, list):
-        return [for_grammar(item) for item in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    numbers = _enumerated(schema)
-    if numbers is not None:
-        return {"enum": numbers}
-    return {key: value if key in ("enum", "const") else for_grammar(value) for key, value in schema.items()}
-
-
 def enforced_by_grammar(schema: Any) -> bool:
-    """Whether text that follows the grammar of this schema is sure to be valid."""
+    """Whether text that follows the engine's grammar of this schema is sure to be valid."""
     if isinstance(schema, list):
         return all(enforced_by_grammar(item) for item in schema)
     if not isinstance(schema, Mapping):
         return True
-    if GRAMMAR_CANNOT & schema.keys():
+    if _GRAMMAR_CANNOT & schema.keys() or (_BOUNDS & schema.keys() and not _bounds_enforced(schema)):
         return False
     return all(enforced_by_grammar(value) for key, value in schema.items() if key not in ("enum", "const"))
 
@@ -94,26 +79,10 @@ def moved(schema: Any, base: str) -> Any:
     return out
 
 
-def _enumerated(schema: Mapping[str, Any]) -> list[int] | None:
-    """The integers a bounded integer schema allows, when they are few."""
-    if schema.get("type") != "integer" or "enum" in schema or "const" in schema:
-        return None
-    bounds = [
-        schema.get("minimum"),
-        schema.get("maximum"),
-        schema.get("exclusiveMinimum"),
-        schema.get("exclusiveMaximum"),
-    ]
-    if not all(bound is None or type(bound) is int for bound in bounds):
-        return None
-    low = [bound for bound in (bounds[0], None if bounds[2] is None else bounds[2] + 1) if bound is not None]
-    high = [bound for bound in (bounds[1], None if bounds[3] is None else bounds[3] - 1) if bound is not None]
-    if not low or not high or not 0 <= min(high) - max(low) < MAX_ENUMERATED:
-        return None
-    step = schema.get("multipleOf", 1)
-    if type(step) is not int:
-        return None
-    return [number for number in range(max(low), min(high) + 1) if number % step == 0] or None
+def _bounds_enforced(schema: Mapping[str, Any]) -> bool:
+    if schema.get("type") == "number":
+        return _BOUNDS & schema.keys() == {"minimum"} and schema["minimum"] == 0
+    return schema.get("type") == "integer"
 
 
 def _references(schema: Any) -> Iterator[Any]:

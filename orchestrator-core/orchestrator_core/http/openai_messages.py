@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator_core.errors import InvalidRequest
 from orchestrator_core.generation import GenerationConfig
-from orchestrator_core.http.json_schemas import check_schema, for_grammar
+from orchestrator_core.http.json_schemas import check_schema
 from orchestrator_core.http.shapes.openai import (
     AnyMessage,
     AssistantMessage,
@@ -107,6 +107,5 @@ def _response_schema(body: ChatCompletionRequest) -> dict[str, Any] | None:
         case SchemaFormat(json_schema=fields):
             schema = fields.schema_ if fields.schema_ is not None else {"type": "object"}
             check_schema(schema, "The fields of response_format.json_schema.schema", "response_format")
-            prepared: dict[str, Any] = for_grammar(schema)
-            return prepared
+            return schema
     return None

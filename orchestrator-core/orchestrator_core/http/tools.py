@@ -18,7 +18,6 @@ from orchestrator_core.errors import InvalidRequest
 from orchestrator_core.http.json_schemas import (
     check_schema,
     enforced_by_grammar,
-    for_grammar,
     is_valid,
     moved,
 )
@@ -73,7 +72,7 @@ class Toolbox:
             if only is not None and name != only:
                 continue
             key = f"tool{number}"
-            definitions[key] = moved(for_grammar(parameters), f"#/$defs/{key}")
+            definitions[key] = moved(parameters, f"#/$defs/{key}")
             calls.append(_call_schema(name, f"#/$defs/{key}"))
         schema = calls[0] if len(calls) == 1 else {"anyOf": calls}
         return {**schema, "$defs": definitions}
