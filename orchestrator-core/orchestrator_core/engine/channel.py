@@ -18,6 +18,7 @@ from orchestrator_core import errors
 MAX_FRAME = 256 * 1024 * 1024
 """No honest frame is near this: it guards against a broken length."""
 
+_READ = 65536
 _LENGTH = struct.Struct("!I")
 
 
@@ -31,6 +32,7 @@ class Channel:
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._sending = threading.Lock()
+        self._received = bytearray()
 
     def send(self, message: dict[str, Any]) -> None:
         """Raises:
@@ -70,14 +72,16 @@ class Channel:
         self._socket.close()
 
     def _exactly(self, size: int) -> bytes:
-        data = bytearray(size)
-        view, got = memoryview(data), 0
-        while got < size:
-            received = self._socket.recv_into(view[got:])
-            if received == 0:
+        """So many bytes. What arrived with them is kept: a small message costs one system call, not two."""
+        buffer = self._received
+        while len(buffer) < size:
+            data = self._socket.recv(max(_READ, size - len(buffer)))
+            if not data:
                 raise ChannelClosed
-            got += received
-        return bytes(data)
+            buffer += data
+        taken = bytes(buffer[:size])
+        del buffer[:size]
+        return taken
 
 
 def error_to_wire(error: Exception) -> dict[str, Any]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
+from queue import SimpleQueue
 
 from orchestrator_core.backends.base import FinishReason, Token, Usage
 from orchestrator_core.errors import OrchestratorError
 
 MAX_PENDING = 256
-"""Unread tokens kept apart. Beyond that they are joined to the last one, so a reader who is slow, or
-gone, holds up nobody and costs no more than the text itself."""
+"""Unread tokens kept apart. Beyond that they are joined, so a reader who is slow, or gone, holds up nobody
+and costs no more than the text itself."""
 
 
 class AnswerStream:
@@ -27,43 +28,34 @@ class AnswerStream:
         self.usage = Usage()
         self.finish_reason: FinishReason | None = None
         self._on_cancel = on_cancel
-        self._pending: deque[Token] = deque()
-        self._error: OrchestratorError | None = None
-        self._ended = False
-        self._changed = threading.Condition()
+        # A SimpleQueue costs a fraction of a condition, and this is passed once per token.
+        self._pending: SimpleQueue[Token | None] = SimpleQueue()
+        self._joined: Token | None = None
+        self._final: tuple[FinishReason, Usage] | OrchestratorError | None = None
+        self._ending = threading.Lock()
 
     # The engine's side
 
     def begin(self, *, prompt_tokens: int | None = None, cached_tokens: int | None = None) -> None:
-        with self._changed:
-            known = self.usage
-            self.usage = Usage(
-                known.prompt_tokens if prompt_tokens is None else prompt_tokens,
-                known.completion_tokens,
-                known.cached_tokens if cached_tokens is None else cached_tokens,
-            )
+        if prompt_tokens is not None:
+            self.usage = replace(self.usage, prompt_tokens=prompt_tokens)
+        if cached_tokens is not None:
+            self.usage = replace(self.usage, cached_tokens=cached_tokens)
 
     def put(self, token: Token) -> None:
-        with self._changed:
-            if self._ended:
-                return
-            if len(self._pending) >= MAX_PENDING:
-                last = self._pending.pop()
-                token = Token(last.text + token.text, last.count + token.count)
-            self._pending.append(token)
-            self._changed.notify_all()
+        if self._joined is not None:
+            token = Token(self._joined.text + token.text, self._joined.count + token.count)
+            self._joined = None
+        if self._pending.qsize() < MAX_PENDING:
+            self._pending.put(token)
+        else:
+            self._joined = token
 
     def finish(self, reason: FinishReason, usage: Usage) -> None:
-        with self._changed:
-            if not self._ended:
-                self.usage, self.finish_reason, self._ended = usage, reason, True
-                self._changed.notify_all()
+        self._end((reason, usage))
 
     def fail(self, error: OrchestratorError) -> None:
-        with self._changed:
-            if not self._ended:
-                self._error, self._ended = error, True
-                self._changed.notify_all()
+        self._end(error)
 
     # The reader's side
 
@@ -73,31 +65,40 @@ class AnswerStream:
         Raises:
             OrchestratorError: the answer failed; once everything before that was read.
         """
-        with self._changed:
-            while not self._pending and not self._ended:
-                self._changed.wait()
-            if self._pending:
-                return self._taken(self._pending.popleft())
-            if self._error is not None:
-                raise self._error
-            return None
+        if self.finish_reason is None:
+            token = self._pending.get()
+            if token is not None and self.finish_reason is None:
+                known = self.usage
+                self.usage = Usage(
+                    known.prompt_tokens, known.completion_tokens + token.count, known.cached_tokens
+                )
+                return token
+            self._settle()
+        return None
 
     def cancel(self) -> None:
         """End at once for the reader; unread text is dropped. Does nothing after the end."""
-        with self._changed:
-            if self._ended:
+        with self._ending:
+            if self._final is not None:
                 return
-            self._ended, self.finish_reason = True, FinishReason.CANCELLED
-            self._pending.clear()
-            self._changed.notify_all()
+            self._final = (FinishReason.CANCELLED, self.usage)
+            self.finish_reason = FinishReason.CANCELLED
+        self._pending.put(None)
         self._on_cancel(self.request_id)
 
-    def _taken(self, token: Token) -> Token:
-        """Until the engine reports the exact figure at the end, usage counts what was read."""
-        if not self._ended:
-            self.usage = Usage(
-                self.usage.prompt_tokens,
-                self.usage.completion_tokens + token.count,
-                self.usage.cached_tokens,
-            )
-        return token
+    def _end(self, final: tuple[FinishReason, Usage] | OrchestratorError) -> None:
+        with self._ending:
+            if self._final is not None:
+                return
+            self._final = final
+        if self._joined is not None:
+            self._pending.put(self._joined)
+        self._pending.put(None)
+
+    def _settle(self) -> None:
+        """The reader has come to the end: tell what it was."""
+        if isinstance(self._final, OrchestratorError):
+            self._pending.put(None)  # Whoever reads on is told again.
+            raise self._final
+        if self.finish_reason is None and self._final is not None:
+            self.finish_reason, self.usage = self._final
