@@ -111,6 +111,8 @@ def git(root: Path, *arguments: str) -> str:
 
 def check_agreement(root: Path, folder: ContextFolder) -> None:
     documents = folder.documents()
+    everything = [version for document in documents for version in folder.history(document.name)]
+    assert int(git(root, "rev-list", "--count", "main")) == len(everything)
     for document in documents:
         assert (root / "context" / document.name).read_text() == document.text
         assert git(root, "show", f"main:{document.name}") == document.text
@@ -151,6 +153,17 @@ def test_a_kill_in_the_second_of_two_edits_keeps_the_first(
     for root in roots:
         folder = open_folder(f"second/{root.name}")
         assert folder.document(BRIEFING).text == "HEAD\nline\nTAIL\n"
+        check_agreement(root, folder)
+
+
+def test_a_kill_while_a_displaced_save_is_merged_merges_it_once(
+    template: Path, open_folder: OpenFolder, tmp_path: Path
+) -> None:
+    roots = [tmp_path / "displaced" / step for step in STEPS]
+    assert kill("race", template, roots, count=2) == [step != "file-seen" for step in STEPS]
+    for root in roots:
+        folder = open_folder(f"displaced/{root.name}", author="desktop")
+        assert folder.document(BRIEFING).text == "edited\nline\ntail\nsaved just then\n"
         check_agreement(root, folder)
 
 
