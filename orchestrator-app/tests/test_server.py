@@ -74,11 +74,11 @@ def test_a_client_that_drops_neither_ends_the_run_nor_keeps_its_thread(tmp_path)
         gate.allow(1)
         read_event(response), read_event(response)
         run_id = response.headers["X-Run-Id"]
-        slots = server.services.slots._free
-        taken = slots._value
+        slots = server.services.slots
+        assert slots.taken == 1
         response.close()
         connection.close()
-        wait_for(lambda: slots._value == taken + 1)
+        wait_for(lambda: slots.taken == 0)
         assert server.services.assistant.runs.get(run_id).state == "running"
         gate.open()
         again = requests.get(f"{server.url}/runs/{run_id}/stream?from=1", timeout=20).text
@@ -90,13 +90,13 @@ def test_a_client_that_drops_neither_ends_the_run_nor_keeps_its_thread(tmp_path)
 def test_a_client_that_drops_while_it_waits_for_the_whole_answer_does_not_either(tmp_path):
     gate = Gate()
     with listening(tmp_path, ScriptedBackend([Reply(text="one two", gate=gate)])) as server:
-        slots = server.services.slots._free
-        free = slots._value
+        slots = server.services.slots
         connection = connect(server.url)
         connection.request("POST", "/chat", '{"message": "Hi"}', {"Content-Type": "application/json"})
         assert gate.wait_blocked()
+        assert slots.taken == 1
         connection.close()
-        wait_for(lambda: slots._value == free)
+        wait_for(lambda: slots.taken == 0)
         (run,) = server.services.assistant.runs.active()
         gate.open()
         assert run.wait(timeout=20).text == "one two"

@@ -30,18 +30,27 @@ class Slots:
     """How many requests may wait for answers at once; the rest of the threads stay free."""
 
     def __init__(self, count: int) -> None:
-        self._free = threading.BoundedSemaphore(max(1, count))
+        self._count = max(1, count)
+        self._lock = threading.Lock()
+        self._taken = 0
+
+    @property
+    def taken(self) -> int:
+        return self._taken
 
     def take(self) -> None:
         """
         Raises:
             Overloaded: every slot is taken.
         """
-        if not self._free.acquire(blocking=False):
-            raise Overloaded("Too many answers are being watched on this server at once.")
+        with self._lock:
+            if self._taken >= self._count:
+                raise Overloaded("Too many answers are being watched on this server at once.")
+            self._taken += 1
 
     def give_back(self) -> None:
-        self._free.release()
+        with self._lock:
+            self._taken -= 1
 
     @contextmanager
     def hold(self) -> Iterator[None]:
