@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from shared_context.documents import DOCUMENT_NAMES, ContextFolder
-from shared_context.errors import DocumentNotFound, DocumentRejected, StaleVersion, StoreLocked
+from shared_context.errors import DocumentNotFound, DocumentRejected, StaleVersion, StoreFull, StoreLocked
 from shared_context.handoff import MAX_DOCUMENT_BYTES
 
 OpenFolder = Callable[..., ContextFolder]
@@ -515,3 +515,31 @@ def test_many_changes_are_compacted_and_nothing_is_lost(
     folder = open_folder()
     assert folder.documents() == documents
     assert folder.update_since(folder.state_vector())[:1] == b"\0"
+
+
+def test_a_full_disk_refuses_an_edit_and_takes_in_a_file_once_there_is_room(folder: ContextFolder) -> None:
+    writer = folder._store.memory._database._database._writer
+    before = folder.document(PROJECT)
+    vector = folder.state_vector()
+    pages = writer.execute("PRAGMA page_count").fetchone()[0]
+    limit = writer.execute("PRAGMA max_page_count").fetchone()[0]
+    writer.execute(f"PRAGMA max_page_count = {pages}")
+    large = "".join(f"line {number}\n" for number in range(5000))
+    with pytest.raises(StoreFull):
+        folder.edit(PROJECT, large, base_version=None)
+    assert (folder.document(PROJECT), folder.state_vector()) == (before, vector)
+    assert file_of(folder, PROJECT).read_text() == before.text
+    file_of(folder, BRIEFING).write_text(large)
+    assert folder.document(BRIEFING).text != large
+    assert any("could not be stored" in problem for problem in folder.problems())
+    writer.execute(f"PRAGMA max_page_count = {limit}")
+    assert folder.document(BRIEFING).text == large
+
+
+def test_half_an_update_is_refused_and_the_whole_still_applies(open_folder: OpenFolder) -> None:
+    folder, other = open_folder(), open_folder("vps", starters=False)
+    update = folder.update_since()
+    for length in range(0, len(update), 97):
+        with pytest.raises(DocumentRejected):
+            other.apply_update(update[:length], "desktop")
+    assert set(other.apply_update(update, "desktop")) == set(DOCUMENT_NAMES)
