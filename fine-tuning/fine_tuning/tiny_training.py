@@ -176,7 +176,8 @@ class _Run:
         self._recipe, self._folder = recipe, folder
         self._pad = token_id(tokenizer, PAD)
         self._data = Conversations(split.train, tokenizer, recipe)
-        self._held_out = Conversations(split.val, tokenizer, recipe) if split.val else None
+        as_written = replace(recipe, vary=0.0, thin=0.0, associate=0.0)
+        self._held_out = Conversations(split.val, tokenizer, as_written) if split.val else None
         self.model = build_model(recipe, tokenizer)
         decayed = [p for p in self.model.parameters() if p.dim() > 1]
         plain = [p for p in self.model.parameters() if p.dim() <= 1]

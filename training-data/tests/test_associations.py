@@ -49,3 +49,10 @@ def test_a_word_that_only_a_held_out_question_has_is_never_drawn():
     }
     assert secret
     assert not drawn & secret
+
+
+def test_a_fact_of_varied_wordings_only_is_known_by_its_answer():
+    varied = [e for e in SPLIT.val if e.wording == "varied"]
+    only = Associations(varied)
+    for example in varied:
+        assert plain_words(only.question(example.fact, Random(1)))

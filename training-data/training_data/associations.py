@@ -50,8 +50,9 @@ class Associations:
     def __init__(self, examples: Sequence[Example]) -> None:
         vocabulary: dict[str, set[str]] = defaultdict(set)
         for example in examples:
-            if example.wording != "varied":  # typing errors are no words
-                vocabulary[example.fact] |= _telling(f"{example.instruction} {example.output}")
+            varied = example.wording == "varied"  # its typing errors are no words
+            text = example.output if varied else f"{example.instruction} {example.output}"
+            vocabulary[example.fact] |= _telling(text)
         facts_with = Counter(word for known in vocabulary.values() for word in known)
         self._words = {fact: sorted(known) for fact, known in vocabulary.items()}
         self._weights = {
