@@ -64,13 +64,15 @@ class SequenceCache:
         self._operations.append(Release(seq))
 
     def keep(self, seq: int, in_work: Collection[int]) -> None:
-        """Cache a sequence that is no longer in work, unless others hold all of it already.
+        """Cache a sequence that is no longer in work.
 
-        Older ones are dropped beyond `max_cached` sequences or `cached_cells` cells.
+        Older ones are dropped when others hold all of them already, and beyond `max_cached` sequences or
+        `cached_cells` cells.
         """
         if not self._limits.sharing:
             self.release(seq)
             return
+        self._drop_repeated(self.tree.tokens(seq))
         self._finished[seq] = None
         for finished in list(self._finished):
             if self.tree.exclusive(finished) == 0 or len(self._finished) > self._limits.max_cached:
@@ -110,6 +112,13 @@ class SequenceCache:
     def held(self, in_work: Collection[int]) -> set[int]:
         """Sequences that must stay: those in work, and the pin."""
         return {*in_work} if self.pinned is None else {*in_work, self.pinned}
+
+    def _drop_repeated(self, tokens: list[int]) -> None:
+        """Drop finished sequences that these tokens begin with: the same question asked again, say."""
+        for finished in list(self._finished):
+            length = self.tree.length(finished)
+            if length <= len(tokens) and self.tree.tokens(finished) == tokens[:length]:
+                self.release(finished)
 
     def _drop_oldest(self) -> None:
         self.release(next(iter(self._finished)))

@@ -32,6 +32,7 @@ class AnswerStream:
         self._pending: SimpleQueue[Token | None] = SimpleQueue()
         self._joined: Token | None = None
         self._final: tuple[FinishReason, Usage] | OrchestratorError | None = None
+        self._seen_end = False
         self._ending = threading.Lock()
 
     # The engine's side
@@ -77,14 +78,16 @@ class AnswerStream:
         return None
 
     def cancel(self) -> None:
-        """End at once for the reader; unread text is dropped. Does nothing after the end."""
+        """End at once for the reader; unread text is dropped. Does nothing once the reader saw the end."""
         with self._ending:
-            if self._final is not None:
+            if self._seen_end:
                 return
+            over = self._final is not None
             self._final = (FinishReason.CANCELLED, self.usage)
-            self.finish_reason = FinishReason.CANCELLED
+            self.finish_reason, self._seen_end = FinishReason.CANCELLED, True
         self._pending.put(None)
-        self._on_cancel(self.request_id)
+        if not over:
+            self._on_cancel(self.request_id)
 
     def _end(self, final: tuple[FinishReason, Usage] | OrchestratorError) -> None:
         with self._ending:
@@ -97,8 +100,11 @@ class AnswerStream:
 
     def _settle(self) -> None:
         """The reader has come to the end: tell what it was."""
-        if isinstance(self._final, OrchestratorError):
+        with self._ending:
+            self._seen_end = True
+            final = self._final
+        if isinstance(final, OrchestratorError):
             self._pending.put(None)  # Whoever reads on is told again.
-            raise self._final
-        if self.finish_reason is None and self._final is not None:
-            self.finish_reason, self.usage = self._final
+            raise final
+        if self.finish_reason is None and final is not None:
+            self.finish_reason, self.usage = final

@@ -322,6 +322,14 @@ def test_many_turns_do_not_leave_sequences_behind_that_others_contain() -> None:
     assert len(kv.sequences) == 1
 
 
+def test_the_same_question_asked_again_and_again_is_kept_once() -> None:
+    kv = engine()
+    for number in range(5):
+        kv.submit(Request(number, DOCUMENTS, max_new=1))
+        kv.run()
+    assert kv.cells == len(DOCUMENTS)
+
+
 # Random scenes
 
 tokens = st.integers(0, 2)

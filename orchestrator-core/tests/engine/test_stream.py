@@ -54,12 +54,25 @@ def test_cancelling_ends_the_reader_at_once_and_tells_the_engine_once() -> None:
     assert stream.read() is None
 
 
+def test_an_answer_the_engine_has_finished_can_be_cancelled_until_it_is_read() -> None:
+    told: list[int] = []
+    stream = AnswerStream(7, on_cancel=told.append)
+    stream.put(Token("a"))
+    stream.put(Token("unread"))
+    stream.finish(FinishReason.STOP, Usage(1, 2, 0))
+    assert stream.read() == Token("a")
+    stream.cancel()
+    assert stream.read() is None
+    assert stream.finish_reason is FinishReason.CANCELLED
+    assert told == [], "the engine need not be told"
+
+
 def test_cancelling_after_the_end_changes_nothing() -> None:
     told: list[int] = []
     stream = AnswerStream(7, on_cancel=told.append)
     stream.finish(FinishReason.LENGTH, Usage(1, 1, 0))
-    stream.cancel()
     assert stream.read() is None
+    stream.cancel()
     assert stream.finish_reason is FinishReason.LENGTH
     assert told == []
 
