@@ -30,7 +30,8 @@ class FolderLock:
     def __init__(self, folder: Path) -> None:
         with translated_system(folder / LOCK_FILE):
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(folder / LOCK_FILE)
+            # Whichever thread closes the server must be able to release it.
+            self._lock = FileLock(folder / LOCK_FILE, thread_local=False)
             try:
                 self._lock.acquire(timeout=0)
             except Timeout:

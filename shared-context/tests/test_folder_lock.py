@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,11 @@ def test_a_folder_that_cannot_be_made_is_an_error_of_the_store(tmp_path: Path) -
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError):
         FolderLock(tmp_path / "file" / "data")
+
+
+def test_another_thread_may_release_it(tmp_path: Path) -> None:
+    held = FolderLock(tmp_path)
+    thread = threading.Thread(target=held.release)
+    thread.start()
+    thread.join(10)
+    FolderLock(tmp_path).release()
