@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 MAX_NEW_TOKENS = 1_000_000
 """Above any window in use: a larger request is a mistake, not a wish."""
@@ -50,6 +51,14 @@ class GenerationConfig(BaseModel):
         if self.grammar is not None and self.json_schema is not None:
             raise ValueError("grammar and json_schema exclude each other: give one of them")
         return self
+
+    def advised(self, suggested: Mapping[str, float]) -> GenerationConfig:
+        """With a model's own suggestions in the fields nobody has set; nonsense in them is ignored."""
+        fitting = {name: value for name, value in suggested.items() if name not in self.model_fields_set}
+        try:
+            return GenerationConfig.model_validate(self.model_dump() | fitting)
+        except ValidationError:
+            return self
 
     @property
     def deterministic(self) -> bool:

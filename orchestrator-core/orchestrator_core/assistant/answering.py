@@ -175,7 +175,7 @@ class Assistant:
         """
         return self.continue_text(
             request.prompt,
-            request.generation(self.settings.generation),
+            request.generation(self.generation_defaults()),
             explicit_max_tokens=request.max_tokens is not None,
         )
 
@@ -192,6 +192,15 @@ class Assistant:
             text, config, explicit_max_tokens=explicit_max_tokens, tier=self.tier, reason=reason
         )
         return self._start(built)
+
+    def generation_defaults(self) -> GenerationConfig:
+        """What a request that says nothing gets: the owner's settings, else the model's advice,
+        else ours.
+
+        Raises:
+            BackendError: the model cannot be used.
+        """
+        return self.settings.generation.advised(self.backend.suggested_sampling())
 
     def load_context(self, name: str, max_tokens: int | None = None) -> LoadedContext:
         """A handoff document, cut at its headings or entries to `max_tokens` tokens.
@@ -302,7 +311,7 @@ class Assistant:
         return PromptRequest(
             message=request.message,
             created_at=created_at,
-            config=request.generation(self.settings.generation),
+            config=request.generation(self.generation_defaults()),
             explicit_max_tokens=request.max_tokens is not None,
             history=history,
             turns_before=turns_before,

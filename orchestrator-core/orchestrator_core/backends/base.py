@@ -195,6 +195,11 @@ class ChatBackend(ABC):
     def special_tokens(self) -> SpecialTokens:
         return SpecialTokens()
 
+    def suggested_sampling(self) -> dict[str, float]:
+        """Fields of GenerationConfig that the model's author advises, as its file says; the
+        owner's settings and the request are stronger."""
+        return {}
+
     def prewarm(self, prompt: Prompt) -> None:
         """Hint: this prefix will be asked for soon. Returns at once; work is in the background."""
 

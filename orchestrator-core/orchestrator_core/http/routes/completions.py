@@ -45,7 +45,7 @@ def chat(body: ChatCompletionRequest) -> ChatCompletion | Response:
     here = services()
     messages = chat_messages(body.messages)
     box = toolbox(body)
-    config = chat_config(body, here.settings.generation)
+    config = chat_config(body, here.assistant.generation_defaults())
     explicit = body.max_completion_tokens is not None or body.max_tokens is not None
 
     def start(config: GenerationConfig) -> Run:
@@ -91,7 +91,7 @@ def text(body: TextCompletionRequest) -> TextCompletion | Response:
     here = services()
     prompt = body.prompt if isinstance(body.prompt, str) else body.prompt[0]
     shown = prompt if body.echo else ""
-    config = body.generation(here.settings.generation)
+    config = body.generation(here.assistant.generation_defaults())
     explicit = body.max_tokens is not None
 
     def start(config: GenerationConfig) -> Run:

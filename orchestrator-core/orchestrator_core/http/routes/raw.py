@@ -19,7 +19,7 @@ def generate(body: GenerateRequest) -> Reply:
     here = services()
     body.check_size(here.settings.server.max_message_chars)
     here.model.ensure()
-    config = body.generation(here.settings.generation)
+    config = body.generation(here.assistant.generation_defaults())
     key = cache_key(body.prompt, config, here.assistant.backend.describe())
     known = here.cache.get(key) if key else None
     if known is not None:

@@ -1,0 +1,47 @@
+"""Sampling advised by the model's file: weaker than the owner, stronger than our own defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from orchestrator_core.assistant import Assistant
+from orchestrator_core.backends.scripted import ScriptedBackend
+from orchestrator_core.chat_request import ChatRequest
+from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.settings import Settings
+
+
+def test_advice_fills_what_nobody_has_set() -> None:
+    config = GenerationConfig(top_k=7).advised({"temperature": 0.0, "top_k": 1})
+    assert (config.temperature, config.top_k, config.top_p) == (0.0, 7, 0.9)
+
+
+@pytest.mark.parametrize("nonsense", [{"temperature": -4.0}, {"top_k": float("nan")}, {"unheard_of": 1.0}])
+def test_nonsense_in_a_model_file_changes_nothing(nonsense: dict[str, float]) -> None:
+    assert GenerationConfig().advised(nonsense) == GenerationConfig()
+
+
+class Advising(ScriptedBackend):
+    def suggested_sampling(self) -> dict[str, float]:
+        return {"temperature": 0.0, "repetition_penalty": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("owner", "request_fields", "expected"),
+    [
+        ({}, {}, (0.0, 1.0)),
+        ({"temperature": 0.4}, {}, (0.4, 1.0)),
+        ({"temperature": 0.4}, {"temperature": 0.9}, (0.9, 1.0)),
+        ({}, {"repetition_penalty": 1.3}, (0.0, 1.3)),
+    ],
+)
+def test_request_before_owner_before_model(
+    tmp_path: Path, owner: dict[str, float], request_fields: dict[str, float], expected: tuple[float, float]
+) -> None:
+    backend = Advising(["Yes."])
+    settings = Settings.model_validate({"data": tmp_path, "generation": owner})
+    with Assistant.open(settings, backend=backend) as assistant:
+        assistant.ask(ChatRequest(message="Well?", **request_fields)).wait(20)
+    used = backend.calls[0].config
+    assert (used.temperature, used.repetition_penalty) == expected
