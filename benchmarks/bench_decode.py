@@ -4,7 +4,9 @@
     python benchmarks/bench_decode.py --model some.gguf --url http://127.0.0.1:8080   # and a running llama-server
 
 Contenders take turns, so that whatever else the machine does hits all alike. A rate counts tokens from the
-first to the last, at the consumer: for the engine that is behind its process boundary.
+first to the last, at the consumer: for the engine that is behind its process boundary. Processor time per
+token (of this process and the engine's together) is shown as well: unlike the rate it hardly depends on what
+else is running.
 """
 
 from __future__ import annotations
@@ -15,34 +17,38 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
+import psutil
 import requests
 from measuring import describe_run, middle, model_file, show, verdict
-from orchestrator_core.backends.base import Prompt
-from orchestrator_core.backends.llama_cpp import LlamaCppBackend
+from orchestrator_core.engine.load import CACHED_CELLS_CPU, LoadSpec
+from orchestrator_core.engine.supervisor import Supervisor
 from orchestrator_core.generation import GenerationConfig
-from orchestrator_core.settings import Settings
 
 PROMPT = "[INST] Tell me about the relay, the desktop and the phone. [/INST]"
+OTHER = "Somebody else asked about the weather in the harbour. "
 CONTEXT = 2048
 Contender = Callable[[int], Iterator[object]]
 """Yields once per token, so many tokens."""
 
 
-def engine(model: Path, threads: int) -> tuple[Contender, Callable[[], None]]:
-    settings = Settings.model_validate(
-        {
-            "model": {"path": str(model), "context_length": CONTEXT},
-            "engine": {"threads": threads, "save_prefix": False},
-        }
+def engine(model: Path, threads: int, cached: int) -> tuple[Contender, Callable[[], None]]:
+    """The engine with so many cells of other, finished conversations in its cache."""
+    spec = LoadSpec(
+        str(model), context_length=CONTEXT, kv_tokens=CONTEXT, threads=threads, cached_cells=cached
     )
-    backend = LlamaCppBackend(settings)
-    backend.load()
+    supervisor = Supervisor(spec)
+    supervisor.ensure_ready()
+    if cached:
+        tokens = supervisor.call("count_text", text=OTHER)["tokens"]
+        list(answer(supervisor, OTHER * (cached // tokens), 1))
 
-    def run(tokens: int) -> Iterator[object]:
-        config = GenerationConfig(greedy=True, repetition_penalty=1.0, max_new_tokens=tokens)
-        yield from backend.generate(Prompt.raw(PROMPT), config)
+    return lambda tokens: answer(supervisor, PROMPT, tokens), supervisor.close
 
-    return run, backend.close
+
+def answer(supervisor: Supervisor, prompt: str, tokens: int) -> Iterator[object]:
+    config = GenerationConfig(greedy=True, repetition_penalty=1.0, max_new_tokens=tokens)
+    stream = supervisor.generate([prompt], "", config)
+    yield from iter(stream.read, None)
 
 
 def high_level(model: Path, threads: int) -> tuple[Contender, Callable[[], None]]:
@@ -97,12 +103,20 @@ def llama_server(url: str) -> tuple[Contender, Callable[[], None]]:
     return run, lambda: None
 
 
-def rate(contender: Contender, tokens: int) -> float:
-    """Tokens per second between the first and the last."""
-    times = []
+def processor_time() -> float:
+    """Seconds of this process and its children so far."""
+    this = psutil.Process()
+    return sum(sum(process.cpu_times()[:2]) for process in [this, *this.children()])
+
+
+def rate(contender: Contender, tokens: int) -> tuple[float, float]:
+    """Tokens per second between the first and the last, and processor milliseconds per token."""
+    times, used = [], 0.0
     for _ in contender(tokens):
         times.append(time.perf_counter())
-    return (len(times) - 1) / (times[-1] - times[0])
+        used = used or processor_time()
+    used = processor_time() - used
+    return (len(times) - 1) / (times[-1] - times[0]), used / (len(times) - 1) * 1000
 
 
 @click.command(help=__doc__)
@@ -119,31 +133,39 @@ def main(
     describe_run()
     with model_file(model, size, quant) as path:
         contenders = {
-            "engine": engine(path, threads),
+            "engine": engine(path, threads, cached=0),
             "raw loop": raw_loop(path, threads),
             "llama_cpp.Llama": high_level(path, threads),
         }
+        beside = f"engine beside {CACHED_CELLS_CPU} cached cells"
+        contenders[beside] = engine(path, threads, cached=CACHED_CELLS_CPU)
         if url:
             contenders["llama-server"] = llama_server(url)
         rates: dict[str, list[float]] = {name: [] for name in contenders}
+        costs: dict[str, list[float]] = {name: [] for name in contenders}
         for run, _ in contenders.values():
             rate(run, 16)
         for turn in range(rounds):
             order = list(contenders.items())
             for name, (run, _) in order if turn % 2 else reversed(order):
-                rates[name].append(rate(run, tokens))
+                measured, cost = rate(run, tokens)
+                rates[name].append(measured)
+                costs[name].append(cost)
         for _, close in contenders.values():
             close()
     rows = []
-    for name, measured in rates.items():
-        ratios = [mine / other for mine, other in zip(rates["engine"], measured, strict=True)]
-        rows.append([name, f"{middle(measured):.1f}", f"{max(measured):.1f}", f"{middle(ratios):.3f}"])
+    for name, values in rates.items():
+        ratios = [mine / other for mine, other in zip(rates["engine"], values, strict=True)]
+        cost = "" if name == "llama-server" else f"{middle(costs[name]):.2f}"
+        rows.append([name, f"{middle(values):.1f}", f"{max(values):.1f}", f"{middle(ratios):.3f}", cost])
     show(
         f"decode, one client, {tokens} tokens, {threads} threads, {rounds} rounds in turns",
-        ["", "tokens/s (median)", "(best)", "engine / this (median of rounds)"],
+        ["", "tokens/s (median)", "(best)", "engine / this (median)", "processor ms per token"],
         rows,
     )
-    best = max((name for name in rates if name != "engine"), key=lambda name: middle(rates[name]))
+    best = max(
+        (name for name in rates if not name.startswith("engine")), key=lambda name: middle(rates[name])
+    )
     ratios = [mine / other for mine, other in zip(rates["engine"], rates[best], strict=True)]
     print(f"engine against {best}, the fastest other: {verdict(middle(ratios), 0.97, least=True)}")
 

@@ -78,9 +78,9 @@ class SequenceCache:
             if self.tree.exclusive(finished) == 0 or len(self._finished) > self._limits.max_cached:
                 self.release(finished)
         held = self.held(in_work)
-        while (
-            len(self._finished) > 1 and self.tree.cells - self.tree.cells_of(held) > self._limits.cached_cells
-        ):
+        limit = self._limits.cached_cells
+        least = 1 if limit else 0  # The latest conversation is the likeliest to go on.
+        while len(self._finished) > least and self.tree.cells - self.tree.cells_of(held) > limit:
             self._drop_oldest()
 
     def drop_finished(self) -> list[Release]:

@@ -32,6 +32,7 @@ class LoadSpec:
         gpu_layers: layers on the GPU; None: all when the build can, else none.
         device: "auto" or "cpu" (never the GPU), or the kind of GPU that is expected.
         threads: None: one per physical core.
+        cached_cells: cells that finished conversations may hold; None: CACHED_CELLS_CPU, or all with a GPU.
         state_folder: where the pinned prefix is saved; None: nowhere.
     """
 
@@ -45,6 +46,7 @@ class LoadSpec:
     max_queue: int = 64
     prefill_chunk: int = 256
     kv_tokens: int | None = None
+    cached_cells: int | None = None
     state_folder: str | None = None
 
     def wire(self) -> dict[str, Any]:
@@ -99,6 +101,13 @@ def choose_context(wanted: int | None, trained: int) -> int:
     if wanted is None:
         return min(trained, DEFAULT_CONTEXT) if trained > 0 else DEFAULT_CONTEXT
     return min(wanted, trained) if trained > 0 else wanted
+
+
+def choose_cached_cells(wanted: int | None, cells: int, gpu_layers: int) -> int:
+    """How much of the cache finished conversations may hold."""
+    if wanted is not None:
+        return wanted
+    return cells if gpu_layers else CACHED_CELLS_CPU
 
 
 def choose_cells(wanted: int | None, window: int, max_sequences: int, cell_bytes: int) -> int:

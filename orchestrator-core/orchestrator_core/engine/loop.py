@@ -20,9 +20,9 @@ from orchestrator_core.backends.base import FinishReason
 from orchestrator_core.engine.answer import Answer
 from orchestrator_core.engine.embedding import Embedder, EmbedJob
 from orchestrator_core.engine.load import (
-    CACHED_CELLS_CPU,
     Loaded,
     LoadSpec,
+    choose_cached_cells,
     choose_cells,
     choose_context,
     choose_gpu_layers,
@@ -84,7 +84,7 @@ class Engine:
             max_running=spec.max_sequences,
             max_queue=spec.max_queue,
             sharing=self.model.forkable,
-            cached_cells=cells if gpu_layers else CACHED_CELLS_CPU,
+            cached_cells=choose_cached_cells(spec.cached_cells, cells, gpu_layers),
         )
         threads = choose_threads(spec.threads)
         batch = spec.prefill_chunk + spec.max_sequences

@@ -4,8 +4,10 @@ import json
 
 import pytest
 from orchestrator_core.engine.load import (
+    CACHED_CELLS_CPU,
     DEFAULT_CONTEXT,
     LoadSpec,
+    choose_cached_cells,
     choose_cells,
     choose_context,
     choose_gpu_layers,
@@ -38,6 +40,12 @@ def test_by_default_cells_are_bounded_by_memory_but_never_below_a_window() -> No
     assert choose_cells(None, 4096, 8, 1) == 8192
     assert choose_cells(None, 4096, 1, 1) == 4096
     assert choose_cells(None, 4096, 8, 10**12) == 4096
+
+
+def test_without_a_gpu_finished_conversations_hold_few_cells() -> None:
+    assert choose_cached_cells(None, 8192, 0) == CACHED_CELLS_CPU
+    assert choose_cached_cells(None, 8192, -1) == 8192
+    assert choose_cached_cells(0, 8192, -1) == 0
 
 
 @pytest.mark.parametrize(

@@ -312,6 +312,13 @@ def test_finished_sequences_hold_no_more_cells_than_allowed() -> None:
     assert kv.cached[20] == 99, "the latest is kept"
 
 
+def test_with_no_cells_to_keep_nothing_is_kept() -> None:
+    kv = engine(cached_cells=0)
+    kv.submit(Request(1, question(1, 100), max_new=1))
+    kv.run()
+    assert kv.cells == 0
+
+
 def test_many_turns_do_not_leave_sequences_behind_that_others_contain() -> None:
     kv = engine()
     prompt = DOCUMENTS
