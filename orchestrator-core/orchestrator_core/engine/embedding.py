@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import llama_cpp as lib
 import numpy as np
 
-from orchestrator_core.engine.native import Context, ContextShape, Model
+from orchestrator_core.engine.native import Context, ContextShape, Model, lib
 from orchestrator_core.engine.plan import Piece, Release
 
 SEQ = 0

@@ -15,7 +15,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from llama_cpp.llama_grammar import PRIMITIVE_RULES, BuiltinRule, SchemaConverter
+from orchestrator_core.engine.native import lib
+
+PRIMITIVE_RULES = lib.llama_grammar.PRIMITIVE_RULES
+BuiltinRule = lib.llama_grammar.BuiltinRule
 
 MAX_REPETITION = 2000
 """Where llama.cpp's own limit for {m,n} lies."""
@@ -39,7 +42,7 @@ def schema_grammar(schema: dict[str, Any]) -> str:
     return str(converter.format_grammar())
 
 
-class _Converter(SchemaConverter):  # type: ignore[misc]
+class _Converter(lib.llama_grammar.SchemaConverter):  # type: ignore[misc]
     def __init__(self, schema: dict[str, Any]) -> None:
         super().__init__(prop_order={}, allow_fetch=False, dotall=False, raw_pattern=False)
         self._document = schema
@@ -93,7 +96,7 @@ class _Converter(SchemaConverter):  # type: ignore[misc]
     def _named(self, name: str, rule: str) -> str:
         return str(self._add_rule(f"{name}-" if name in PRIMITIVE_RULES else name or "root", rule))
 
-    def _add_primitive(self, name: str, rule: BuiltinRule) -> str:
+    def _add_primitive(self, name: str, rule: Any) -> str:
         if rule is PRIMITIVE_RULES["char"]:
             rule = BuiltinRule(_CHAR)
         return str(super()._add_primitive(name, rule))

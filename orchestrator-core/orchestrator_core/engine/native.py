@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import llama_cpp as lib
+import llama_cpp
 
 from orchestrator_core.engine.plan import Fork, Piece, Release
 from orchestrator_core.errors import ModelUnusable
+
+lib: Any = llama_cpp
+"""The binding, for the modules beside this one: they take it from here."""
 
 NO_SLOT = 1
 """llama_decode: no room in the cache for this batch; the cache is as before."""

@@ -12,10 +12,10 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-import llama_cpp as lib
 import numpy as np
 
 from orchestrator_core.engine.json_grammar import schema_grammar
+from orchestrator_core.engine.native import lib
 from orchestrator_core.errors import InvalidRequest
 from orchestrator_core.generation import GenerationConfig
 

@@ -283,7 +283,14 @@ class Supervisor:
             self._state = State.READY
             self._last_use = time.monotonic()
             self._changed.notify_all()
-        log.info("Engine ready: %s (process %d).", self.loaded.description, process.pid)
+        loaded = self.loaded
+        log.info(
+            "Engine ready: %s on %s (%s), process %d.",
+            loaded.description,
+            loaded.device,
+            loaded.device_reason,
+            process.pid,
+        )
         self._send_prefix()
         return True
 

@@ -12,9 +12,8 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 
-import llama_cpp as lib
-
 from orchestrator_core.backends.base import SpecialTokens
+from orchestrator_core.engine.native import lib
 
 _GUARDS = ("\n", "\x02", "\x03", "\x04")
 """Characters that vocabularies hold only as a single byte; the first that no longer token begins
