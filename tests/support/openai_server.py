@@ -113,7 +113,7 @@ class HttpDouble:
                 except (BrokenPipeError, ConnectionResetError):
                     self.close_connection = True
 
-            do_GET = do_POST = _handle
+            do_GET = do_HEAD = do_POST = _handle
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

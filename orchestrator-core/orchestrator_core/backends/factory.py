@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import orchestrator_core
+from orchestrator_core.backends.adapters import is_adapter
 from orchestrator_core.backends.base import ChatBackend
 from orchestrator_core.backends.choice import Choice
 from orchestrator_core.errors import ConfigurationError, ModelNotFound, ModelUnusable
@@ -60,7 +61,7 @@ def choose_backend(settings: Settings) -> Choice[str]:
     `auto` takes, in this order:
         openai        when `model.url` is set
         llama_cpp     for `builtin`, a GGUF file, or a folder that holds one
-        transformers  for a folder with a config.json, or a hub id (`owner/name`)
+        transformers  for a folder with a config.json or only an adapter, or a hub id (`owner/name`)
 
     Raises:
         ModelNotFound: none of these.
@@ -80,11 +81,13 @@ def choose_backend(settings: Settings) -> Choice[str]:
             return Choice("llama_cpp", f"{path.name} is a GGUF file")
     elif (path / "config.json").is_file():
         return Choice("transformers", f"{path.name} is a folder with a config.json")
+    elif is_adapter(path):
+        return Choice("transformers", f"{path.name} is the folder of a LoRA adapter")
     elif _first_parts(path.glob("*.gguf")):
         return Choice("llama_cpp", f"{path.name} is a folder with a GGUF file")
     raise ModelUnusable(
         f"model.path {model.path!r} is neither a GGUF file nor a folder with a Hugging Face model.",
-        hint="Give a *.gguf file, or a folder that holds a config.json.",
+        hint="Give a *.gguf file, or a folder that holds a config.json or an adapter_config.json.",
     )
 
 
@@ -92,7 +95,8 @@ def resolve_model_path(settings: Settings) -> Path:
     """The model's local file (GGUF) or folder (Hugging Face).
 
     `builtin` is the model shipped with the project; other relative names are looked up in
-    the working folder and in `models/` of the data folder; a folder with one GGUF means it.
+    the working folder and in `models/` of the data folder; a folder with one GGUF means it;
+    an adapter's folder stands for itself, its base model is found when it is loaded.
 
     Raises:
         ModelNotFound: there is no such file or folder.
@@ -103,21 +107,31 @@ def resolve_model_path(settings: Settings) -> Path:
     path = find_local(settings)
     if path is None:
         raise _not_found(settings.model.path)
-    if path.is_file() or (path / "config.json").is_file():
+    if path.is_file() or (path / "config.json").is_file() or is_adapter(path):
         return path
     return _the_only_gguf(path)
 
 
 def find_local(settings: Settings) -> Path | None:
     """The file or folder that `model.path` names on this machine, or None."""
-    given = Path(settings.model.path).expanduser()
+    return find_named(settings.model.path, settings)
+
+
+def find_named(name: str, settings: Settings) -> Path | None:
+    """The file or folder of this name: in the working folder, or in `models/` of the data folder."""
+    given = Path(name).expanduser()
     for candidate in (given, settings.models_folder / given):
         try:
             if candidate.exists():
                 return candidate.absolute()
-        except OSError:  # a name too long to be a path, or a folder that may not be entered
+        except (OSError, ValueError):  # a name too long to be a path, or a folder that may not be entered
             continue
     return None
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether this has the form `owner/name`."""
+    return _HUB_ID.fullmatch(name) is not None
 
 
 def builtin_folders() -> list[Path]:
@@ -151,7 +165,7 @@ def find_builtin(folders: Iterable[Path]) -> Path:
 
 def _choose_by_name(name: str) -> Choice[str]:
     """For a name that is nothing on this machine."""
-    if name.lower().endswith(".gguf") or not _HUB_ID.fullmatch(name):
+    if name.lower().endswith(".gguf") or not is_hub_id(name):
         raise _not_found(name)
     return Choice("transformers", f"{name} has the form of a Hugging Face model id")
 

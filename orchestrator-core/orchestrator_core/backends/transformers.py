@@ -26,7 +26,6 @@ from orchestrator_core.backends.base import (
     Token,
     Usage,
 )
-from orchestrator_core.backends.factory import find_local
 from orchestrator_core.backends.hardware import (
     Quantization,
     choose_device,
@@ -34,16 +33,15 @@ from orchestrator_core.backends.hardware import (
     choose_placement,
     choose_quantization,
 )
+from orchestrator_core.backends.transformers_source import fetch, look_up
 from orchestrator_core.errors import (
     ContextLengthExceeded,
     MissingExtra,
-    ModelNotFound,
-    ModelUnusable,
     Overloaded,
     Unsupported,
 )
 from orchestrator_core.generation import GenerationConfig
-from orchestrator_core.settings import BUILTIN_MODEL, HF_SEED_MODEL, Settings
+from orchestrator_core.settings import Settings
 from orchestrator_core.text.answer import AnswerText
 
 if TYPE_CHECKING:
@@ -67,16 +65,20 @@ class _Loaded:
 
 
 class TransformersBackend(ChatBackend):
-    """The model at `model.path`: a local folder or a hub id (`builtin`: the seed's Mistral 7B).
+    """The model at `model.path`: a local folder or a hub id (`builtin`: the seed's Mistral 7B); or an
+    adapter's folder, then with the base model that its configuration names.
 
     Hub ids are looked up in the local cache first; HF_HUB_OFFLINE is respected. Code that a model
     brings along is never run.
+
+    Raises:
+        ModelUnusable, ConfigurationError: an adapter's folder is broken, or a second one is named.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        path = settings.model.path
-        self._name = HF_SEED_MODEL if path == BUILTIN_MODEL else path
+        self._named = look_up(settings)
+        self._name = self._named.model
         self._loading = threading.Lock()
         self._loaded: _Loaded | None = None
         self._slots = _Slots(settings.engine.max_sequences, settings.engine.max_queue)
@@ -126,14 +128,13 @@ class TransformersBackend(ChatBackend):
     def describe(self) -> BackendDescription:
         """Before loading: what the settings say."""
         loaded, settings = self._loaded, self._settings
-        lora = settings.lora
         return BackendDescription(
             backend="transformers",
             model=self._name,
             context_length=loaded.context_length
             if loaded
             else settings.model.context_length or DEFAULT_CONTEXT_LENGTH,
-            adapter=(lora.path or "fresh") if lora.enabled else None,
+            adapter=self._named.adapter or ("fresh" if settings.lora.enabled else None),
             quantization=str(loaded.quantization) if loaded and loaded.quantization else None,
             device=loaded.device if loaded else settings.model.device,
             device_reason=loaded.reason if loaded else "not loaded yet",
@@ -170,12 +171,12 @@ class TransformersBackend(ChatBackend):
 
     def _load(self) -> _Loaded:
         settings = self._settings
-        source = self._source()
         try:
             from orchestrator_core.backends import transformers_load as loading
             from orchestrator_core.backends import transformers_model as working
         except ImportError as error:
             raise MissingExtra(error.name or "transformers", "hf", "The transformers backend") from error
+        folders = fetch(settings, self._named)
         hardware = loading.look_at_hardware()
         device = choose_device(settings.model.device, hardware)
         dtype = choose_dtype(device.value, hardware)
@@ -185,8 +186,10 @@ class TransformersBackend(ChatBackend):
             log.info("%s: %s (%s)", self._name, choice.value, choice.reason)
         if device.value == "cpu" and settings.engine.threads is not None:
             loading.use_threads(settings.engine.threads)
-        tokens = working.Tokens(source)
-        model = loading.load_model(source, dtype.value, placement.value, quantization.value, settings.lora)
+        model = loading.load_model(
+            folders.model, dtype.value, placement.value, quantization.value, settings.lora, folders.adapter
+        )
+        tokens = working.tokens_of(folders.model, folders.adapter, model)
         weights = working.Weights(model, tokens)
         return _Loaded(
             tokens=tokens,
@@ -197,23 +200,6 @@ class TransformersBackend(ChatBackend):
             dtype=dtype.value,
             quantization=quantization.value,
         )
-
-    def _source(self) -> str:
-        """A folder on this machine, or a hub id."""
-        if self._name == HF_SEED_MODEL:
-            return self._name
-        folder = find_local(self._settings)
-        if folder is not None and folder.is_file():
-            raise ModelUnusable(
-                f"{self._name!r} is a file; the transformers backend reads folders.",
-                hint="For a GGUF file set model.backend to llama_cpp (or auto).",
-            )
-        if folder is None and (self._name.count("/") != 1 or self._name.startswith((".", "/", "~"))):
-            raise ModelNotFound(
-                f"There is no model folder {self._name!r}.",
-                hint="Give a folder with a config.json, or a Hugging Face id (owner/name).",
-            )
-        return str(folder) if folder is not None else self._name
 
     def _window(self, trained: int | None) -> int:
         wanted = self._settings.model.context_length

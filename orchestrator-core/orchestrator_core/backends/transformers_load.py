@@ -9,11 +9,9 @@ Run and tested on a CPU, quantised and not. Not run on: CUDA, MPS, several GPUs.
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -25,7 +23,6 @@ from orchestrator_core.errors import (
     BackendError,
     ConfigurationError,
     MissingExtra,
-    ModelNotFound,
     ModelUnusable,
     OrchestratorError,
 )
@@ -69,20 +66,7 @@ def explained(source: str) -> Iterator[None]:
 
 
 def _load_error(source: str, error: Exception) -> OrchestratorError:
-    local = Path(source).exists()
     text = str(error)
-    if not local and isinstance(error, OSError):
-        if "gated" in text or "401" in text or "403" in text:
-            return ModelNotFound(
-                f"The model {source!r} is gated or private.",
-                hint="Accept its licence on its page, then run `hf auth login`.",
-            )
-        offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
-        why = "HF_HUB_OFFLINE is set" if offline else "it cannot be downloaded now, or does not exist"
-        return ModelNotFound(
-            f"The model {source!r} is not in the local cache, and {why}.",
-            hint=f"While online run `hf download {source}`, or set model.path to a folder with the model.",
-        )
     if "trust_remote_code" in text or "execute" in text:
         return ModelUnusable(
             f"The model {source!r} brings its own code, which is never run here.",
@@ -109,12 +93,22 @@ def out_of_memory(doing: str, kind: type[BackendError] = BackendError) -> Backen
 
 
 def load_model(
-    source: str, dtype: str, placement: str, quantization: Quantization | None, lora: LoraSettings
+    source: str,
+    dtype: str,
+    placement: str,
+    quantization: Quantization | None,
+    lora: LoraSettings,
+    adapter: str | None = None,
 ) -> Any:
     """The weights on their device, with the adapter attached.
 
+    Args:
+        source: the model's folder.
+        lora: its shape, for a fresh adapter.
+        adapter: the adapter's folder; None: a fresh one if `lora.enabled`, else none.
+
     Raises:
-        ModelNotFound, ModelUnusable, MissingExtra, ConfigurationError.
+        ModelUnusable, MissingExtra, ConfigurationError.
     """
     disable_progress_bar()
     options: dict[str, Any] = {}
@@ -129,8 +123,8 @@ def load_model(
             trust_remote_code=False,
             **options,
         )
-    if lora.enabled:
-        model = _with_adapter(model, lora)
+    if lora.enabled or adapter is not None:
+        model = _with_adapter(model, lora, adapter)
     model.eval()
     return model
 
@@ -151,8 +145,8 @@ def _bitsandbytes(quantization: Quantization) -> Any:
     )
 
 
-def _with_adapter(model: Any, lora: LoraSettings) -> Any:
-    """Attaches `lora.path`; without a path a fresh adapter, which changes nothing until it is trained."""
+def _with_adapter(model: Any, lora: LoraSettings, adapter: str | None) -> Any:
+    """Attaches the adapter; without a path a fresh one, which changes nothing until it is trained."""
     try:
         import peft
     except ImportError as error:
@@ -160,11 +154,11 @@ def _with_adapter(model: Any, lora: LoraSettings) -> Any:
     with warnings.catch_warnings():
         # This peft asks transformers by a name that has a newer one; nobody here can mend that.
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-        return _attach(peft, model, lora)
+        return _attach(peft, model, lora, adapter)
 
 
-def _attach(peft: Any, model: Any, lora: LoraSettings) -> Any:
-    if lora.path is None:
+def _attach(peft: Any, model: Any, lora: LoraSettings, adapter: str | None) -> Any:
+    if adapter is None:
         log.warning(
             "lora.enabled without lora.path: a fresh adapter is attached; answers are the base model's."
         )
@@ -181,7 +175,5 @@ def _attach(peft: Any, model: Any, lora: LoraSettings) -> Any:
             raise ConfigurationError(
                 f"lora.target_modules do not fit the model: {first_line(error)}"
             ) from error
-    folder = Path(lora.path).expanduser()
-    source = str(folder) if folder.exists() else lora.path
-    with explained(source):
-        return peft.PeftModel.from_pretrained(model, source)
+    with explained(adapter):
+        return peft.PeftModel.from_pretrained(model, adapter)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import gc
 import inspect
+import logging
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -19,6 +21,8 @@ from orchestrator_core.backends.base import SpecialTokens
 from orchestrator_core.backends.transformers_load import explained, first_line, out_of_memory
 from orchestrator_core.errors import BackendError
 from orchestrator_core.generation import GenerationConfig
+
+log = logging.getLogger(__name__)
 
 PENALTY_LAST_N = 64
 """Answer tokens the repetition penalty looks back on, as in the llama.cpp engine, so that one
@@ -85,6 +89,21 @@ class Tokens:
     def _plain(self, text: str) -> list[int]:
         # verbose: a text longer than the window is counted here and refused elsewhere.
         return cast(list[int], self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
+
+
+def tokens_of(folder: str, adapter: str | None, model: Any) -> Tokens:
+    """The tokenizer beside the adapter, which it was trained with; else the model's own."""
+    if adapter is not None and (Path(adapter) / "tokenizer_config.json").is_file():
+        tokens = Tokens(adapter)
+        rows = model.get_input_embeddings().weight.shape[0]
+        if len(tokens.tokenizer) <= rows:
+            return tokens
+        log.warning(
+            "The tokenizer beside the adapter has %d tokens, the model only %d; using the model's own.",
+            len(tokens.tokenizer),
+            rows,
+        )
+    return Tokens(folder)
 
 
 class TokenText:

@@ -1,3 +1,4 @@
+import json
 import logging
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from orchestrator_core.backends.factory import (
     find_builtin,
     resolve_model_path,
 )
+from orchestrator_core.backends.llama_cpp import LlamaCppBackend
 from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import ConfigurationError, ModelNotFound, ModelUnusable
 from orchestrator_core.settings import Settings
@@ -109,6 +111,63 @@ def test_a_folder_with_several_models_asks_for_one(tmp_path: Path) -> None:
     gguf(tmp_path / "two" / "b.gguf")
     with pytest.raises(ConfigurationError, match=r"several models: a\.gguf, b\.gguf"):
         resolve_model_path(settings(tmp_path, path=str(tmp_path / "two")))
+
+
+def adapter_folder(folder: Path, base: object = "owner/base") -> Path:
+    folder.mkdir(parents=True)
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base}))
+    return folder
+
+
+def test_auto_recognises_the_folder_of_an_adapter(tmp_path: Path) -> None:
+    wanted = settings(tmp_path, path=str(adapter_folder(tmp_path / "tuned")))
+    assert choose_backend(wanted).reason == "tuned is the folder of a LoRA adapter"
+    assert resolve_model_path(wanted) == tmp_path / "tuned"
+    description = create_backend(wanted).describe()
+    assert (description.backend, description.model) == ("transformers", "owner/base")
+    assert description.adapter == str(tmp_path / "tuned")
+
+
+def test_a_model_with_an_adapter_in_its_folder_is_a_model(tmp_path: Path) -> None:
+    folder = adapter_folder(tmp_path / "both")
+    (folder / "config.json").write_text("{}")
+    assert create_backend(settings(tmp_path, path=str(folder))).describe().adapter is None
+
+
+@pytest.mark.parametrize("base", [None, "", 7])
+def test_an_adapter_that_names_no_base_is_unusable(tmp_path: Path, base: object) -> None:
+    folder = adapter_folder(tmp_path / "tuned", base)
+    with pytest.raises(ModelUnusable, match="does not name the adapter's base model") as caught:
+        create_backend(settings(tmp_path, path=str(folder)))
+    assert "lora.path" in str(caught.value.hint)
+
+
+def test_a_broken_adapter_is_unusable(tmp_path: Path) -> None:
+    folder = adapter_folder(tmp_path / "tuned")
+    (folder / "adapter_config.json").write_text("{ not json")
+    with pytest.raises(ModelUnusable, match="adapter_config.json in .*tuned.* cannot be read"):
+        create_backend(settings(tmp_path, path=str(folder)))
+
+
+def test_two_adapters_at_once_are_refused(tmp_path: Path) -> None:
+    wanted = settings(tmp_path, path=str(adapter_folder(tmp_path / "tuned")))
+    wanted.lora.enabled = True
+    wanted.lora.path = str(tmp_path / "tuned")
+    assert create_backend(wanted).describe().adapter == str(tmp_path / "tuned")
+    wanted.lora.path = str(tmp_path / "another")
+    with pytest.raises(ConfigurationError, match="another"):
+        create_backend(wanted)
+
+
+def test_the_backend_of_a_folder_of_gguf_files_is_made_for_one_and_refused_for_several(
+    tmp_path: Path,
+) -> None:
+    only = gguf(tmp_path / "folder" / "only.gguf")
+    wanted = settings(tmp_path, path=str(only.parent))
+    assert isinstance(create_backend(wanted), LlamaCppBackend)
+    gguf(tmp_path / "folder" / "second.gguf")
+    with pytest.raises(ConfigurationError, match=r"several models: only\.gguf, second\.gguf"):
+        create_backend(wanted)
 
 
 def test_a_missing_path_is_not_found(tmp_path: Path) -> None:

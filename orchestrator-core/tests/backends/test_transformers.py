@@ -1,6 +1,7 @@
 """The `transformers` backend with a tiny model of random weights, on the CPU."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from orchestrator_core.errors import (
 )
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.settings import HF_SEED_MODEL, Settings
+from support.openai_server import HttpDouble
 from support.tiny_hf import CONTEXT_LENGTH, TEMPLATE, save_adapter, save_model, save_sentencepiece_tokenizer
 
 if TYPE_CHECKING:
@@ -42,6 +44,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def backend(folder: Path) -> TransformersBackend:
     return make(folder)
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
 
 
 def make(path: Path | str, **sections: dict[str, object]) -> TransformersBackend:
@@ -351,6 +360,92 @@ def test_an_adapter_changes_the_answer(folder: Path, tmp_path: Path, quantized: 
     assert tuned.describe().adapter == str(adapter)
 
 
+@pytest.mark.parametrize("relative", [False, True])
+def test_the_folder_of_an_adapter_brings_its_base_model_along(
+    folder: Path, tmp_path: Path, relative: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(folder, tmp_path / "models" / "base")
+    adapter = save_adapter(tmp_path / "models" / "tuned", tmp_path / "models" / "base")
+    if relative:
+        rename_base(adapter, "../base")
+    tuned = make("models/tuned", model={"backend": "auto"})
+    explicit = make(folder, lora={"enabled": True, "path": str(adapter)})
+    assert answer(tuned) == answer(explicit) != answer(make(folder))
+    assert tuned.describe().adapter == "models/tuned"
+    assert tuned.describe().model == ("../base" if relative else str(tmp_path / "models" / "base"))
+
+
+def test_a_base_model_that_is_missing_is_named(folder: Path, tmp_path: Path, offline: None) -> None:
+    adapter = save_adapter(tmp_path / "tuned", folder)
+    rename_base(adapter, "/nowhere/to/be/found")
+    with pytest.raises(
+        ModelNotFound, match=r"tuned' belongs to the base model '/nowhere/to/be/found'"
+    ) as caught:
+        make(adapter).load()
+    assert "base_model_name_or_path" in str(caught.value.hint)
+    rename_base(adapter, "nobody/no-such-base")
+    with pytest.raises(
+        ModelNotFound, match=r"tuned' .* 'nobody/no-such-base'.*HF_HUB_OFFLINE is set"
+    ) as caught:
+        make(adapter).load()
+    assert "hf download nobody/no-such-base" in str(caught.value.hint)
+
+
+def test_the_tokenizer_beside_an_adapter_is_used_where_it_fits(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from transformers import AutoTokenizer
+
+    adapter = save_adapter(tmp_path / "tuned", folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = "of the adapter"
+    tokenizer.save_pretrained(adapter)
+    assert make(adapter).chat_template() == "of the adapter"
+    tokenizer.add_tokens(["[one more]"])
+    tokenizer.save_pretrained(adapter)
+    assert make(adapter).chat_template() == TEMPLATE
+    assert "using the model's own" in caplog.text
+
+
+def rename_base(adapter: Path, base: str) -> None:
+    file = adapter / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "base_model_name_or_path": base}))
+
+
+def test_a_model_in_the_cache_is_loaded_without_asking_the_hub(
+    folder: Path, tmp_path: Path, backend: TransformersBackend
+) -> None:
+    """In a process of its own: the hub's address is read when its library is imported."""
+    snapshot = tmp_path / "hub" / "models--owner--cached" / "snapshots" / "0123"
+    shutil.copytree(folder, snapshot)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("0123")
+    code = """
+import sys
+from orchestrator_core.backends.factory import create_backend
+from orchestrator_core.settings import Settings
+backend = create_backend(Settings.model_validate({"model": {"path": "owner/cached"}}))
+sys.stdout.write(f"{backend.count_tokens('the cat')} {backend.describe().model}")
+"""
+    hub = HttpDouble(lambda exchange: exchange.json({}, 500))
+    surroundings = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
+    surroundings["HF_ENDPOINT"] = hub.url.removesuffix("/v1")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+            env=surroundings,
+        )
+    finally:
+        hub.close()
+    assert done.stdout == f"{backend.count_tokens('the cat')} owner/cached"
+    assert hub.seen == []
+
+
 def test_a_fresh_adapter_changes_nothing_and_says_so(
     folder: Path, backend: TransformersBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -392,11 +487,7 @@ def test_a_folder_that_is_not_there_is_not_found(tmp_path: Path) -> None:
         make(tmp_path / "absent").load()
 
 
-def test_a_hub_id_that_cannot_be_had_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import huggingface_hub.constants
-
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+def test_a_hub_id_that_cannot_be_had_says_what_to_do(offline: None) -> None:
     with pytest.raises(ModelNotFound, match="HF_HUB_OFFLINE is set") as caught:
         make("nobody/there-is-no-such-model").load()
     assert "hf download nobody/there-is-no-such-model" in str(caught.value.hint)
