@@ -4,10 +4,11 @@
     supervisor   keeps it alive                  worker       main program, listens to the server
     process      one life of it         channel  loop         plan, decode, sample, send
     stream       one answer's text     <------>  scheduler    what to compute next (pure)
-                                                 cache, prefix_tree, plan   its parts (pure)
+                                                 cache, prefix_tree, plan, chunk   its parts (pure)
                                                  native       llama.cpp through ctypes (nothing else imports it)
                                                  tokenizer, sampling, json_grammar, answer, embedding
-                                                 saved_prefix the pinned prefix on disk
+                                                 outbox       what the server is told
+                                                 pin, saved_prefix   the pinned prefix on disk
 
 The left column never imports the right one: the server stays small, and a native crash costs a restart.
 """

@@ -12,12 +12,12 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from orchestrator_core.backends.base import FinishReason
 from orchestrator_core.engine.answer import Answer
+from orchestrator_core.engine.chunk import ChunkSize
 from orchestrator_core.engine.embedding import Embedder, EmbedJob
 from orchestrator_core.engine.load import (
     Loaded,
@@ -37,24 +37,16 @@ from orchestrator_core.engine.native import (
     build,
     supports_gpu,
 )
+from orchestrator_core.engine.outbox import Outbox, Send
+from orchestrator_core.engine.pin import SavedPin
 from orchestrator_core.engine.plan import Limits, Request, Step
 from orchestrator_core.engine.sampling import Sampler
-from orchestrator_core.engine.saved_prefix import PrefixFile, PrefixWriter, SavedPrefix, fingerprint
 from orchestrator_core.engine.scheduler import Scheduler
 from orchestrator_core.engine.tokenizer import Tokenizer
 from orchestrator_core.errors import ContextLengthExceeded, InvalidRequest, ModelUnusable, Overloaded
 from orchestrator_core.generation import GenerationConfig
 
 log = logging.getLogger(__name__)
-
-PAUSE_S = 0.25
-"""While answers are running, prefill takes at most about this long per step: the chunk shrinks to
-what this machine can compute in that time."""
-
-MIN_CHUNK = 32
-"""Below this many tokens per step prefill gets inefficient, whatever the machine."""
-
-Send = Callable[[dict[str, Any]], None]
 
 
 class Engine:
@@ -92,8 +84,9 @@ class Engine:
         self.context = Context(self.model, shape)
         self.scheduler = Scheduler(limits)
         self._saved = SavedPin(spec, self.context, self.scheduler, flash=shape.flash)
-        self._chunk = _Chunk(spec.prefill_chunk)
+        self._chunk = ChunkSize(spec.prefill_chunk)
         self._answers: dict[int, Answer] = {}
+        self._outbox = Outbox(send)
         self._jobs: deque[EmbedJob] = deque()
         self._embedder: Embedder | None = None
         self._embedder_sizes = {"window": window, "batch": spec.prefill_chunk, "threads": threads}
@@ -203,15 +196,18 @@ class Engine:
                     self._lock.wait()
                 if self._closing:
                     return
-                step = self.scheduler.plan(self._chunk.size(bool(self._answers)))
+                step = self.scheduler.plan(self._chunk.size(self.scheduler.decoding))
             self._drop(step.cancelled)
             self.context.apply(step.operations)
             self._compute(step)
             if self._jobs and not step.prefill:
+                self._outbox.send()
                 self._embed(self._jobs[0])
 
     def _compute(self, step: Step) -> None:
         """Decode a step and report what came of it; a batch that finds no room is tried in halves."""
+        if step.prefill:
+            self._outbox.send()  # This step may take long.
         started = time.perf_counter()
         try:
             indices = self.context.decode(step.pieces) if not step.empty else []
@@ -247,46 +243,42 @@ class Engine:
         if self._embedder is None:
             self._embedder = Embedder(self.model, **self._embedder_sizes)
         if not job.finished:
-            self._embedder.step(job, self._chunk.size(bool(self._answers)))
+            self._embedder.step(job, self._chunk.size(self.scheduler.decoding))
         if job.finished:
             with self._lock:
                 self._jobs.popleft()
             self._send({"ev": "reply", "id": job.request_id, "vectors": job.vectors})
 
     def _report(self, step: Step, indices: list[int]) -> None:
-        """Sample every sequence whose logits are there, and send the text in one message."""
+        """Sample every sequence whose logits are there, and put the text into the outbox."""
         wanting = [piece.request_id for piece in step.pieces if piece.wants_token]
-        sampled: list[tuple[int, int, bool]] = []
-        shown: list[list[Any]] = []
-        done: list[list[Any]] = []
-        begun: list[list[int]] = []
+        sampled: list[tuple[int, int, Answer]] = []
         for request_id, index in zip(wanting, indices, strict=True):
             assert request_id is not None
             answer = self._answers[request_id]
             token, text = answer.sample(self.context.pointer, index)
             if text is not None:
-                shown.append([request_id, text.text, text.count])
-            sampled.append((request_id, token, answer.reason is not None))
+                self._outbox.tokens.append([request_id, text.text, text.count])
+            sampled.append((request_id, token, answer))
         with self._lock:
-            for request_id, token, over in sampled:
-                answer = self._answers[request_id]
+            for request_id, token, answer in sampled:
                 if answer.completion_tokens <= 1:
                     answer.cached_tokens = self.scheduler.cached_tokens(request_id)
-                    begun.append([request_id, answer.cached_tokens])
-                if over:
+                    self._outbox.begun.append([request_id, answer.cached_tokens])
+                if answer.reason is not None:
                     self.scheduler.finish(request_id)
-                    done.append(self._close_answer(request_id))
+                    self._outbox.done.append(self._close_answer(request_id))
                 else:
                     self.scheduler.advance(request_id, token)
-        if shown or done or begun:
-            self._send({"ev": "step", "begun": begun, "tokens": shown, "done": done})
+        self._outbox.send_if_due()
 
     def _drop(self, cancelled: list[int]) -> None:
         for request_id in cancelled:
             text = self._answers[request_id].end(FinishReason.CANCELLED)
-            tokens = [[request_id, text.text, text.count]] if text is not None else []
-            done = [self._close_answer(request_id)]
-            self._send({"ev": "step", "begun": [], "tokens": tokens, "done": done})
+            if text is not None:
+                self._outbox.tokens.append([request_id, text.text, text.count])
+            self._outbox.done.append(self._close_answer(request_id))
+        self._outbox.send_if_due()
 
     def _close_answer(self, request_id: int) -> list[Any]:
         answer = self._answers.pop(request_id)
@@ -318,67 +310,3 @@ class Engine:
                 "shares_prefixes": self.model.forkable,
             },
         )
-
-
-class SavedPin:
-    """Keeps the file with the pinned prefix and the cache in step: restores at the start, saves when idle.
-
-    Args:
-        flash: whether the cache has the layout of flash attention.
-    """
-
-    def __init__(self, spec: LoadSpec, context: Context, scheduler: Scheduler, *, flash: bool) -> None:
-        self._context = context
-        self._scheduler = scheduler
-        self._on_disk: list[int] = []
-        self._writer: PrefixWriter | None = None
-        if spec.state_folder is None or not scheduler.limits.sharing:
-            return
-        identity = f"{fingerprint(spec.model, spec.adapter)} {build()} flash={flash}"
-        file = PrefixFile(Path(spec.state_folder), identity)
-        self._writer = PrefixWriter(file)
-        saved = file.read()
-        if saved is not None and not self._restore(saved):
-            file.remove()
-
-    def save(self) -> None:
-        """Hand the pinned prefix to the writer, if it is not saved yet. Copies the state: call when idle."""
-        pinned = self._scheduler.pinned
-        if self._writer is None or pinned is None or pinned[1] == self._on_disk:
-            return
-        seq, tokens = pinned
-        self._on_disk = tokens
-        self._writer.put(SavedPrefix(tokens, self._context.save(seq)))
-
-    def _restore(self, saved: SavedPrefix) -> bool:
-        seq = self._scheduler.restore_pin(saved.tokens)
-        if seq is None:
-            return True  # There is no room for it with these settings; others may have.
-        self._context.restore(seq, saved.state)
-        if self._context.stored(seq) != len(saved.tokens):
-            log.warning("llama.cpp does not accept the saved prefix; computing it anew.")
-            self._scheduler.release_pin()
-            return False
-        self._on_disk = saved.tokens
-        return True
-
-
-class _Chunk:
-    """How many prompt tokens a step may have: all allowed, or as many as PAUSE_S takes while answers run."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._seconds_per_token: float | None = None
-
-    def size(self, answers_running: bool) -> int:
-        if not answers_running or self._seconds_per_token is None:
-            return self._most
-        return min(self._most, max(MIN_CHUNK, int(PAUSE_S / self._seconds_per_token)))
-
-    def observe(self, tokens: int, seconds: float) -> None:
-        """Learn from a step; small ones say more about decoding than about prefill."""
-        if tokens < MIN_CHUNK // 2:
-            return
-        latest = seconds / tokens
-        known = self._seconds_per_token
-        self._seconds_per_token = latest if known is None else 0.7 * known + 0.3 * latest

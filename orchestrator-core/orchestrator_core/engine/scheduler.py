@@ -200,6 +200,11 @@ class Scheduler:
         return bool(work) or self._cache.changed
 
     @property
+    def decoding(self) -> bool:
+        """Whether an answer is running that a long step would hold up."""
+        return any(active.next_token is not None for active in self._active.values())
+
+    @property
     def pinned(self) -> tuple[int, list[int]] | None:
         cache = self._cache
         return None if cache.pinned is None else (cache.pinned, cache.pinned_tokens)

@@ -31,6 +31,17 @@ def test_a_request_is_prefilled_in_chunks_and_then_decoded_to_its_limit() -> Non
     assert kv.finished == [1]
 
 
+def test_only_answers_whose_prompt_is_done_count_as_decoding() -> None:
+    kv = engine()
+    kv.submit(Request(1, DOCUMENTS, max_new=5))
+    kv.step(chunk=50)
+    assert not kv.scheduler.decoding
+    kv.step(chunk=200)
+    assert kv.scheduler.decoding
+    kv.run()
+    assert not kv.scheduler.decoding
+
+
 def test_a_running_answer_decodes_in_every_step_of_a_long_prefill() -> None:
     kv = engine()
     kv.submit(Request(1, question(1), max_new=50))
