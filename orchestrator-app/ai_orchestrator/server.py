@@ -148,9 +148,6 @@ def _report_model(server: Server, say: Callable[[str], None]) -> None:
                 say(f"  {error.hint}")
             return
         say(_model_line(services))
-        build = services.assistant.backend.describe().details.get("llama_cpp")
-        if build:
-            say(f"llama.cpp {build}")
         return
 
 
@@ -162,6 +159,10 @@ def _model_line(services: Services) -> str:
     ]
     if described.adapter:
         parts.append(f"adapter {described.adapter}")
+    build = described.details.get("llama_cpp")
+    if build:
+        # The versions; the list of instruction sets that follows them is in /model/info.
+        parts.append("llama.cpp " + " ".join(str(build).split()[:2]))
     return "Ready: " + ", ".join(parts)
 
 
