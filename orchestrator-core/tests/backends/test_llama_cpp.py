@@ -37,6 +37,9 @@ SENTENCE = (
     "The journal of the lighthouse 🗼 says: at dawn the tide (潮汐) turned, Plume 🦜 wrote it down, and "
     "nobody 👨‍👩‍👧 on the island — not even the keeper — ever read the very last page of it."
 )
+LONG = " ".join(f"{number * 7919 % 10007}潮{number}😀" for number in range(85))
+"""About 1,200 bytes, each of them a token."""
+
 CONTEXT = 1024
 WAIT_S = 60.0
 ENDLESS = 'root ::= "a" root'
@@ -49,6 +52,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     shape = {"layers": 2, "width": 128, "heads": 4, "kv_heads": 2, "ffn": 256, "vocab": 512}
     return {
         "scripted": scripted_model(folder / "scripted.gguf", SENTENCE, context=CONTEXT),
+        "long": scripted_model(folder / "long.gguf", LONG, context=4096),
         "random": random_model(folder / "random.gguf", **shape, context=CONTEXT, quant="F32", seed=3),
         "adapter": lora_adapter(folder / "adapter.gguf", layers=2, width=128, heads=4),
     }
@@ -66,7 +70,7 @@ def make(models: dict[str, Path], tmp_path: Path) -> Iterator[Make]:
         settings = Settings.model_validate(
             {
                 "data": tmp_path / "data",
-                "model": {"path": str(path), "context_length": CONTEXT},
+                "model": {"path": str(path), "context_length": 4096 if model == "long" else CONTEXT},
                 "engine": {"threads": 1, "prefill_chunk": 64, **fields},
             }
         )
@@ -467,30 +471,26 @@ def test_a_corrupt_model_is_refused_and_named(make: Make, tmp_path: Path, conten
 
 @pytest.mark.slow
 def test_killed_at_twenty_places_every_answer_is_completed_exactly(make: Make) -> None:
-    backend = make()
+    backend = make("long")
     dice = random.Random(5)
+    lost = 0
     for death in range(20):
         text = ""
-        generation = backend.generate(Prompt.raw("[INST] go on [/INST]"), greedy())
-        dies_after = dice.randint(0, len(SENTENCE) - 30)
-        with pytest.raises(EngineLost):
-            for token in _slowly(generation, backend, dies_after):
-                text += token
-        assert SENTENCE.startswith(text), f"death {death}"
-        text += ask(backend, "[INST] go on [/INST]", continued=text)
-        assert text == SENTENCE, f"death {death}"
+        dies_after = dice.randint(1, 600)
+        generation = backend.generate(Prompt.raw("[INST] go on [/INST]"), greedy(max_new_tokens=1500))
+        try:
+            for count, token in enumerate(generation):
+                text += token.text
+                if count == dies_after:
+                    assert backend.pid is not None
+                    os.kill(backend.pid, signal.SIGKILL)
+        except EngineLost:
+            lost += 1
+        assert LONG.startswith(text), f"death {death}"
+        text += ask(backend, "[INST] go on [/INST]", continued=text, max_new_tokens=1500)
+        assert text == LONG, f"death {death}"
+    assert lost >= 15, "the engine was done before it was killed: nothing was tested"
     assert backend.stats().restarts == 20
-
-
-def _slowly(generation: object, backend: LlamaCppBackend, dies_after: int) -> Iterator[str]:
-    """Kills the engine after so many tokens; to be sure to come in time, it is held up meanwhile."""
-    assert backend.pid is not None
-    for count, token in enumerate(generation):  # type: ignore[call-overload]
-        if count == 0:
-            os.kill(backend.pid, signal.SIGSTOP)
-        yield token.text
-        if count == min(dies_after, 0):
-            os.kill(backend.pid, signal.SIGKILL)
 
 
 def test_a_saved_prefix_is_there_after_a_restart(make: Make, tmp_path: Path) -> None:
