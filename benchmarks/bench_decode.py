@@ -20,12 +20,13 @@ import click
 import psutil
 import requests
 from measuring import describe_run, middle, model_file, show, verdict
-from orchestrator_core.engine.load import CACHED_CELLS_CPU, LoadSpec
+from orchestrator_core.engine.load import LoadSpec
 from orchestrator_core.engine.supervisor import Supervisor
 from orchestrator_core.generation import GenerationConfig
 
 PROMPT = "[INST] Tell me about the relay, the desktop and the phone. [/INST]"
 OTHER = "Somebody else asked about the weather in the harbour. "
+CACHED_CELLS = 1024
 CONTEXT = 2048
 Contender = Callable[[int], Iterator[object]]
 """Yields once per token, so many tokens."""
@@ -137,8 +138,8 @@ def main(
             "raw loop": raw_loop(path, threads),
             "llama_cpp.Llama": high_level(path, threads),
         }
-        beside = f"engine beside {CACHED_CELLS_CPU} cached cells"
-        contenders[beside] = engine(path, threads, cached=CACHED_CELLS_CPU)
+        beside = f"engine beside {CACHED_CELLS} cached cells"
+        contenders[beside] = engine(path, threads, cached=CACHED_CELLS)
         if url:
             contenders["llama-server"] = llama_server(url)
         rates: dict[str, list[float]] = {name: [] for name in contenders}

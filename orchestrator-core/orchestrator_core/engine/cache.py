@@ -22,8 +22,9 @@ class SequenceCache:
         self.pinned: int | None = None
         self.pinned_tokens: list[int] = []
         self._free = list(reversed(range(limits.sequences)))
-        self._finished: OrderedDict[int, None] = OrderedDict()
-        """Least recently used first."""
+        self._finished: OrderedDict[int, int] = OrderedDict()
+        """Least recently used first, with the step of their last use."""
+        self._steps = 0
         self._operations: list[Fork | Release] = []
 
     @property
@@ -45,7 +46,7 @@ class SequenceCache:
             self.tree.add(seq)
             return seq
         if match.seq in self._finished:
-            self._finished.move_to_end(match.seq)
+            self._use(match.seq)
         self.tree.fork(match.seq, seq, match.length)
         self._operations.append(Fork(match.seq, seq, match.length))
         return seq
@@ -63,24 +64,27 @@ class SequenceCache:
         self._free.append(seq)
         self._operations.append(Release(seq))
 
-    def keep(self, seq: int, in_work: Collection[int]) -> None:
+    def keep(self, seq: int) -> None:
         """Cache a sequence that is no longer in work.
 
-        Older ones are dropped when others hold all of them already, and beyond `max_cached` sequences or
-        `cached_cells` cells.
+        Older ones are dropped when others hold all of them already, and beyond `max_cached` sequences.
         """
-        if not self._limits.sharing:
+        if not self._limits.sharing or self._limits.idle_steps == 0:
             self.release(seq)
             return
         self._drop_repeated(self.tree.tokens(seq))
-        self._finished[seq] = None
+        self._use(seq)
         for finished in list(self._finished):
             if self.tree.exclusive(finished) == 0 or len(self._finished) > self._limits.max_cached:
                 self.release(finished)
-        held = self.held(in_work)
-        limit = self._limits.cached_cells
-        least = 1 if limit else 0  # The latest conversation is the likeliest to go on.
-        while len(self._finished) > least and self.tree.cells - self.tree.cells_of(held) > limit:
+
+    def tick(self) -> None:
+        """A step has been decoded: drop what has slowed down too many of them without being used."""
+        self._steps += 1
+        while self._finished:
+            last_use = next(iter(self._finished.values()))
+            if self._steps - last_use <= self._limits.idle_steps:
+                break
             self._drop_oldest()
 
     def drop_finished(self) -> list[Release]:
@@ -98,11 +102,11 @@ class SequenceCache:
             self._drop_oldest()
         return self.tree.cells <= cells
 
-    def pin(self, seq: int, tokens: list[int], in_work: Collection[int]) -> None:
+    def pin(self, seq: int, tokens: list[int]) -> None:
         """Pin this sequence instead of the old one, which stays cached like any finished one."""
         old, self.pinned, self.pinned_tokens = self.pinned, seq, list(tokens)
         if old is not None:
-            self.keep(old, in_work)
+            self.keep(old)
 
     def release_pin(self) -> None:
         if self.pinned is not None:
@@ -112,6 +116,10 @@ class SequenceCache:
     def held(self, in_work: Collection[int]) -> set[int]:
         """Sequences that must stay: those in work, and the pin."""
         return {*in_work} if self.pinned is None else {*in_work, self.pinned}
+
+    def _use(self, seq: int) -> None:
+        self._finished[seq] = self._steps
+        self._finished.move_to_end(seq)
 
     def _drop_repeated(self, tokens: list[int]) -> None:
         """Drop finished sequences that these tokens begin with: the same question asked again, say."""

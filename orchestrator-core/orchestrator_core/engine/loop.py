@@ -22,10 +22,10 @@ from orchestrator_core.engine.embedding import Embedder, EmbedJob
 from orchestrator_core.engine.load import (
     Loaded,
     LoadSpec,
-    choose_cached_cells,
     choose_cells,
     choose_context,
     choose_gpu_layers,
+    choose_idle_steps,
     choose_threads,
 )
 from orchestrator_core.engine.native import (
@@ -76,7 +76,7 @@ class Engine:
             max_running=spec.max_sequences,
             max_queue=spec.max_queue,
             sharing=self.model.forkable,
-            cached_cells=choose_cached_cells(spec.cached_cells, cells, gpu_layers),
+            idle_steps=choose_idle_steps(spec.idle_steps, gpu_layers),
         )
         threads = choose_threads(spec.threads)
         batch = spec.prefill_chunk + spec.max_sequences

@@ -15,8 +15,8 @@ class Limits:
         max_running: answers in work at once (prefilling or decoding).
         max_queue: requests that may wait beyond those.
         max_cached: finished sequences kept for their prefix.
-        cached_cells: cells these may hold together beyond what is in work. Without flash attention
-            every cell costs time in every step, whoever owns it.
+        idle_steps: decoding steps after which one is dropped that nobody has used meanwhile. Without flash
+            attention every cell costs time in every step, whoever owns it.
         sharing: whether sequences can be forked (not for recurrent models).
         min_share: tokens of common prefix below which nobody waits for another's prefill.
     """
@@ -26,7 +26,7 @@ class Limits:
     max_running: int = 8
     max_queue: int = 64
     max_cached: int = 16
-    cached_cells: int = 1 << 30
+    idle_steps: int = 1 << 60
     sharing: bool = True
     min_share: int = 16
 

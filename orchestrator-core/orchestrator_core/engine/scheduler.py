@@ -130,7 +130,7 @@ class Scheduler:
         if not self.limits.sharing or self._cache.tree.cells + len(tokens) > self.limits.cells:
             return None
         seq = self._cache.restore(tokens)
-        self._cache.pin(seq, tokens, self._in_work())
+        self._cache.pin(seq, tokens)
         return seq
 
     def release_pin(self) -> None:
@@ -166,6 +166,8 @@ class Scheduler:
         """
         for piece in step.decode:
             self._extend(piece)
+        if step.decode:
+            self._cache.tick()
         for piece in step.prefill:
             self.prefilled += len(piece.tokens)
             self._extend(piece)
@@ -173,7 +175,7 @@ class Scheduler:
         if prewarm is None or prewarm.seq is None or prewarm.length < len(prewarm.tokens):
             return None
         self._prewarm = None
-        self._cache.pin(prewarm.seq, prewarm.tokens, self._in_work())
+        self._cache.pin(prewarm.seq, prewarm.tokens)
         return prewarm.seq
 
     def advance(self, request_id: int, token: int) -> None:
@@ -182,8 +184,7 @@ class Scheduler:
 
     def finish(self, request_id: int) -> None:
         """The answer is complete; its sequence stays cached until the room is needed."""
-        seq = self._active.pop(request_id).seq
-        self._cache.keep(seq, self._in_work())
+        self._cache.keep(self._active.pop(request_id).seq)
 
     def cached_tokens(self, request_id: int) -> int:
         """Prompt tokens of an active request that came from the cache."""
@@ -340,7 +341,7 @@ class Scheduler:
         if tokens is None or (self._prewarm is not None and self._prewarm.tokens == tokens):
             return
         if self._prewarm is not None and self._prewarm.seq is not None:
-            self._cache.keep(self._prewarm.seq, self._in_work())
+            self._cache.keep(self._prewarm.seq)
         pinned = self._cache.pinned is not None and self._cache.pinned_tokens == tokens
         self._prewarm = None if pinned else _Prewarm(tokens)
 

@@ -4,13 +4,13 @@ import json
 
 import pytest
 from orchestrator_core.engine.load import (
-    CACHED_CELLS_CPU,
     DEFAULT_CONTEXT,
+    IDLE_STEPS_CPU,
     LoadSpec,
-    choose_cached_cells,
     choose_cells,
     choose_context,
     choose_gpu_layers,
+    choose_idle_steps,
     choose_threads,
 )
 
@@ -42,10 +42,10 @@ def test_by_default_cells_are_bounded_by_memory_but_never_below_a_window() -> No
     assert choose_cells(None, 4096, 8, 10**12) == 4096
 
 
-def test_without_a_gpu_finished_conversations_hold_few_cells() -> None:
-    assert choose_cached_cells(None, 8192, 0) == CACHED_CELLS_CPU
-    assert choose_cached_cells(None, 8192, -1) == 8192
-    assert choose_cached_cells(0, 8192, -1) == 0
+def test_without_a_gpu_unused_conversations_are_dropped_after_a_while() -> None:
+    assert choose_idle_steps(None, 0) == IDLE_STEPS_CPU
+    assert choose_idle_steps(None, -1) > 10**9
+    assert choose_idle_steps(0, -1) == 0
 
 
 @pytest.mark.parametrize(

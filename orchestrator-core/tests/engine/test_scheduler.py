@@ -312,19 +312,24 @@ def test_models_that_cannot_fork_share_nothing() -> None:
     assert kv.cells == 0
 
 
-def test_finished_sequences_hold_no_more_cells_than_allowed() -> None:
-    kv = engine(cached_cells=250)
-    for number in range(10):
-        kv.submit(Request(number, question(number, 100), max_new=1))
-        kv.run()
-    assert kv.scheduler.load().cached <= 250
-    kv.submit(Request(20, question(9, 100), max_new=1))
+def test_a_conversation_nobody_goes_on_with_is_dropped_after_so_many_steps() -> None:
+    kv = engine(idle_steps=50)
+    kv.submit(Request(1, question(1, 100), max_new=1))
     kv.run()
-    assert kv.cached[20] == 99, "the latest is kept"
+    kv.submit(Request(2, question(2), max_new=45))
+    kv.run()
+    kv.submit(Request(3, question(1, 100), max_new=1))  # in time
+    kv.run()
+    assert kv.cached[3] == 99
+    kv.submit(Request(4, question(4), max_new=60))
+    kv.run()
+    kv.submit(Request(5, question(1, 100), max_new=1))  # too late
+    kv.run()
+    assert kv.cached[5] == 0
 
 
-def test_with_no_cells_to_keep_nothing_is_kept() -> None:
-    kv = engine(cached_cells=0)
+def test_with_no_steps_to_stay_nothing_is_kept() -> None:
+    kv = engine(idle_steps=0)
     kv.submit(Request(1, question(1, 100), max_new=1))
     kv.run()
     assert kv.cells == 0
@@ -372,14 +377,21 @@ events = st.one_of(
     cells=st.integers(100, 260),
     running=st.integers(1, 5),
     cached=st.integers(0, 4),
+    idle=st.sampled_from([0, 5, 10**9]),
     chunk=st.integers(1, 40),
 )
 def test_whatever_arrives_ends_is_cancelled_or_prewarmed(
-    scene: list[tuple], cells: int, running: int, cached: int, chunk: int
+    scene: list[tuple], cells: int, running: int, cached: int, idle: int, chunk: int
 ) -> None:
     """`FakeKv` checks every step: capacity, positions, contents, counts, and that each running answer decodes."""
     limits = Limits(
-        cells=cells, window=100, max_running=running, max_queue=40, max_cached=cached, min_share=4
+        cells=cells,
+        window=100,
+        max_running=running,
+        max_queue=40,
+        max_cached=cached,
+        idle_steps=idle,
+        min_share=4,
     )
     kv = FakeKv(Scheduler(limits))
     for number, (kind, *details) in enumerate(scene):
