@@ -162,7 +162,7 @@ def measure(name: str, contender: Contender, size: int, tokens: int) -> tuple[li
                 verdicts.append(
                     f"{name}, {clients} clients: first token warm against an empty prefix: {ratio}"
                 )
-            elif clients > 1 and computed is not None:
+            elif state == "cold" and clients > 1 and computed is not None:
                 times = verdict(computed / contender.count(prefix), 1.5, least=False)
                 verdicts.append(
                     f"{name}, {clients} clients: prefix computed this many times when cold: {times}"
