@@ -147,8 +147,13 @@ class Assistant:
         tools: Sequence[dict[str, Any]] = (),
         *,
         explicit_max_tokens: bool = False,
+        shown: str = "",
     ) -> Run:
         """Answer exactly these messages; nothing is added and nothing is stored.
+
+        Args:
+            shown: beginning of the answer that the client has already; the run goes on after it
+                and its text is only what follows.
 
         Raises:
             ContextLengthExceeded, InvalidRequest, Overloaded, BackendError.
@@ -164,8 +169,9 @@ class Assistant:
             today=datetime.now().astimezone(),
             tier=self.tier,
             reason=self._reason(None),
+            shown=shown,
         )
-        return self._start(built)
+        return self._start(built, shown=shown)
 
     def generate_raw(self, request: GenerateRequest) -> Run:
         """Continue a raw prompt; nothing is stored.
@@ -328,6 +334,7 @@ class Assistant:
         *,
         conversation_id: str | None = None,
         reply_to: str | None = None,
+        shown: str = "",
     ) -> Run:
         return self.runs.start(
             RunSpec(
@@ -342,6 +349,7 @@ class Assistant:
                 reason=built.receipt.reason,
                 receipt=built.receipt.model_dump(mode="json"),
                 durable=conversation_id is not None,
+                shown=shown,
             )
         )
 

@@ -3,8 +3,8 @@
 The server applies its own chat template and is responsible for control tokens in people's text;
 our guard does not reach it. What each kind of server is sent is in `openai_dialect`.
 
-Not every server can go on with an answer that broke off: vLLM, llama-server and Mistral's API continue
-the assistant message they are given last; others end it and begin a new one.
+Not every server can go on with an answer that broke off: vLLM, llama-server, Mistral's API and our own
+continue the assistant message they are given last; others end it and begin a new one.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class OpenAIBackend(ChatBackend):
             stream,
             config,
             continue_from,
-            joint=Joint(continue_from if prompt.messages else "", server.dialect.repeats_prefill),
+            joint=Joint.of(server.dialect, prompt, continue_from),
             prompt_tokens=prompt_tokens,
             where=(self._client, server.model),
         )

@@ -34,6 +34,8 @@ class Dialect:
         grammar: whether it takes a GBNF grammar.
         continues: fields that make it continue the last assistant message.
         marks_prefix: the assistant message to continue carries `prefix: true`.
+        trims_prefill: whether that message is sent without its trailing whitespace, which the
+            server's template would cut anyway.
         repeats_prefill: whether its answer begins with the text it was to continue;
             None: not known.
         tokenizer: whose tokenise route it has.
@@ -48,6 +50,7 @@ class Dialect:
     grammar: bool = False
     continues: dict[str, Any] = field(default_factory=dict)
     marks_prefix: bool = False
+    trims_prefill: bool = True
     repeats_prefill: bool | None = None
     tokenizer: Literal["vllm", "llama_server"] | None = None
     top_k_off: int = 0
@@ -74,7 +77,7 @@ LLAMA_SERVER = Dialect(
     grammar=True,
     tokenizer="llama_server",
 )
-ORCHESTRATOR = Dialect("orchestrator", samplers=_OPEN_SAMPLERS)
+ORCHESTRATOR = Dialect("orchestrator", samplers=_OPEN_SAMPLERS, trims_prefill=False, repeats_prefill=False)
 
 _BY_OWNER = {"vllm": VLLM, "llamacpp": LLAMA_SERVER, "orchestrator": ORCHESTRATOR}
 _BY_HOST = {"api.mistral.ai": MISTRAL, "api.openai.com": OPENAI}
@@ -111,7 +114,7 @@ def request(
     if not prompt.messages:
         return "completions", {**body, "prompt": prompt.text + continue_from}
     body["messages"] = wire_messages(prompt)
-    sent = continue_from.rstrip()
+    sent = continue_from.rstrip() if dialect.trims_prefill else continue_from
     if sent:
         body["messages"].append(
             {"role": "assistant", "content": sent, **({"prefix": True} if dialect.marks_prefix else {})}
@@ -170,9 +173,10 @@ def _constraint(dialect: Dialect, config: GenerationConfig) -> dict[str, Any]:
 class Joint:
     """Where a server's text joins the text that was already shown.
 
-    The text to continue is sent without its trailing whitespace, because chat templates trim it
-    and because models write a word together with the space before it. So the answer may begin
-    with that whitespace again; and some servers repeat the whole text. Both are removed.
+    Most servers are sent the text to continue without its trailing whitespace, because chat
+    templates trim it and because models write a word together with the space before it. So the
+    answer may begin with that whitespace again; and some servers repeat the whole text. Both are
+    removed.
 
     Args:
         shown: the text to continue.
@@ -186,6 +190,12 @@ class Joint:
         self._echo = sent if looks else ""
         self._space = shown[len(sent) :]
         self._held = ""
+
+    @classmethod
+    def of(cls, dialect: Dialect, prompt: Prompt, continue_from: str) -> Joint:
+        """The joint of one generation. A raw prompt is continued as it stands."""
+        exact = not prompt.messages or not (dialect.trims_prefill or dialect.repeats_prefill)
+        return cls("" if exact else continue_from, dialect.repeats_prefill)
 
     def feed(self, text: str) -> str:
         """What of this text is new; nothing as long as it may still be a repetition."""

@@ -49,6 +49,7 @@ class Completion:
         start: starts a run with this configuration; called once or twice.
         watch: a run's events, as `Watcher.events`.
         config: sampling; carries the schema of a `response_format`.
+        shown: what the client has of the answer already, and the runs continue.
         toolbox: the tools the model may call, if any.
         forced: the model must call: one tool's name, or "" for any of them; None: it chooses.
         parallel: it may call several tools at once.
@@ -60,6 +61,7 @@ class Completion:
         watch: Callable[[Run], Iterator[RunEvent | None]],
         config: GenerationConfig,
         *,
+        shown: str = "",
         toolbox: Toolbox | None = None,
         forced: str | None = None,
         parallel: bool = True,
@@ -67,6 +69,7 @@ class Completion:
         self._start = start
         self._watch = watch
         self._config = config
+        self._shown = shown
         self._toolbox = toolbox
         self._forced = forced
         self._parallel = parallel
@@ -102,7 +105,9 @@ class Completion:
     def _text(self, run: Run) -> Iterator[Delta]:
         schema = self._config.json_schema
         if schema is not None and not enforced_by_grammar(schema):
-            yield from self._checked(run, self._config, lambda text: _valid_text(text, schema), "stop")
+            yield from self._checked(
+                run, self._config, lambda text: _valid_text(self._shown, text, schema), "stop"
+            )
             return
         heard = Heard()
         for piece in self._listen(run, heard):
@@ -238,13 +243,16 @@ def _again(config: GenerationConfig, attempt: int) -> GenerationConfig:
     return GenerationConfig.model_validate(config.model_dump() | fields)
 
 
-def _valid_text(text: str, schema: dict[str, Any]) -> list[Delta]:
+def _valid_text(shown: str, text: str, schema: dict[str, Any]) -> list[Delta]:
     """
+    Args:
+        shown: what came before the text.
+
     Raises:
-        BackendError: the text is not JSON, or not of this schema.
+        BackendError: together they are not JSON, or not of this schema.
     """
     try:
-        value = json.loads(text)
+        value = json.loads(shown + text)
     except ValueError:
         raise _not_followed() from None
     if not is_valid(value, schema):

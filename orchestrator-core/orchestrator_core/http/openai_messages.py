@@ -29,6 +29,17 @@ def chat_messages(messages: Sequence[AnyMessage]) -> list[ChatMessage]:
     return [_message(message) for message in messages]
 
 
+def answer_begun(messages: Sequence[ChatMessage]) -> tuple[Sequence[ChatMessage], str]:
+    """The messages to answer, and the beginning of that answer.
+
+    A last message of the assistant's is continued (an assistant prefill), unless it calls tools.
+    """
+    *before, last = messages
+    if not before or last.role is not Role.ASSISTANT or last.tool_calls:
+        return messages, ""
+    return before, last.content
+
+
 def chat_config(body: ChatCompletionRequest, defaults: GenerationConfig) -> GenerationConfig:
     """Sampling and limits, and the schema of `response_format`.
 

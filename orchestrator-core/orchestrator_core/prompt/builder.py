@@ -126,14 +126,19 @@ class PromptBuilder:
         today: datetime | None = None,
         tier: str = "desktop",
         reason: str = "",
+        shown: str = "",
     ) -> BuiltPrompt:
         """A prompt of exactly these messages; nothing is added and nothing dropped.
+
+        Args:
+            shown: beginning of the answer, to be continued: no part of the prompt, but room in
+                the window is kept for it.
 
         Raises:
             ContextLengthExceeded: they do not fit, or not with the max_tokens asked for.
         """
         prompt = self.template.render(messages, tools=tools, today=today)
-        return self._fitted(prompt, config, explicit_max_tokens, tier, reason)
+        return self._fitted(prompt, config, explicit_max_tokens, tier, reason, shown)
 
     def build_raw(
         self,
@@ -155,10 +160,18 @@ class PromptBuilder:
         return self._fitted(Prompt.raw(text), config, explicit_max_tokens, tier, reason)
 
     def _fitted(
-        self, prompt: Prompt, config: GenerationConfig, explicit: bool, tier: str, reason: str
+        self,
+        prompt: Prompt,
+        config: GenerationConfig,
+        explicit: bool,
+        tier: str,
+        reason: str,
+        shown: str = "",
     ) -> BuiltPrompt:
         window = self._backend.context_length
         tokens = self._backend.count_prompt(prompt)
+        if shown:
+            tokens += self._backend.count_tokens(shown)
         wanted = config.max_new_tokens
         free = window - tokens
         if free < (wanted if explicit else 1):

@@ -49,7 +49,8 @@ class BuiltPrompt:
 
     Args:
         config: that of the request, with the final `max_new_tokens`.
-        prompt_tokens: counted by the backend, BOS included.
+        prompt_tokens: counted by the backend, BOS included, and the beginning of the answer where
+            there is one.
     """
 
     prompt: Prompt

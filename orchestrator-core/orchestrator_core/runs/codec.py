@@ -20,6 +20,8 @@ def pack_spec(spec: RunSpec) -> str:
         name: getattr(spec, name)
         for name in ("run_id", "conversation_id", "message_id", "reply_to", "tier", "model", "reason")
     }
+    if spec.shown:
+        fields["shown"] = spec.shown
     return _json({**fields, "receipt": spec.receipt, "config": spec.config.model_dump()})
 
 

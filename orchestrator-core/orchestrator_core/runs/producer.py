@@ -139,7 +139,8 @@ class Producer:
         config = remaining_config(run.spec.config, before)
         if config is None or len(run.log) >= MAX_EVENTS:
             return self._ended(RunState.DONE, FinishReason.LENGTH)
-        generation = self._backend.generate(run.spec.prompt, config, continue_from=run.text)
+        told = run.spec.shown + run.text
+        generation = self._backend.generate(run.spec.prompt, config, continue_from=told)
         try:
             with run.producing(generation):
                 full = self._show_tokens(generation)

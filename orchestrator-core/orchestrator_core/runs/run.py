@@ -204,7 +204,7 @@ class Run:
     def without_prompt(self) -> Run:
         """The same run, which is over, without what may be the largest part of it by far."""
         light = copy(self)
-        light.spec = replace(self.spec, prompt=Prompt(()))
+        light.spec = replace(self.spec, prompt=Prompt(()), shown="")
         return light
 
     def result_of(self, outcome: Outcome | None, error: OrchestratorError | None) -> RunResult:

@@ -40,6 +40,8 @@ class RunSpec:
         model: the model's name as shown to people.
         receipt: what the answer is made from.
         durable: keep the run in the store, so that it survives the server's process.
+        shown: beginning of the answer that the asker has already: it is continued, and is no part
+            of the run's own text.
     """
 
     run_id: str
@@ -53,6 +55,7 @@ class RunSpec:
     reason: str
     receipt: dict[str, Any] = field(default_factory=dict)
     durable: bool = True
+    shown: str = ""
 
 
 EventKind = Literal["token", "seam", "done", "error"]

@@ -107,6 +107,8 @@ def test_a_continued_answer_is_the_last_message() -> None:
     assert body(dialects.MISTRAL, continue_from="So far")["messages"][-1] == {**last, "prefix": True}
     assert "continue_final_message" not in body(dialects.VLLM)
     assert len(body(dialects.VLLM, continue_from="  ")["messages"]) == 2
+    own = body(dialects.ORCHESTRATOR, continue_from="So far \n")["messages"][-1]
+    assert own == {"role": "assistant", "content": "So far \n"}
 
 
 def test_no_more_stops_than_the_server_accepts() -> None:
@@ -156,6 +158,12 @@ def test_a_repeated_text_is_removed_however_it_is_cut(shown: str, more: str, siz
 @given(SHOWN, st.text(alphabet="abc", max_size=14), SIZES)
 def test_a_server_that_does_not_repeat_loses_nothing(shown: str, more: str, sizes: list[int]) -> None:
     assert joined(Joint(shown, repeats=False), more, sizes) == more
+
+
+@given(SHOWN, st.text(alphabet="ab \n", max_size=14), SIZES)
+def test_our_own_server_is_taken_at_its_word(shown: str, more: str, sizes: list[int]) -> None:
+    assert joined(Joint.of(dialects.ORCHESTRATOR, CHAT, shown), more, sizes) == more
+    assert joined(Joint.of(dialects.VLLM, Prompt.raw("p"), shown), more, sizes) == more
 
 
 def test_an_unknown_server_is_believed_to_repeat_only_when_it_clearly_does() -> None:

@@ -44,6 +44,15 @@ def test_a_death_in_mid_answer_is_one_seam_and_the_text_goes_on(servers: Any) ->
     assert len(servers.answers.results) == 1
 
 
+def test_what_the_asker_had_before_is_continued_and_no_part_of_the_text(servers: Any) -> None:
+    backend = ScriptedBackend([Reply(tokens=tuple(WORDS[:5]), crash_after=(3,))])
+    run = servers.start(backend).start(make_spec(shown=" w0 w1"))
+    result = run.wait(10)
+    assert result.text == "".join(WORDS[2:5])
+    assert [call.continue_from for call in backend.calls] == [" w0 w1", " w0 w1 w2"]
+    assert result.usage.completion_tokens == 3
+
+
 def test_a_death_before_the_first_token_is_recorded_but_not_shown(servers: Any) -> None:
     spec = make_spec()
     run = servers.start(ScriptedBackend([Reply(text="fine", crash_after=(0,))])).start(spec)

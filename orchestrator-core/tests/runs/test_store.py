@@ -47,6 +47,7 @@ def test_an_unfinished_run_comes_back_whole(store: RunStore) -> None:
         prompt=FULL_PROMPT,
         config=GenerationConfig(seed=3, stop=["\n"], json_schema={"type": "object"}),
         reply_to="m-0",
+        shown="so \ud83d far",
     )
     assert store.create(spec)
     store.write([Change(spec.run_id, RunState.RUNNING, [(1, "a"), (2, ("seam", {"tier": "vps"}))], 1)])

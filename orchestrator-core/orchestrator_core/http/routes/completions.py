@@ -13,7 +13,13 @@ from flask import Response
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.http.api import EVENTS, JSON, Api
 from orchestrator_core.http.completion import Completion
-from orchestrator_core.http.openai_messages import chat_config, chat_messages, forced_tool, toolbox
+from orchestrator_core.http.openai_messages import (
+    answer_begun,
+    chat_config,
+    chat_messages,
+    forced_tool,
+    toolbox,
+)
 from orchestrator_core.http.openai_stream import chat_choice, chat_chunks, text_chunks
 from orchestrator_core.http.routes.asking import STREAM_ERRORS
 from orchestrator_core.http.routes.completing import Watch, collected_completion, streamed_completion
@@ -41,23 +47,28 @@ text_api = Api("text-completions", error_shape="openai")
 )
 def chat(body: ChatCompletionRequest) -> ChatCompletion | Response:
     """With `stream`, OpenAI's chunks, ended by `data: [DONE]`. Arguments of tool calls always
-    satisfy the tool's schema."""
+    satisfy the tool's schema. If the last message is the assistant's, the answer continues it and
+    is only what follows."""
     here = services()
     messages = chat_messages(body.messages)
+    asked, shown = answer_begun(messages)
     box = toolbox(body)
     config = chat_config(body, here.assistant.generation_defaults())
     explicit = body.max_completion_tokens is not None or body.max_tokens is not None
 
     def start(config: GenerationConfig) -> Run:
-        return here.assistant.complete(
-            messages, config, box.tools if box else (), explicit_max_tokens=explicit
-        )
+        tools = box.tools if box else ()
+        if box is not None and config.json_schema is not None:
+            # A forced call stands alone: no text before it follows the grammar.
+            return here.assistant.complete(messages, config, tools, explicit_max_tokens=explicit)
+        return here.assistant.complete(asked, config, tools, explicit_max_tokens=explicit, shown=shown)
 
     def make(watch: Watch) -> Completion:
         return Completion(
             start,
             watch,
             config,
+            shown=shown,
             toolbox=box,
             forced=forced_tool(body),
             parallel=body.parallel_tool_calls is not False,
