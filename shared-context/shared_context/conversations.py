@@ -9,6 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from shared_context import origins
+from shared_context.clock import Clock
+from shared_context.conversation_rows import Register, ensure_row, refresh, register, set_register
 from shared_context.database import Database
 from shared_context.errors import ConversationNotFound, InvalidConversation
 from shared_context.identity import just_after, new_id, now
@@ -26,8 +29,6 @@ from shared_context.search import search_messages
 
 MAX_ID_CHARS = 200
 MAX_TITLE_CHARS = 200
-AUTO_TITLE_CHARS = 60
-"""About what one line of a conversation list shows."""
 
 
 class ConversationStore:
@@ -38,6 +39,8 @@ class ConversationStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.writer = origins.Writer()
+        self.clock = Clock()
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -64,9 +67,9 @@ class ConversationStore:
 
     @property
     def replica_id(self) -> str:
-        """This copy's id in `(origin, sequence)`."""
+        """This copy's id among all tiers; another one after a clone of the file was noticed."""
         with self._database.read() as connection:
-            return _origin(connection)
+            return origins.replica_id(connection)
 
     def create(self, conversation_id: str | None = None, title: str | None = None) -> Conversation:
         """A new conversation; an existing one of this id is returned as it is.
@@ -82,16 +85,12 @@ class ConversationStore:
             title = _clean_title(title)
         moment = now()
         with self._database.write() as connection:
-            connection.execute(
-                """INSERT INTO conversations
-                    (conversation_id, title, title_clock, created_at, updated_at)
-                VALUES (?1, ?2, iif(?2 IS NULL, NULL, ?3), ?3, ?3)
-                ON CONFLICT (conversation_id) DO UPDATE
-                    SET title = excluded.title, title_clock = excluded.title_clock, auto_title = NULL,
-                        created_at = ?3, updated_at = ?3, deleted_at = NULL
-                    WHERE deleted_at IS NOT NULL""",
-                (conversation_id, title, moment),
-            )
+            if not _is_there(connection, conversation_id):
+                ensure_row(connection, conversation_id, moment)
+                self._set(connection, conversation_id, "state", moment)
+                if title is not None or register(connection, conversation_id, "title") is not None:
+                    self._set(connection, conversation_id, "title", title)
+                refresh(connection, conversation_id)
             return _conversation(connection, conversation_id)
 
     def get(self, conversation_id: str) -> Conversation:
@@ -130,10 +129,8 @@ class ConversationStore:
         title = _clean_title(title)
         with self._database.write() as connection:
             _conversation(connection, conversation_id)
-            connection.execute(
-                "UPDATE conversations SET title = ?, title_clock = ? WHERE conversation_id = ?",
-                (title, now(), conversation_id),
-            )
+            self._set(connection, conversation_id, "title", title)
+            refresh(connection, conversation_id)
             return _conversation(connection, conversation_id)
 
     def delete(self, conversation_id: str) -> None:
@@ -145,10 +142,8 @@ class ConversationStore:
         with self._database.write() as connection:
             self.clear(conversation_id)
             if conversation_id != DEFAULT_CONVERSATION:
-                connection.execute(
-                    "UPDATE conversations SET deleted_at = ?, title = NULL WHERE conversation_id = ?",
-                    (now(), conversation_id),
-                )
+                self._set(connection, conversation_id, "state", None)
+                refresh(connection, conversation_id)
 
     def clear(self, conversation_id: str) -> None:
         """Delete its messages; their ids stay known, so that no copy of them comes back.
@@ -158,12 +153,12 @@ class ConversationStore:
         """
         with self._database.write() as connection:
             _conversation(connection, conversation_id)
-            buried = connection.execute(_BURY, (conversation_id, now(), _origin(connection)))
-            _take_sequence(connection, buried.rowcount)
-            connection.execute("DELETE FROM messages WHERE conversation_id = ?", (conversation_id,))
-            connection.execute(
-                "UPDATE conversations SET auto_title = NULL WHERE conversation_id = ?", (conversation_id,)
-            )
+            count = connection.execute(_COUNT, (conversation_id,)).fetchone()[0]
+            if count:
+                before = self.writer.take(connection, count) - count
+                connection.execute(_BURY, (conversation_id, now(), self.writer.origin, before))
+                connection.execute("DELETE FROM messages WHERE conversation_id = ?", (conversation_id,))
+                refresh(connection, conversation_id)
 
     def add_message(
         self,
@@ -206,10 +201,9 @@ class ConversationStore:
             message = Message(*fields, receipt)
             if not _is_buried(connection, message_id):
                 packed = None if receipt is None else json.dumps(receipt)
-                origin, sequence = _origin(connection), _take_sequence(connection)
-                connection.execute(_INSERT, (*fields, packed, origin, sequence))
-                if role == "user":
-                    connection.execute(_AUTO_TITLE, (auto_title(content), conversation_id))
+                sequence = self.writer.take(connection)
+                connection.execute(INSERT_MESSAGE, (*fields, packed, self.writer.origin, sequence))
+                refresh(connection, conversation_id)
             return message
 
     def messages(self, conversation_id: str, *, limit: int | None = None) -> builtins.list[Message]:
@@ -243,21 +237,19 @@ class ConversationStore:
         with self._database.read() as connection:
             return search_messages(connection, query, limit)
 
+    def _set(
+        self, connection: sqlite3.Connection, conversation_id: str, field: str, value: str | None
+    ) -> None:
+        """Say something anew about a conversation; the latest to say so wins on every replica."""
+        there = register(connection, conversation_id, field)
+        stamp = self.clock.stamp(self.writer.origin, over=there.stamp if there else None)
+        sequence = self.writer.take(connection)
+        set_register(connection, conversation_id, field, Register(value, stamp), self.writer.origin, sequence)
+
 
 def is_name(text: str, most: int) -> bool:
     """Whether `text` can be an id or title: not empty, not too long, one printable line."""
     return 0 < len(text) <= most and text.isprintable()
-
-
-def auto_title(content: str) -> str | None:
-    """The beginning of a message, as one line cut at a word; None when there is nothing to show."""
-    # A long message need not be split to its end for its first words.
-    line = " ".join(content[: 20 * AUTO_TITLE_CHARS].split())
-    line = "".join(character for character in line if character.isprintable())
-    if len(line) <= AUTO_TITLE_CHARS:
-        return line or None
-    cut = line[:AUTO_TITLE_CHARS].rsplit(" ", 1)[0]
-    return cut + "…"
 
 
 _LIST = """SELECT * FROM conversation_view
@@ -268,14 +260,12 @@ _NEWEST = """SELECT * FROM message_view WHERE conversation_id = ?
     ORDER BY created_at DESC, message_id DESC LIMIT ?"""
 _ANSWER = """SELECT * FROM message_view WHERE reply_to = ?
     ORDER BY created_at DESC, message_id DESC LIMIT 1"""
-_INSERT = """INSERT INTO messages (message_id, conversation_id, role, content, created_at, tier, model,
+INSERT_MESSAGE = """INSERT INTO messages (message_id, conversation_id, role, content, created_at, tier, model,
         run_id, reply_to, receipt, origin, sequence)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_AUTO_TITLE = """UPDATE conversations SET auto_title = ?
-    WHERE conversation_id = ? AND auto_title IS NULL"""
+_COUNT = "SELECT count(*) FROM messages WHERE conversation_id = ?"
 _BURY = """INSERT INTO tombstones (message_id, conversation_id, deleted_at, origin, sequence)
-    SELECT message_id, conversation_id, ?2, ?3,
-        (SELECT value FROM meta WHERE key = 'sequence') + row_number() OVER (ORDER BY position)
+    SELECT message_id, conversation_id, ?2, ?3, ?4 + row_number() OVER (ORDER BY position)
     FROM messages WHERE conversation_id = ?1"""
 
 
@@ -285,6 +275,11 @@ def _conversation(connection: sqlite3.Connection, conversation_id: str) -> Conve
     if row is None:
         raise _not_found(conversation_id)
     return conversation_of(row)
+
+
+def _is_there(connection: sqlite3.Connection, conversation_id: str) -> bool:
+    query = "SELECT 1 FROM conversation_view WHERE conversation_id = ?"
+    return connection.execute(query, (conversation_id,)).fetchone() is not None
 
 
 def _message(connection: sqlite3.Connection, message_id: str) -> Message | None:
@@ -306,18 +301,6 @@ def _next_moment(connection: sqlite3.Connection, conversation_id: str) -> str:
     ).fetchone()[0]
     moment = now()
     return moment if last is None or moment > last else just_after(last)
-
-
-def _take_sequence(connection: sqlite3.Connection, count: int = 1) -> int:
-    """Reserve the next `count` numbers of this replica's log; returns the last of them."""
-    row = connection.execute(
-        "UPDATE meta SET value = value + ? WHERE key = 'sequence' RETURNING value", (count,)
-    ).fetchone()
-    return int(row[0])
-
-
-def _origin(connection: sqlite3.Connection) -> str:
-    return str(connection.execute("SELECT value FROM meta WHERE key = 'replica_id'").fetchone()[0])
 
 
 def _not_found(conversation_id: str) -> ConversationNotFound:

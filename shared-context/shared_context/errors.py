@@ -10,6 +10,10 @@ SharedContextError
 │   ├── StoreFromFuture     written by a newer version; refused and not altered
 │   ├── StoreLocked         another process holds the data folder or the file
 │   └── StoreCorrupt        the file is no database, or a damaged one
+├── ExchangeError           an exchange between replicas cannot go on
+│   ├── ExchangeRejected    what the peer sent cannot be taken in; nothing was
+│   ├── PeerUnreachable     no answer, in spite of trying again
+│   └── PeerRefused         the peer answered with an error
 └── DocumentError           a handoff document cannot be used
     ├── DocumentNotFound    not one of the four names, or no such version
     ├── DocumentRejected    not UTF-8, or larger than 4 MiB
@@ -67,6 +71,30 @@ class StoreLocked(StoreError):
 
 class StoreCorrupt(StoreError):
     """The file is no database, or a damaged one."""
+
+
+class ExchangeError(SharedContextError):
+    """An exchange between replicas cannot go on. What was taken in stays; repeating it is safe."""
+
+
+class ExchangeRejected(ExchangeError):
+    """What the peer sent cannot be taken in; nothing of it was."""
+
+
+class PeerUnreachable(ExchangeError):
+    """The peer gave no answer, in spite of trying again."""
+
+
+class PeerRefused(ExchangeError):
+    """The peer answered with an error.
+
+    Args:
+        status: the HTTP status; 0 when it does not matter.
+    """
+
+    def __init__(self, message: str, hint: str | None = None, *, status: int = 0) -> None:
+        super().__init__(message, hint)
+        self.status = status
 
 
 class DocumentError(SharedContextError):

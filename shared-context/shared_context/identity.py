@@ -25,8 +25,12 @@ def timestamp(moment: datetime) -> str:
 
 def just_after(stamp: str) -> str:
     """The next representable moment."""
-    moment = datetime.strptime(stamp, _FORMAT).replace(tzinfo=UTC)
-    return timestamp(moment + timedelta(microseconds=1))
+    return after(stamp, timedelta(microseconds=1))
+
+
+def after(stamp: str, span: timedelta) -> str:
+    """The moment `span` later."""
+    return timestamp(datetime.strptime(stamp, _FORMAT).replace(tzinfo=UTC) + span)
 
 
 def in_utc(text: str) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 ROLES = frozenset({"system", "user", "assistant", "tool"})
+AUTO_TITLE_CHARS = 60
+"""About what one line of a conversation list shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +96,14 @@ def whole_characters(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def auto_title(content: str) -> str | None:
+    """The beginning of a message, as one line cut at a word; None when there is nothing to show."""
+    # A long message need not be split to its end for its first words.
+    line = " ".join(content[: 20 * AUTO_TITLE_CHARS].split())
+    line = "".join(character for character in line if character.isprintable())
+    if len(line) <= AUTO_TITLE_CHARS:
+        return line or None
+    cut = line[:AUTO_TITLE_CHARS].rsplit(" ", 1)[0]
+    return cut + "…"

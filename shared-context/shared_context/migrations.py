@@ -1,13 +1,15 @@
 """Schema of `memory.db`, step by step.
 
-Messages and deletions form a grow-only log: each has `(origin, sequence)`, the replica that
-made it and that replica's count, so that a version vector can say what a replica has.
+Messages, deletions, titles and states form a log: each has `(origin, sequence)`, the writer that
+made it and that writer's count, so that a version vector can say what a replica has. A writer is
+one opening of one replica's file (see `origins`).
 """
 
 from __future__ import annotations
 
 import sqlite3
 
+from shared_context.clock import stamp_of
 from shared_context.identity import new_id, now
 
 DEFAULT_CONVERSATION = "default"
@@ -96,4 +98,66 @@ _M001 = (
         FROM messages""",
 )
 
-MIGRATIONS = (m001_conversations,)
+
+def m002_replication(connection: sqlite3.Connection) -> None:
+    for statement in _M002:
+        connection.execute(statement)
+    _log_titles_and_states(connection)
+    connection.execute("DELETE FROM meta WHERE key = 'sequence'")
+    connection.execute("ALTER TABLE conversations DROP COLUMN title_clock")
+
+
+_M002 = (
+    # sequence: how far this replica has that writer's log, so this table is the version vector.
+    """CREATE TABLE origins (
+        origin TEXT PRIMARY KEY,
+        replica_id TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        sequence INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX origins_of_replica ON origins (replica_id, number)",
+    # What can be said anew about a conversation; the latest stamp wins. Field `title`: a person's
+    # title or null. Field `state`: since when it exists, or null when it was deleted.
+    """CREATE TABLE registers (
+        conversation_id TEXT NOT NULL,
+        field TEXT NOT NULL,
+        value TEXT,
+        stamp TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        sequence INTEGER NOT NULL,
+        PRIMARY KEY (conversation_id, field),
+        UNIQUE (origin, sequence)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX tombstones_in_conversation ON tombstones (conversation_id, deleted_at)",
+    """INSERT INTO origins (origin, replica_id, number, sequence) SELECT value, value, 0,
+        (SELECT value FROM meta WHERE key = 'sequence') FROM meta WHERE key = 'replica_id'""",
+)
+
+
+def _log_titles_and_states(connection: sqlite3.Connection) -> None:
+    """What was only in a conversation's row becomes part of the log, so that it is replicated."""
+    origin, sequence = connection.execute("SELECT origin, sequence FROM origins").fetchone()
+    rows = connection.execute(
+        """SELECT conversation_id, title, title_clock, created_at, deleted_at FROM conversations
+            WHERE conversation_id <> ?""",
+        (DEFAULT_CONVERSATION,),
+    ).fetchall()
+    titled = connection.execute(
+        """SELECT conversation_id, title, title_clock FROM conversations
+            WHERE title IS NOT NULL AND title_clock IS NOT NULL AND deleted_at IS NULL"""
+    ).fetchall()
+    registers = [
+        (row["conversation_id"], "state", None if row["deleted_at"] else row["created_at"],
+         row["deleted_at"] or row["created_at"])
+        for row in rows
+    ] + [(row["conversation_id"], "title", row["title"], row["title_clock"]) for row in titled]  # fmt: skip
+    for conversation_id, field, value, moment in registers:
+        sequence += 1
+        connection.execute(
+            "INSERT INTO registers VALUES (?, ?, ?, ?, ?, ?)",
+            (conversation_id, field, value, stamp_of(moment, origin), origin, sequence),
+        )
+    connection.execute("UPDATE origins SET sequence = ?", (sequence,))
+
+
+MIGRATIONS = (m001_conversations, m002_replication)

@@ -22,12 +22,11 @@ from shared_context.conversations import (
     MAX_ID_CHARS,
     MAX_TITLE_CHARS,
     ConversationStore,
-    auto_title,
     is_name,
 )
 from shared_context.errors import ConversationNotFound, InvalidImport
 from shared_context.identity import in_utc, just_after, timestamp
-from shared_context.messages import ROLES, Conversation
+from shared_context.messages import ROLES, Conversation, auto_title
 from shared_context.sqlite_errors import translated_system
 
 MAX_FILE_BYTES = 32 * 1024 * 1024

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shared_context import conversations as module
 from shared_context import identity
-from shared_context.conversations import ConversationStore, auto_title
+from shared_context.conversations import ConversationStore
 from shared_context.errors import ConversationNotFound, InvalidConversation, StoreFull
-from shared_context.messages import Message
+from shared_context.messages import AUTO_TITLE_CHARS, Message, auto_title
 from shared_context.migrations import DEFAULT_CONVERSATION
 from support.children import Child
 
@@ -112,7 +112,7 @@ def test_an_automatic_title_is_one_short_printable_line(content: str) -> None:
     if title is None:
         assert not any(character.isprintable() and not character.isspace() for character in content)
     else:
-        assert 0 < len(title) <= module.AUTO_TITLE_CHARS + 1
+        assert 0 < len(title) <= AUTO_TITLE_CHARS + 1
         assert title.isprintable()
 
 
@@ -252,9 +252,9 @@ def test_every_message_and_deletion_has_its_place_in_the_replica_s_log(store: Co
         origins = connection.execute(
             "SELECT origin FROM messages UNION SELECT origin FROM tombstones"
         ).fetchall()
-    assert {row["content"]: row["sequence"] for row in messages} == {"c": 3, "d": 6}
-    assert [row["sequence"] for row in buried] == [4, 5]
-    assert [row["origin"] for row in origins] == [store.replica_id]
+    assert {row["content"]: row["sequence"] for row in messages} == {"c": 4, "d": 7}
+    assert [row["sequence"] for row in buried] == [5, 6]
+    assert [row["origin"] for row in origins] == [store.writer.origin]
 
 
 def test_many_threads_may_write_and_read(store: ConversationStore) -> None:

@@ -76,6 +76,10 @@ _MEMORY: tuple[tuple[type[memory.SharedContextError], int, str, str], ...] = (
     (memory.StoreFromFuture, 503, "storage_error", "storage_from_future"),
     (memory.StoreCorrupt, 503, "storage_error", "storage_corrupt"),
     (memory.StoreError, 503, "storage_error", "storage_error"),
+    (memory.ExchangeRejected, 400, "invalid_request_error", "exchange_rejected"),
+    (memory.PeerUnreachable, 502, "backend_error", "peer_unreachable"),
+    (memory.PeerRefused, 502, "backend_error", "peer_refused"),
+    (memory.ExchangeError, 502, "backend_error", "exchange_error"),
     (memory.DocumentError, 400, "invalid_request_error", "document_error"),
     (memory.SharedContextError, 500, "server_error", "memory_error"),
 )
