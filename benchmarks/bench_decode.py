@@ -35,7 +35,7 @@ Contender = Callable[[int], Iterator[object]]
 def engine(model: Path, threads: int, cached: int) -> tuple[Contender, Callable[[], None]]:
     """The engine with so many cells of other, finished conversations in its cache."""
     spec = LoadSpec(
-        str(model), context_length=CONTEXT, kv_tokens=CONTEXT, threads=threads, cached_cells=cached
+        str(model), context_length=CONTEXT, kv_tokens=CONTEXT, threads=threads, idle_steps=cached * 100
     )
     supervisor = Supervisor(spec)
     supervisor.ensure_ready()
