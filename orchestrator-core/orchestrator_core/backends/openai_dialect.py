@@ -1,6 +1,6 @@
 """How OpenAI-compatible servers differ, and the requests each of them understands. Pure.
 
-Written from the servers' documentation. Run against: this project's own doubles. Not yet run
+Written from the servers' documentation. Run against: this project's own server and doubles. Not yet run
 against: a real vLLM, llama-server, Ollama or Mistral's API.
 """
 
