@@ -131,7 +131,7 @@ def padded(dialogue: Dialogue, turns: int) -> Dialogue:
     """The dialogue among `turns` more turns: the dialogue's own words, shuffled."""
     own = [turn["text"].split() for session in dialogue["sessions"] for turn in session["turns"]]
     words = [word for text in own for word in text]
-    chance = random.Random(0)  # noqa: S311 -- not a secret
+    chance = random.Random(0)
     sessions = [
         {
             "id": f"padding {start}",

@@ -1,0 +1,253 @@
+"""Passages in a SQLite file of their own, found by their words with FTS5.
+
+Everything in it is derived: deleting the file costs only the time to read the memory again.
+"""
+
+from __future__ import annotations
+
+import bisect
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from shared_context.database import Database
+from shared_context.retrieval.passages import Passage
+from shared_context.retrieval.question import Question, Term, read
+from shared_context.retrieval.scoring import Place, Postings, Scored, Weights, judged, rank
+
+AKIN = 0.5
+"""How surely a kindred word means the word that is looked for."""
+LOOKED_AT = 200
+"""The best by words, of which the texts are looked at."""
+COMMON = 0.15
+"""A word in a larger part of many passages than this says nothing."""
+MANY = 200
+
+
+def m001_passages(connection: sqlite3.Connection) -> None:
+    for statement in _M001:
+        connection.execute(statement)
+
+
+_M001 = (
+    """CREATE TABLE passages (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        source TEXT NOT NULL, item TEXT NOT NULL, part INTEGER NOT NULL,
+        thread TEXT NOT NULL, speaker TEXT NOT NULL, at TEXT NOT NULL, text TEXT NOT NULL,
+        UNIQUE (source, item, part)
+    )""",
+    "CREATE INDEX passages_in_order ON passages (thread)",
+    """CREATE VIRTUAL TABLE words USING fts5 (
+        text, content = 'passages', content_rowid = 'position',
+        tokenize = 'porter unicode61 remove_diacritics 2', detail = none, columnsize = 0
+    )""",
+    """CREATE TRIGGER passages_added AFTER INSERT ON passages BEGIN
+        INSERT INTO words (rowid, text) VALUES (new.position, new.text);
+    END""",
+    """CREATE TRIGGER passages_removed AFTER DELETE ON passages BEGIN
+        INSERT INTO words (words, rowid, text) VALUES ('delete', old.position, old.text);
+    END""",
+    "CREATE TABLE marks (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+)
+
+MIGRATIONS = (m001_passages,)
+
+
+class PassageIndex:
+    """Safe to use from any thread.
+
+    Args:
+        weights: what the parts of a score count.
+
+    Raises:
+        StoreError: as `Database`.
+    """
+
+    def __init__(self, path: Path, weights: Weights | None = None) -> None:
+        self._database = Database(path, MIGRATIONS, every_commit_durable=False)
+        self._weights = weights or Weights()
+        self._lock = threading.RLock()
+        self._order: Order | None = None
+
+    def close(self) -> None:
+        self._database.close()
+
+    def change(
+        self, added: Sequence[Passage], removed: Iterable[tuple[str, str]], marks: dict[str, str]
+    ) -> None:
+        """Take items `(source, item)` out, put passages in, and note marks, all or nothing."""
+        removed = list(removed)
+        with self._lock:
+            with self._database.write() as connection:
+                connection.executemany("DELETE FROM passages WHERE source = ? AND item = ?", removed)
+                rows = [
+                    (one.source, one.item, one.part, one.thread, one.speaker, one.at, one.text)
+                    for one in added
+                ]
+                positions = [_added(connection, row) for row in rows]
+                connection.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?)", list(marks.items()))
+            if removed or self._order is None:
+                self._order = None
+            else:
+                for position, one in zip(positions, added, strict=True):
+                    if position is not None:
+                        self._order.add(
+                            position, one.thread, one.item, one.part, one.speaker, one.at, len(one.text)
+                        )
+
+    def marks(self) -> dict[str, str]:
+        """What `change` noted last."""
+        with self._database.read() as connection:
+            return dict(connection.execute("SELECT name, value FROM marks").fetchall())
+
+    def items(self, source: str) -> set[str]:
+        with self._database.read() as connection:
+            return {
+                row[0] for row in connection.execute("SELECT item FROM passages WHERE source = ?", (source,))
+            }
+
+    def items_of(self, document: str) -> list[tuple[str, str]]:
+        """`(source, item)` of everything from this document."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT DISTINCT source, item FROM passages WHERE thread >= ? || char(10) AND thread < ? || char(11)",
+                (document, document),
+            )
+            return [(row[0], row[1]) for row in rows]
+
+    def find(self, question: Question, limit: int) -> list[tuple[Passage, Scored]]:
+        """The passages that fit best, best first; copies of one text once.
+
+        Costs are bounded by the words looked up and by how common these are, not by the size
+        of the memory.
+        """
+        with self._lock, self._database.read() as connection:
+            order = self._order or Order.of(connection)
+            self._order = order
+            wanted = read(question)
+            postings = [_postings(connection, term, order.count) for term in wanted.terms]
+            best = rank(wanted, postings, order, self._weights, max(limit, LOOKED_AT))
+            passages = _passages(connection, [one.position for one in best])
+        texts = {position: passage.text for position, passage in passages.items()}
+        found: list[tuple[Passage, Scored]] = []
+        seen: set[str] = set()
+        for one in judged(best, texts, wanted, self._weights):
+            passage = passages[one.position]
+            plain = " ".join(passage.text.lower().split())
+            if plain not in seen:
+                seen.add(plain)
+                found.append((passage, one))
+        return found[:limit]
+
+    def around(self, passage: Passage) -> list[Passage]:
+        """The passages directly before and after it in its thread."""
+        with self._lock, self._database.read() as connection:
+            order = self._order or Order.of(connection)
+            row = connection.execute(
+                "SELECT position FROM passages WHERE (source, item, part) = (?, ?, ?)",
+                (passage.source, passage.item, passage.part),
+            ).fetchone()
+            if row is None:
+                return []
+            beside = [order.neighbour(row[0], offset) for offset in (-1, 1)]
+            return list(_passages(connection, [one for one in beside if one is not None]).values())
+
+
+class Order:
+    """Which passage follows which: a few numbers per passage, kept in memory."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, list[tuple[str, str, int, int]]] = {}
+        self._threads: dict[str, list[int]] = {}
+        self._places: dict[int, Place] = {}
+        self._ranks: dict[int, int] = {}
+        self._length = 0
+
+    @classmethod
+    def of(cls, connection: sqlite3.Connection) -> Order:
+        order = cls()
+        rows = connection.execute(
+            """SELECT position, thread, item, part, speaker, at, length(text) FROM passages
+            ORDER BY position"""
+        )
+        for row in rows:
+            order.add(*row)
+        return order
+
+    def add(
+        self, position: int, thread: str, item: str, part: int, speaker: str, at: str, length: int
+    ) -> None:
+        # Sections of a document stand in the order they were put in, whatever their dates.
+        key = (at, item, part, position) if speaker else ("", "", 0, position)
+        keys = self._keys.setdefault(thread, [])
+        members = self._threads.setdefault(thread, [])
+        rank_here = bisect.bisect_left(keys, key)
+        keys.insert(rank_here, key)
+        members.insert(rank_here, position)
+        for later in range(rank_here, len(members)):
+            self._ranks[members[later]] = later
+        self._places[position] = Place(thread, speaker, at, length)
+        self._length += length
+
+    @property
+    def count(self) -> int:
+        return len(self._places)
+
+    @property
+    def mean_length(self) -> float:
+        return self._length / max(1, len(self._places))
+
+    def place(self, position: int) -> Place:
+        return self._places[position]
+
+    def members(self, thread: str) -> Sequence[int]:
+        return self._threads[thread]
+
+    def rank(self, position: int) -> int:
+        return self._ranks[position]
+
+    def neighbour(self, position: int, offset: int) -> int | None:
+        members = self._threads[self._places[position].thread]
+        at = self._ranks[position] + offset
+        return members[at] if 0 <= at < len(members) else None
+
+
+def _added(connection: sqlite3.Connection, row: tuple[str | int, ...]) -> int | None:
+    done = connection.execute(
+        "INSERT OR IGNORE INTO passages (source, item, part, thread, speaker, at, text) VALUES (?,?,?,?,?,?,?)",
+        row,
+    )
+    return done.lastrowid if done.rowcount else None
+
+
+def _postings(connection: sqlite3.Connection, term: Term, count: int) -> Postings:
+    found: dict[int, float] = {}
+    looked_up = ((_any_of(term.akin), AKIN), (_any_of(term.forms), 1.0))
+    most = max(MANY, int(count * COMMON))
+    for expression, sureness in looked_up:
+        if not expression:
+            continue
+        rows = connection.execute(
+            "SELECT rowid FROM words WHERE words MATCH ? LIMIT ?", (expression, most + 1)
+        )
+        positions = [row[0] for row in rows]
+        if len(positions) > most:
+            continue
+        for position in positions:
+            found[position] = max(found.get(position, 0.0), sureness)
+    return found
+
+
+def _any_of(words: Iterable[str]) -> str:
+    return " OR ".join(f'"{word}"' for word in sorted(words))
+
+
+def _passages(connection: sqlite3.Connection, positions: Sequence[int]) -> dict[int, Passage]:
+    rows = connection.execute(
+        """SELECT position, source, item, part, thread, speaker, at, text FROM passages
+        WHERE position IN (SELECT value FROM json_each(?))""",
+        (json.dumps(list(positions)),),
+    )
+    return {row[0]: Passage(*row[1:]) for row in rows}

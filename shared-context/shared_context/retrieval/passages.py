@@ -1,0 +1,115 @@
+"""What can be found: a message, an entry or a section, cut where it is long."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from shared_context.document import Document
+from shared_context.handoff import LOG
+from shared_context.log_entry import entry_id_of, is_entry_start
+from shared_context.messages import Message
+
+PASSAGE_CHARS = 1200
+"""About 200 words: more than almost any message, little enough that several fit a prompt."""
+
+MAX_PASSAGES = 200
+"""Per text. Of a longer one (240,000 characters) the rest is not looked into."""
+
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_DATE = re.compile(r"\b(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of text with where it comes from.
+
+    Args:
+        source: `message`, `log` or `document`.
+        item: id of the message, of the log entry, or `NAME#heading`.
+        part: 0 for the first passage of an item, counted up.
+        thread: what belongs together and is read in order: one day of a conversation, or one
+            section; begins with the conversation's id or document's name, then a line end.
+            Neighbours in a thread lend each other their words.
+        speaker: whose words they are, in lower case; "" for documents.
+        at: ISO 8601, as far as it is known: a log entry's heading may have a date only, a
+            section has none.
+    """
+
+    source: str
+    item: str
+    part: int
+    thread: str
+    speaker: str
+    at: str
+    text: str
+
+
+def message_passages(message: Message) -> list[Passage]:
+    """The message's passages; none for one that is neither a person's nor an assistant's."""
+    if message.role not in ("user", "assistant"):
+        return []
+    thread = f"{message.conversation_id}\n{message.created_at[:10]}"
+    return [
+        Passage("message", message.message_id, part, thread, message.role, message.created_at, text)
+        for part, text in enumerate(pieces(message.content))
+    ]
+
+
+def document_passages(document: Document) -> list[Passage]:
+    """Entries of the log, or sections of another document, each with its heading."""
+    source = "log" if document.name == LOG else "document"
+    found: list[Passage] = []
+    seen: dict[str, int] = {}
+    for heading, body in _sections(document.text, entries_only=source == "log"):
+        if not body.strip():
+            continue
+        title = _COMMENT.sub("", heading).lstrip("# ").strip()
+        name = (entry_id_of(heading) if source == "log" else None) or title or "beginning"
+        seen[name] = seen.get(name, 0) + 1
+        item = f"{document.name}#{name}" + (f" ({seen[name]})" if seen[name] > 1 else "")
+        dated = _DATE.search(title)
+        at = "T".join(part for part in dated.groups() if part) if dated else ""
+        for part, text in enumerate(pieces(body)):
+            shown = f"{title}\n{text}" if title else text
+            found.append(Passage(source, item, part, f"{document.name}\n{name} {seen[name]}", "", at, shown))
+    return found
+
+
+def pieces(text: str) -> list[str]:
+    """`text` in pieces of about `PASSAGE_CHARS`, cut after a line, sentence or word."""
+    text = text.strip()
+    found: list[str] = []
+    while text and len(found) < MAX_PASSAGES:
+        if len(text) <= PASSAGE_CHARS:
+            found.append(text)
+            break
+        end = _cut(text[:PASSAGE_CHARS])
+        found.append(text[:end].strip())
+        text = text[end:].strip()
+    return [piece for piece in found if piece]
+
+
+def _cut(text: str) -> int:
+    least = len(text) // 2
+    for mark in ("\n\n", "\n", ". ", " "):
+        place = text.rfind(mark, least)
+        if place >= 0:
+            return place + len(mark)
+    return len(text)
+
+
+def _sections(text: str, *, entries_only: bool) -> Iterator[tuple[str, str]]:
+    """Headings with what follows them, comments removed from what follows."""
+    heading, body, fenced = "", list[str](), False
+    for line in text.splitlines():
+        if line.lstrip().startswith(("```", "~~~")):
+            fenced = not fenced
+        starts = is_entry_start(line) if entries_only else re.match(r"#{1,6} ", line) is not None
+        if starts and not fenced:
+            yield heading, _COMMENT.sub("", "\n".join(body))
+            heading, body = line, []
+        else:
+            body.append(line)
+    yield heading, _COMMENT.sub("", "\n".join(body))

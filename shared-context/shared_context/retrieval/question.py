@@ -1,0 +1,159 @@
+"""Reads from a question, and the conversation around it, what is to be looked up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from shared_context.retrieval.dates import Period, periods_in
+from shared_context.retrieval.vocabulary import EMPTY_WORDS, FORMS, SYNONYMS
+
+MAX_TERMS = 24
+"""More words than a question has; each costs an index lookup."""
+
+MAX_QUESTION_CHARS = 2000
+EARLIER_WEIGHT = 0.35
+"""Of words from the turns before, against those of the question itself."""
+
+QUOTED_WEIGHT = 1.5
+NAME_WEIGHT = 1.25
+
+_WORD = re.compile(r"[^\W_]+", re.UNICODE)
+_QUOTED = re.compile(r"[\"“„«]([^\"“”„«»]{2,80})[\"”“»]")
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One word that is looked for.
+
+    Args:
+        word: as it was written, in lower case.
+        weight: its importance beside what its rarity says.
+        forms: words that are the same.
+        akin: words that may stand for it, at a lower weight.
+    """
+
+    word: str
+    weight: float = 1.0
+    forms: frozenset[str] = frozenset()
+    akin: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a question asks for.
+
+    Args:
+        speakers: whose words are likely the answer; empty: anybody's.
+        kind: `time`, `number`, `person` or "": what the answer must contain.
+        periods: times it speaks of.
+    """
+
+    terms: tuple[Term, ...] = ()
+    speakers: frozenset[str] = frozenset()
+    kind: str = ""
+    periods: tuple[Period, ...] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question and what was said just before it, latest last.
+
+    Args:
+        asked_at: ISO 8601, what "last month" counts from; "" where nobody knows.
+        speakers: words that mean a speaker, in lower case (`{"i": "user"}`).
+    """
+
+    text: str
+    earlier: Sequence[str] = ()
+    asked_at: str = ""
+    speakers: Mapping[str, str] = field(default_factory=dict)
+
+
+def read(question: Question) -> Wanted:
+    """Pure; any text is a question."""
+    text = question.text[:MAX_QUESTION_CHARS]
+    words = words_in(text)
+    named = [question.speakers[word] for word in words if word in question.speakers]
+    speakers = frozenset(named)
+    weights = _weights(text, words, question.speakers)
+    for distance, said in enumerate(reversed(question.earlier)):
+        for word in words_in(said[:MAX_QUESTION_CHARS]):
+            if word not in EMPTY_WORDS and word not in question.speakers:
+                weights.setdefault(word, EARLIER_WEIGHT / (1 + distance))
+    best = sorted(weights, key=lambda word: -weights[word])[:MAX_TERMS]
+    return Wanted(
+        terms=tuple(_term(word, weights[word]) for word in best),
+        speakers=speakers if len(speakers) == 1 else frozenset(),
+        kind=_kind(words),
+        periods=periods_in(text, question.asked_at),
+        text=text,
+    )
+
+
+def words_in(text: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(text.replace("'", " ").replace("’", " "))]
+
+
+def _weights(text: str, words: Sequence[str], speakers: Collection[str]) -> dict[str, float]:
+    """Words worth looking up, with what the way they are written says about them."""
+    useful = [word for word in words if word not in EMPTY_WORDS and word not in speakers]
+    if not useful:
+        useful = [word for word in words if word not in speakers] or list(words)
+    weights = dict.fromkeys(useful, 1.0)
+    for word in _inner_capitals(text):
+        if word in weights:
+            weights[word] = NAME_WEIGHT
+    for quoted in _QUOTED.findall(text):
+        for word in words_in(quoted):
+            if word in weights:
+                weights[word] = QUOTED_WEIGHT
+    return weights
+
+
+def _inner_capitals(text: str) -> list[str]:
+    """Words with a capital that do not begin a sentence: names, mostly."""
+    found = re.finditer(r"(?<![.!?:]\s)(?<!^)\b[A-ZÀ-Þ]\w+", text)
+    return [match.group().lower() for match in found]
+
+
+def _term(word: str, weight: float) -> Term:
+    root = _root(word)
+    akin = set(SYNONYMS.get(word, ())) | set(SYNONYMS.get(root, ()))
+    forms = {word} | FORMS.get(word, frozenset()) | FORMS.get(root, frozenset())
+    return Term(word, weight, frozenset(forms), frozenset(akin - forms))
+
+
+def _root(word: str) -> str:
+    """The word a table of base forms has: without a common ending."""
+    for base in FORMS.get(word, frozenset()):
+        if base in SYNONYMS:
+            return base
+    for ending, instead in (
+        ("ies", "y"),
+        ("ing", ""),
+        ("ing", "e"),
+        ("ed", ""),
+        ("ed", "e"),
+        ("s", ""),
+        ("es", ""),
+    ):
+        base = word.removesuffix(ending) + instead
+        if base != word and word.endswith(ending) and (base in SYNONYMS or base in FORMS):
+            return base
+    return word
+
+
+def _kind(words: Sequence[str]) -> str:
+    said = " ".join(words[:4])
+    if words[:1] == ["when"] or re.match(
+        r"(by|since|until) when|(in |on |at )?(which|what) (day|date|time|month|year)", said
+    ):
+        return "time"
+    if re.search(r"\bhow (many|much|old|long|often|far|expensive|big|large|tall)\b", " ".join(words)):
+        return "number"
+    if words[:1] and words[0] in ("who", "whom", "whose"):
+        return "person"
+    return ""

@@ -1,0 +1,222 @@
+"""Search over one replica's memory: messages, log entries and sections of documents."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared_context.conversations import ConversationStore
+from shared_context.documents import ContextFolder, Document
+from shared_context.errors import StoreCorrupt, StoreFromFuture
+from shared_context.messages import message_of
+from shared_context.retrieval.index import PassageIndex
+from shared_context.retrieval.passages import document_passages, message_passages
+from shared_context.retrieval.question import Question
+from shared_context.starters import starter_text
+
+log = logging.getLogger(__name__)
+
+PEOPLE = {
+    **dict.fromkeys(("i", "me", "my", "mine", "myself"), "user"),
+    **dict.fromkeys(("you", "your", "yours", "assistant"), "assistant"),
+}
+"""Whose words are meant in a conversation with an assistant."""
+
+LEAST_COVERAGE = 0.35
+"""Part of a question's weight that a passage with its neighbours must cover to be worth showing
+to a model. On the development set nine of ten questions about something else stay below it."""
+
+BATCH = 1000
+_MESSAGES = "messages"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """
+    Args:
+        source: `message`, `log` or `document`.
+        item: message id, or `NAME#entry or heading`.
+        text: the whole passage.
+        at: ISO 8601, "" where unknown.
+        score: higher fits better; comparable within one search.
+        coverage: part of what was asked for that it and its neighbours hold, 0 to 1.
+        speaker: user, assistant, or "" for documents.
+        holds_words: it has a word of the question itself, not only beside such a passage.
+    """
+
+    source: str
+    item: str
+    text: str
+    at: str
+    score: float
+    coverage: float
+    speaker: str = ""
+    holds_words: bool = True
+
+
+class MemorySearch:
+    """Keeps an index of everything said and written, and searches it. Safe from any thread.
+
+    Args:
+        path: file of the index. What is in it is derived, so an unusable one is made anew.
+
+    Raises:
+        StoreError: the file cannot be made.
+    """
+
+    def __init__(self, path: Path, conversations: ConversationStore, context: ContextFolder | None) -> None:
+        self._conversations = conversations
+        self._context = context
+        self._lock = threading.Lock()
+        try:
+            self._index = PassageIndex(path)
+        except (StoreCorrupt, StoreFromFuture) as error:
+            log.warning("The search index is made anew: %s", error)
+            for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+                path.with_name(name).unlink(missing_ok=True)
+            self._index = PassageIndex(path)
+
+    def close(self) -> None:
+        self._index.close()
+
+    def refresh(self) -> None:
+        """Read what is new. Costs what changed; the first time, everything.
+
+        Raises:
+            StoreError.
+        """
+        with self._lock:
+            marks = self._index.marks()
+            self._read_documents(marks)
+            self._read_messages(marks)
+
+    def search(self, text: str, limit: int = 20) -> list[Found]:
+        """What fits the text best, best first.
+
+        Raises:
+            StoreError.
+        """
+        self.refresh()
+        found = self._found(Question(text, speakers=PEOPLE), 2 * limit)
+        return [one for one in found if one.holds_words][:limit]
+
+    def recall(
+        self, text: str, earlier: Sequence[str], *, asked_at: str, without: Collection[str], limit: int = 20
+    ) -> list[Found]:
+        """What may help to answer a message; empty when nothing fits well.
+
+        Args:
+            earlier: what was said just before, latest last.
+            asked_at: ISO 8601.
+            without: ids of messages that the model sees anyway.
+
+        Raises:
+            StoreError.
+        """
+        self.refresh()
+        question = Question(text, earlier, asked_at, PEOPLE)
+        found = self._found(question, limit + len(without))
+        return [one for one in found if one.coverage >= LEAST_COVERAGE and one.item not in without][:limit]
+
+    def _found(self, question: Question, limit: int) -> list[Found]:
+        found: list[Found] = []
+        seen: set[tuple[str, str]] = set()
+        for passage, scored in self._index.find(question, 2 * limit):
+            if (passage.source, passage.item) not in seen:
+                seen.add((passage.source, passage.item))
+                found.append(
+                    Found(
+                        passage.source, passage.item, passage.text, passage.at, scored.score, scored.coverage,
+                        passage.speaker,
+                        scored.holds_words,
+                    )
+                )  # fmt: skip
+        return found[:limit]
+
+    def _read_documents(self, marks: dict[str, str]) -> None:
+        documents: list[Document] = [] if self._context is None else self._context.documents()
+        for document in documents:
+            if marks.get(document.name) != document.version:
+                untouched = document.text.strip() == starter_text(document.name).strip()
+                self._index.change(
+                    [] if untouched else document_passages(document),
+                    self._index.items_of(document.name),
+                    {document.name: document.version},
+                )
+
+    def _read_messages(self, marks: dict[str, str]) -> None:
+        with self._conversations.database.read() as connection:
+            before = _Mark.parse(marks.get(_MESSAGES))
+            removed: list[tuple[str, str]] = []
+            known: set[str] = set()
+            deleted = _tombstones(connection)
+            if before.deleted != deleted or not before.is_in(connection):
+                known = self._index.items("message")
+                stored = {row[0] for row in connection.execute("SELECT message_id FROM messages")}
+                removed = [("message", item) for item in known - stored]
+                before = _Mark(0, "", deleted)
+            mark = before
+            for rows in _batches(connection, before.position):
+                messages = [message_of(row) for row in rows if row["message_id"] not in known]
+                mark = _Mark(*_position(connection, rows[-1]["message_id"]), deleted)
+                added = [passage for message in messages for passage in message_passages(message)]
+                self._index.change(added, removed, {_MESSAGES: mark.text})
+                removed = []
+            if removed or mark.text != marks.get(_MESSAGES):
+                self._index.change([], removed, {_MESSAGES: mark.text})
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """How far messages have been read.
+
+    Args:
+        position: of the last one read, with its id: when another message stands there, the
+            store was replaced by a backup.
+        deleted: how many deletions were known.
+    """
+
+    position: int = 0
+    message_id: str = ""
+    deleted: int = 0
+
+    @classmethod
+    def parse(cls, text: str | None) -> _Mark:
+        return cls() if text is None else cls(*json.loads(text))
+
+    @property
+    def text(self) -> str:
+        return json.dumps([self.position, self.message_id, self.deleted])
+
+    def is_in(self, connection: sqlite3.Connection) -> bool:
+        return self.position == 0 or _position(connection, self.message_id) == (
+            self.position,
+            self.message_id,
+        )
+
+
+def _position(connection: sqlite3.Connection, message_id: str) -> tuple[int, str]:
+    row = connection.execute("SELECT position FROM messages WHERE message_id = ?", (message_id,)).fetchone()
+    return (0, "") if row is None else (int(row[0]), message_id)
+
+
+def _tombstones(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT count(*) FROM tombstones").fetchone()[0])
+
+
+def _batches(connection: sqlite3.Connection, after: int) -> Iterator[list[sqlite3.Row]]:
+    while True:
+        rows = connection.execute(
+            """SELECT v.* FROM message_view AS v JOIN messages AS m USING (message_id)
+            WHERE m.position > ? ORDER BY m.position LIMIT ?""",
+            (after, BATCH),
+        ).fetchall()
+        if not rows:
+            return
+        yield rows
+        after = _position(connection, rows[-1]["message_id"])[0]

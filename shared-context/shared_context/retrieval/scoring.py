@@ -1,0 +1,207 @@
+"""Weighs passages by the words they and what stands around them share with a question. Pure.
+
+BM25F (Robertson, Zaragoza and Taylor 2004), with the passages before and after as further
+fields: people answer "On Friday" to "When do you move?", and the question's words stand in
+the other's line. The frequency of a word in one passage counts as once: passages are short.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from shared_context.retrieval.question import Wanted
+from shared_context.retrieval.vocabulary import NUMBER_WORDS, TIME_WORDS
+
+SATURATION = 1.0
+"""BM25's k1: how much a word in the neighbours adds to the same word in the passage."""
+SHORT_LIST = 600
+"""Passages with the best words, of which speaker, date and thread are looked at."""
+NEAR_THREADS = 6
+"""Threads that fit best lend their score also to passages without any of the words."""
+MOST_OF_THREAD = 60
+LENGTH_EFFECT = 0.15
+"""BM25's b; low, since passages differ little in length and long ones say more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What the parts of a score count. Chosen on the development set of `docs/search.md`."""
+
+    before: float = 0.4
+    """A word in the passage before: it is often the question this one answers."""
+    after: float = 0.15
+    second: float = 0.1
+    """Two passages away."""
+    thread: float = 0.3
+    """The whole thread's score, beside the passage's own."""
+    speaker: float = 0.5
+    """Added part of the score when the speaker asked about is speaking."""
+    kind: float = 0.25
+    """Added part of the score when the passage holds the kind of answer asked for."""
+    asking: float = 0.3
+    """Taken part of the score when the passage itself only asks."""
+    period: float = 0.5
+    """Added part of the score when the passage is from a time asked about."""
+    recency: float = 0.001
+    """A tie-breaker: nothing else comes that close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What scoring knows of a passage without reading it.
+
+    Args:
+        length: in characters.
+    """
+
+    thread: str
+    speaker: str
+    at: str
+    length: int
+
+
+class Layout(Protocol):
+    """The order of passages."""
+
+    @property
+    def count(self) -> int: ...
+    @property
+    def mean_length(self) -> float: ...
+    def place(self, position: int) -> Place: ...
+    def members(self, thread: str) -> Sequence[int]:
+        """Positions of a thread's passages, in order."""
+
+    def rank(self, position: int) -> int:
+        """Its place among the members of its thread, from 0."""
+
+
+Postings = Mapping[int, float]
+"""Which passages hold a term, and how surely (1 for the word itself, less for a kindred one)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """
+    Args:
+        coverage: part of the question's weight that the passage and its neighbours cover, 0 to 1.
+        holds_words: the passage has one of the words itself.
+    """
+
+    position: int
+    score: float
+    coverage: float
+    holds_words: bool = True
+
+
+def rank(
+    wanted: Wanted, postings: Sequence[Postings], layout: Layout, weights: Weights, limit: int
+) -> list[Scored]:
+    """The best passages, best first. `postings` has one mapping per term of `wanted`."""
+    own: dict[int, float] = defaultdict(float)
+    covered: dict[int, float] = defaultdict(float)
+    threads: dict[str, float] = defaultdict(float)
+    total = 0.0
+    for term, found in zip(wanted.terms, postings, strict=True):
+        rarity = _rarity(len(found), layout.count) * term.weight
+        total += rarity
+        in_threads: dict[str, float] = {}
+        for position, amount in _spread(found, layout, weights).items():
+            own[position] += rarity * amount * (SATURATION + 1) / (amount + SATURATION)
+            covered[position] += rarity * min(1.0, amount)
+        for position, sureness in found.items():
+            thread = layout.place(position).thread
+            in_threads[thread] = max(in_threads.get(thread, 0.0), sureness)
+        for thread, sureness in in_threads.items():
+            threads[thread] += rarity * sureness
+    best = dict(heapq.nlargest(SHORT_LIST, own.items(), key=lambda one: one[1]))
+    for thread in sorted(threads, key=lambda one: -threads[one])[:NEAR_THREADS]:
+        for position in layout.members(thread)[-MOST_OF_THREAD:]:
+            best.setdefault(position, own.get(position, 0.0))
+    direct = set[int]().union(*postings)
+    scored = [
+        replace(
+            _scored(position, score, covered[position] / total, threads, wanted, layout, weights),
+            holds_words=position in direct,
+        )
+        for position, score in best.items()
+    ]
+    return heapq.nsmallest(limit, scored, key=lambda one: (-one.score, -one.position))
+
+
+def _scored(
+    position: int,
+    score: float,
+    coverage: float,
+    threads: Mapping[str, float],
+    wanted: Wanted,
+    layout: Layout,
+    weights: Weights,
+) -> Scored:
+    place = layout.place(position)
+    norm = 1 - LENGTH_EFFECT + LENGTH_EFFECT * place.length / max(layout.mean_length, 1.0)
+    score = score / norm + weights.thread * threads.get(place.thread, 0.0)
+    if place.speaker and place.speaker in wanted.speakers:
+        score *= 1 + weights.speaker
+    if any(period.holds(place.at) for period in wanted.periods):
+        score *= 1 + weights.period
+    return Scored(position, score, min(coverage, 1.0))
+
+
+def judged(
+    scored: Sequence[Scored], texts: Mapping[int, str], wanted: Wanted, weights: Weights
+) -> list[Scored]:
+    """The same passages after a look at their texts: whether they can hold the answer."""
+    again = [
+        replace(one, score=one.score * _fitness(texts[one.position], wanted, weights))
+        for one in scored
+        if one.position in texts
+    ]
+    newest = max((one.position for one in again), default=1)
+    return sorted(again, key=lambda one: -one.score * (1 + weights.recency * one.position / max(newest, 1)))
+
+
+def _fitness(text: str, wanted: Wanted, weights: Weights) -> float:
+    fitness = 1.0
+    if text.rstrip().endswith("?") and not re.search(r"[.!:]\s", text):
+        fitness -= weights.asking
+    if wanted.kind and _holds(text, wanted.kind):
+        fitness += weights.kind
+    return fitness
+
+
+def _holds(text: str, kind: str) -> bool:
+    if kind == "person":
+        return re.search(r"(?<![.!?]\s)(?<!^)\b[A-Z][a-z]{2,}", text) is not None
+    words = set(re.findall(r"[a-z']+", text.lower()))
+    if kind == "number":
+        return any(map(str.isdigit, text)) or bool(words & NUMBER_WORDS)
+    return (
+        bool(words & TIME_WORDS) or re.search(r"\d(st|nd|rd|th)\b|\d:\d\d|\b(19|20)\d\d\b", text) is not None
+    )
+
+
+def _spread(found: Postings, layout: Layout, weights: Weights) -> dict[int, float]:
+    """How much of a term each passage has, its neighbours' share included."""
+    amounts: dict[int, float] = dict(found)
+    shares = ((1, weights.before), (-1, weights.after), (2, weights.second), (-2, weights.second))
+    used = [(offset, share) for offset, share in shares if share]
+    for position, sureness in found.items():
+        members = layout.members(layout.place(position).thread)
+        rank_here = layout.rank(position)
+        for offset, share in used:
+            at = rank_here + offset
+            if 0 <= at < len(members):
+                other = members[at]
+                amounts[other] = amounts.get(other, 0.0) + share * sureness
+    return amounts
+
+
+def _rarity(found: int, count: int) -> float:
+    """Inverse document frequency, never negative."""
+    return math.log(1 + (count - found + 0.5) / (found + 0.5))

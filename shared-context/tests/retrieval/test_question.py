@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from shared_context.retrieval.question import EARLIER_WEIGHT, MAX_TERMS, Question, Wanted, read
+
+PEOPLE = {"i": "user", "you": "assistant"}
+
+
+def words(wanted: Wanted) -> set[str]:
+    return {term.word for term in wanted.terms}
+
+
+def test_question_words_are_not_looked_up() -> None:
+    assert words(read(Question("What did you say about the boiler?"))) == {"boiler"}
+
+
+def test_a_question_of_nothing_but_question_words_is_looked_up_with_them() -> None:
+    assert words(read(Question("What was that about?"))) == {"what", "was", "that", "about"}
+
+
+def test_quoted_words_and_names_weigh_more_than_others() -> None:
+    weights = {term.word: term.weight for term in read(Question('Did Anna fix the "old gearbox"?')).terms}
+    assert weights["gearbox"] > weights["anna"] > weights["fix"]
+
+
+def test_what_was_said_before_helps_less_the_longer_ago_it_is() -> None:
+    wanted = read(Question("And the price?", earlier=["We spoke of mixers.", "The gearbox howls."]))
+    weights = {term.word: term.weight for term in wanted.terms}
+    assert weights["price"] == 1.0
+    assert weights["gearbox"] == EARLIER_WEIGHT > weights["mixers"] > 0
+
+
+def test_forms_no_stemmer_joins_and_kindred_words_are_looked_up_too() -> None:
+    (bought, doctor) = read(Question("bought doctor")).terms
+    assert "buy" in bought.forms and "bought" in bought.forms
+    assert "physician" in doctor.akin
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("When did we move?", "time"),
+        ("On which day does it open?", "time"),
+        ("How many jars were sold?", "number"),
+        ("Who helped?", "person"),
+        ("Where is the key?", ""),
+    ],
+)
+def test_the_kind_of_answer_is_read_from_the_question(question: str, kind: str) -> None:
+    assert read(Question(question)).kind == kind
+
+
+def test_one_speaker_asked_about_is_preferred_and_two_are_not() -> None:
+    assert read(Question("What did you propose?", speakers=PEOPLE)).speakers == {"assistant"}
+    assert read(Question("What did I say when you asked?", speakers=PEOPLE)).speakers == frozenset()
+
+
+@given(st.text(), st.lists(st.text(), max_size=3), st.text(max_size=12))
+def test_any_text_is_a_question(text: str, earlier: list[str], at: str) -> None:
+    assert len(read(Question(text, earlier, at, PEOPLE)).terms) <= MAX_TERMS

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from shared_context.conversations import ConversationStore
+from shared_context.documents import ContextFolder
+from shared_context.retrieval.recall import MemorySearch
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[ConversationStore]:
+    with ConversationStore.open(tmp_path / "memory.db") as store:
+        yield store
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Iterator[ContextFolder]:
+    context = ContextFolder(tmp_path / "context", state=tmp_path / "state")
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def memory(tmp_path: Path, store: ConversationStore, context: ContextFolder) -> Iterator[MemorySearch]:
+    memory = MemorySearch(tmp_path / "search.db", store, context)
+    yield memory
+    memory.close()
+
+
+def recalled(memory: MemorySearch, text: str, without: tuple[str, ...] = ()) -> list[str]:
+    return [one.item for one in memory.recall(text, [], asked_at="", without=without)]
+
+
+def test_messages_log_entries_and_sections_are_found(
+    memory: MemorySearch, store: ConversationStore, context: ContextFolder
+) -> None:
+    message = store.add_message("default", "user", "The walnut loaf sells best.")
+    _, entry = context.append_entry("Repaired the walnut press.")
+    project = context.document("PROJECT_CONTEXT.md")
+    context.edit(project.name, "# Shop\n\n## Range\n\nWalnut oil.\n", base_version=project.version)
+    found = {one.item: one.source for one in memory.search("walnut")}
+    assert found == {
+        message.message_id: "message",
+        f"SESSION_LOG.md#{entry}": "log",
+        "PROJECT_CONTEXT.md#Range": "document",
+    }
+
+
+def test_a_changed_section_is_found_as_it_is_now(memory: MemorySearch, context: ContextFolder) -> None:
+    project = context.document("PROJECT_CONTEXT.md")
+    project = context.edit(project.name, "# A\n\nTin roof.\n", base_version=project.version)
+    assert memory.search("tin")
+    context.edit(project.name, "# A\n\nSlate roof.\n", base_version=project.version)
+    assert not memory.search("tin")
+    assert memory.search("slate")
+
+
+def test_untouched_starters_say_nothing(memory: MemorySearch) -> None:
+    assert memory.search("session briefing project portfolio") == []
+
+
+def test_a_deleted_message_is_not_found(memory: MemorySearch, store: ConversationStore) -> None:
+    store.create("other")
+    kept = store.add_message("default", "user", "The walnut tree.")
+    store.add_message("other", "user", "The walnut table.")
+    assert len(memory.search("walnut")) == 2
+    store.delete("other")
+    later = store.add_message("default", "user", "A walnut chair.")
+    assert {one.item for one in memory.search("walnut")} == {kept.message_id, later.message_id}
+
+
+def test_a_store_put_back_from_a_backup_is_read_again(
+    tmp_path: Path, context: ContextFolder
+) -> None:  # fmt: skip
+    for name, text in (("first", "The walnut tree."), ("second", "The cherry tree.")):
+        with ConversationStore.open(tmp_path / name / "memory.db") as store:
+            store.add_message("default", "user", text)
+            memory = MemorySearch(tmp_path / "search.db", store, context)
+            assert [one.text for one in memory.search("tree")] == [text]
+            memory.close()
+
+
+def test_a_broken_index_is_made_anew(
+    tmp_path: Path, store: ConversationStore, context: ContextFolder
+) -> None:  # fmt: skip
+    store.add_message("default", "user", "The walnut tree.")
+    (tmp_path / "search.db").write_bytes(b"not a database at all, whatever it says " * 100)
+    memory = MemorySearch(tmp_path / "search.db", store, context)
+    assert memory.search("walnut")
+    memory.close()
+
+
+def test_nothing_is_recalled_when_little_fits(memory: MemorySearch, store: ConversationStore) -> None:
+    store.add_message("default", "user", "The walnut tree was planted by my uncle.")
+    store.add_message("default", "user", "Something about a boat.")
+    assert recalled(memory, "Which walnut tree did my uncle plant?")
+    assert not recalled(memory, "Explain quantum tree algorithms for database indexing in Haskell")
+
+
+def test_what_is_shown_anyway_is_not_recalled(memory: MemorySearch, store: ConversationStore) -> None:
+    shown = store.add_message("default", "user", "The walnut tree was planted by my uncle.")
+    other = store.add_message("default", "user", "My aunt cut the walnut tree down.")
+    assert recalled(memory, "walnut tree", (shown.message_id,)) == [other.message_id]
+
+
+def test_many_messages_are_read_in_portions(
+    memory: MemorySearch, store: ConversationStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared_context.retrieval.recall.BATCH", 7)
+    for number in range(20):
+        store.add_message("default", "user", f"Item number{number} is here.")
+    assert memory.search("number19")[0].text == "Item number19 is here."
+    assert memory.search("number0")[0].text == "Item number0 is here."
