@@ -17,6 +17,7 @@ from types import FrameType
 import click
 from orchestrator_core.assistant import Assistant
 from orchestrator_core.http.keys import refuse_open_bind
+from orchestrator_core.http.routes.sync import largest_body
 from orchestrator_core.http.services import Services
 from orchestrator_core.logs import configure_logging, stop_logging
 from orchestrator_core.settings import Settings
@@ -61,7 +62,7 @@ class Server:
         self.services = app_services(app)
         self.port: int = sockets[0].getsockname()[1]
         self.url = server_file.reachable_url(server.host, self.port)
-        self._listener = Listener(app, sockets, threads=server.threads, max_body_bytes=server.max_body_bytes)
+        self._listener = Listener(app, sockets, threads=server.threads, max_body_bytes=largest_body(server))
         self._listener.start()
         if self._given is None:
             server_file.announce(self.settings.data, self.url)

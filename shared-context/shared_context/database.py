@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,6 +49,7 @@ class Database:
         self._readers: list[sqlite3.Connection] = []
         self._readers_lock = threading.Lock()
         self._closed = False
+        self._listeners: list[Callable[[], None]] = []
         with translated(self.path), translated_system(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             check_openable(self.path, migrations)
@@ -73,6 +74,7 @@ class Database:
                 yield self._writer
                 return
             self._writer.execute("BEGIN IMMEDIATE")
+            before = self._writer.total_changes
             try:
                 yield self._writer
                 self._writer.execute("COMMIT")
@@ -81,6 +83,15 @@ class Database:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
+            if self._writer.total_changes != before:
+                for listener in list(self._listeners):
+                    listener()
+
+    def on_commit(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call this after every commit that changed something, in the thread that wrote, which
+        waits for it: it should only wake somebody. Returns a function that ends the calls."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from shared_context.documents import ContextFolder
@@ -50,11 +51,17 @@ class SharedDocuments:
         """
         if theirs.digest == self.summary().digest:
             return None
-        return self._context.update_since(theirs.vector)
+        with _panics_as_errors():
+            return self._context.update_since(theirs.vector)
 
     def receive(self, update: bytes, author: str) -> tuple[str, ...]:
         """See `ContextFolder.apply_update`."""
-        return self._context.apply_update(update, author)
+        with _panics_as_errors():
+            return self._context.apply_update(update, author)
+
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call this soon after documents changed; returns a function that ends the calls."""
+        return self._context.on_change(lambda _: callback())
 
 
 def digest(vector: bytes, deletions: bytes) -> str:
@@ -71,6 +78,18 @@ def digest(vector: bytes, deletions: bytes) -> str:
     present = [entry for entry in clients if entry[1]]
     text = json.dumps([present, [entry for entry in deleted if entry[1]]], separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+@contextmanager
+def _panics_as_errors() -> Iterator[None]:
+    """Some damaged updates make the Yjs library panic, in a trial document that is thrown away; as
+    a BaseException that would end the server's thread."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise DocumentRejected("The update is damaged.") from error
 
 
 def encode(data: bytes) -> str:

@@ -57,6 +57,7 @@ class Operation:
         media: content types of the successful answer.
         answer: model of the JSON answer; None where the answer is not JSON.
         also: further statuses that are no errors, with their models; None: without a body.
+        max_body_bytes: replaces the server's limit for request bodies.
     """
 
     method: str
@@ -76,6 +77,7 @@ class Operation:
     headers: type[BaseModel] | None
     answer: type[BaseModel] | None
     also: Mapping[int, type[BaseModel] | None]
+    max_body_bytes: int | None = None
 
 
 class Api:
@@ -104,6 +106,7 @@ class Api:
         answer: type[BaseModel] | None = None,
         also: Mapping[int, type[BaseModel] | None] | None = None,
         open: bool = False,
+        max_body_bytes: int | None = None,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Declare a view; see the module's example.
 
@@ -133,6 +136,7 @@ class Api:
                 headers=hints.get("headers"),
                 answer=answer or (returned if _is_model(returned) else None),
                 also=also or {},
+                max_body_bytes=max_body_bytes,
             )
             self.operations.append(operation)
             wrapped = _validated(view, operation)
@@ -168,6 +172,8 @@ def _validated(view: Callable[..., Any], operation: Operation) -> Callable[..., 
         if operation.headers is not None:
             arguments["headers"] = operation.headers.model_validate(_headers(operation.headers))
         if operation.body is not None:
+            if operation.max_body_bytes is not None:
+                request.max_content_length = operation.max_body_bytes
             arguments["body"] = read_body(request, operation.body)
         return respond(view(**arguments), operation.status)
 

@@ -7,9 +7,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from flask import Flask, current_app
+from shared_context.change_feed import ChangeFeed
+from shared_context.replica import Replica
 
 from orchestrator_core.errors import Overloaded
 from orchestrator_core.http.readiness import ModelLoader
@@ -93,6 +96,20 @@ class Services:
             token_counts=TokenCounts(backend.count_tokens),
             version=version,
         )
+
+    @cached_property
+    def replica(self) -> Replica:
+        """This server's memory, as a partner in exchanges."""
+        return Replica(self.assistant.conversations, self.assistant.context, name=self.assistant.tier)
+
+    @cached_property
+    def changes(self) -> ChangeFeed:
+        return ChangeFeed(self.replica)
+
+    @cached_property
+    def listeners(self) -> Slots:
+        """How many may follow the memory's changes at once: each keeps a thread."""
+        return Slots(self.settings.server.threads // 4)
 
     @staticmethod
     def of(app: Flask) -> Services:

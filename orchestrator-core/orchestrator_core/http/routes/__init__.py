@@ -16,6 +16,7 @@ from orchestrator_core.http.routes import (
     raw,
     runs,
     search,
+    sync,
 )
 
 SHARED: tuple[Api, ...] = (
@@ -26,6 +27,7 @@ SHARED: tuple[Api, ...] = (
     search.api,
     context.api,
     context_versions.api,
+    sync.api,
     models.api,
     completions.chat_api,
     completions.text_api,

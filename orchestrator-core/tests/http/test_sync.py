@@ -1,0 +1,153 @@
+"""`/sync` and `/sync/events`, over real sockets."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from orchestrator_core.http.routes.sync import MAX_BODY_BYTES
+from shared_context.conversations import ConversationStore
+from shared_context.documents import ContextFolder
+from shared_context.errors import ExchangeRejected, PeerRefused, PeerUnreachable
+from shared_context.exchange import PageSize
+from shared_context.replica import Replica
+from shared_context.sync_client import SyncClient
+from support.desktop import desk, listening
+
+
+@pytest.fixture
+def phone(tmp_path: Path) -> Iterator[Replica]:
+    folder = tmp_path / "phone"
+    with ConversationStore.open(folder / "memory.db") as store:
+        context = ContextFolder(folder / "context", state=folder / "state", author="phone", starters=False)
+        yield Replica(store, context, name="phone")
+        context.close()
+
+
+@pytest.fixture
+def server(tmp_path):
+    with listening(tmp_path / "desktop") as running:
+        yield running
+
+
+def test_a_phone_comes_to_have_what_the_desktop_has_and_the_other_way_round(server, phone):
+    desktop = server.services.assistant
+    desktop.conversations.create("trip", "The trip")
+    for number in range(20):
+        desktop.conversations.add_message("trip", "user", f"desktop {number}")
+        phone.conversations.add_message("default", "user", f"phone {number}")
+    with SyncClient(server.url, phone, page=PageSize(records=7)) as client:
+        report = client.exchange()
+        assert report.complete and report.received == 22 and report.sent == 20
+        assert len(report.documents) == 4
+        again = client.exchange()
+    assert (again.complete, again.rounds, again.sent, again.received) == (True, 1, 0, 0)
+    for conversation in ("trip", "default"):
+        assert phone.conversations.messages(conversation) == desktop.conversations.messages(conversation)
+    assert phone.state() == server.services.replica.state()
+
+
+def test_an_entry_of_the_phone_reaches_the_desktop_s_log(server, phone, tmp_path):
+    with SyncClient(server.url, phone) as client:
+        client.exchange()
+        context = phone.documents._context
+        context.append_entry("written on the phone", entry_id="p1")
+        assert client.exchange().complete
+    log = server.services.assistant.context.document("SESSION_LOG.md")
+    assert log.text.count("written on the phone") == 1 and log.author == "phone"
+
+
+def test_a_change_is_told_at_once(server, phone):
+    found: list[str] = []
+    told = threading.Semaphore(0)
+    client = SyncClient(server.url, phone)
+
+    def listen() -> None:
+        for state in client.notices():
+            found.append(state)
+            told.release()
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    assert told.acquire(timeout=10)
+    server.services.assistant.conversations.add_message("default", "user", "new")
+    assert told.acquire(timeout=10)
+    server.services.assistant.context.append_entry("also new")
+    assert told.acquire(timeout=10)
+    assert len(set(found)) == len(found)
+    server.services.closing.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    client.close()
+
+
+def test_only_so_many_may_listen_and_their_places_are_given_back(server, phone):
+    count = server.settings.server.threads // 4
+    streams = [requests.get(f"{server.url}/sync/events", stream=True, timeout=10) for _ in range(count)]
+    try:
+        for stream in streams:
+            assert next(stream.iter_lines()).startswith(b"data: ")
+        with SyncClient(server.url, phone) as client, pytest.raises(PeerRefused) as refused:
+            next(client.notices())
+        assert refused.value.status == 429
+        assert requests.get(f"{server.url}/health", timeout=10).ok
+    finally:
+        server.services.closing.set()
+        for stream in streams:
+            stream.close()
+
+
+def test_a_server_with_a_key_wants_it(tmp_path, phone):
+    with listening(tmp_path / "locked", api_key="a-long-enough-key") as server:
+        with SyncClient(server.url, phone) as client, pytest.raises(PeerRefused) as refused:
+            client.exchange()
+        assert refused.value.status == 401
+        with SyncClient(server.url, phone, key="a-long-enough-key") as client:
+            assert client.exchange().complete
+            assert "a-long" not in repr(client)
+
+
+def test_nobody_there_and_somebody_else_there_are_told_apart(server, phone):
+    with SyncClient("http://127.0.0.1:9", phone) as client, pytest.raises(PeerUnreachable):
+        client.exchange()
+    with (
+        SyncClient(f"{server.url}/openapi.json?", phone) as client,
+        pytest.raises((PeerRefused, ExchangeRejected)),
+    ):
+        client.exchange()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"protocol": 2},
+        {"have": {"../x": 1}},
+        {"have": {"a": -1}},
+        {"have": {"a": 2**53}},
+        {"max_records": 0},
+        {"spans": [{"origin": "a", "replica": "b", "number": 0, "after": 5, "upto": 5, "records": []}]},
+        {"documents": {"vector": "%%%", "digest": "0" * 64}},
+        {"documents": {"vector": "AAAA", "digest": "short"}},
+        {"documents": {"vector": "AA==", "digest": "0" * 64}, "update": "Z2FyYmFnZQ=="},
+        {"name": "<script>"},
+    ],
+)
+def test_what_is_no_exchange_is_refused_and_changes_nothing(tmp_path, change):
+    with desk(tmp_path) as here:
+        before = here.services.replica.state()
+        request = {"protocol": 1, "replica": "r", "have": {}, **change}
+        response = here.client.post("/sync", json=request)
+        assert response.status_code == 400, response.get_data(as_text=True)
+        assert response.json["error"]["message"]
+        assert here.services.replica.state() == before
+
+
+def test_a_body_may_be_larger_than_elsewhere_but_not_endless(tmp_path):
+    with desk(tmp_path, max_body_bytes=4096) as here:
+        request = {"protocol": 1, "replica": "r", "have": {}, "ignored": "x" * 10_000}
+        assert here.client.post("/sync", json=request).status_code == 200
+        request["ignored"] = "x" * MAX_BODY_BYTES
+        assert here.client.post("/sync", json=request).status_code == 413
