@@ -46,10 +46,18 @@ class About:
     description: str = "The built-in model of Orchestrator: knows this project and little else."
     licence: str = "mit"
     version: str = "1"
+    temperature: float | None = None
+    repetition_penalty: float | None = None
+    """Sampling that the file advises (`general.sampling.*`); None: nothing."""
 
 
 def export_folder(
-    source: Path, target: Path, formats: Sequence[str] = ("f32", "q8_0"), *, stem: str = "orchestrator-tiny"
+    source: Path,
+    target: Path,
+    formats: Sequence[str] = ("f32", "q8_0"),
+    *,
+    stem: str = "orchestrator-tiny",
+    about: About | None = None,
 ) -> list[Path]:
     """Export the Hugging Face folder `source` as `target/<stem>.<format>.gguf`, one per format.
 
@@ -68,7 +76,7 @@ def export_folder(
     written = []
     for name in formats:
         path = target / f"{stem}.{name}.gguf"
-        write_gguf(path, config, weights, tokenizer, chat_template=template, form=name)
+        write_gguf(path, config, weights, tokenizer, chat_template=template, form=name, about=about)
         written.append(path)
     return written
 
@@ -150,6 +158,10 @@ def _write_about(writer: gguf.GGUFWriter, about: About, form: str) -> None:
     writer.add_version(about.version)
     writer.add_file_type(FORMATS[form][1])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    if about.temperature is not None:
+        writer.add_sampling_temp(about.temperature)
+    if about.repetition_penalty is not None:
+        writer.add_sampling_penalty_repeat(about.repetition_penalty)
 
 
 def _write_sizes(writer: gguf.GGUFWriter, config: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from training_data.dataset import Example, Split, fingerprint
 
 from fine_tuning.answerers import CHAT_DEFAULTS, GREEDY, FolderAnswerer, GgufAnswerer, Sampling
 from fine_tuning.evaluate import SETTINGS, Answered, Item, by, item_of, overall, run, sample
-from fine_tuning.gguf_export import export_folder
+from fine_tuning.gguf_export import About, export_folder
 from fine_tuning.metrics import Scores
 from fine_tuning.model_card import model_card
 from fine_tuning.parity import UNICODE_SAMPLES, Parity, compare, token_differences
@@ -62,6 +62,10 @@ class Measured:
     transcript: list[Answered]
 
 
+ADVICE = About(temperature=GREEDY.temperature, repetition_penalty=GREEDY.repetition_penalty)
+"""The file advises the sampling that its scores were measured with."""
+
+
 def release(
     folder: Path, target: Path, *, threads: int = 1, say: Callable[[str], None] = lambda _: None
 ) -> Path:
@@ -73,7 +77,7 @@ def release(
     """
     recipe, split = _claimed(folder)
     with TemporaryDirectory() as scratch:
-        f32, q8_0 = export_folder(folder / "hf", Path(scratch), ("f32", "q8_0"), stem=NAME)
+        f32, q8_0 = export_folder(folder / "hf", Path(scratch), ("f32", "q8_0"), stem=NAME, about=ADVICE)
         measured = _measure(folder, f32, q8_0, split, threads, say)
         _gate(measured, q8_0)
         target.mkdir(parents=True, exist_ok=True)

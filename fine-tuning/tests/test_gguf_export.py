@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fine_tuning.answerers import FolderAnswerer, GgufAnswerer
 from fine_tuning.chat_format import CHAT_TEMPLATE
-from fine_tuning.gguf_export import ExportError, export_folder, rotary_order
+from fine_tuning.gguf_export import About, ExportError, export_folder, rotary_order
 from fine_tuning.parity import F32_LOGIT_MARGIN, UNICODE_SAMPLES, compare, token_differences
 from fine_tuning.tokenizer import CONTROL_TOKENS
 from gguf import GGUFReader, TokenType
@@ -70,6 +70,14 @@ def test_the_file_says_what_it_is(exported):
     assert fields["tokenizer.ggml.add_eos_token"] is False
     types = dict(zip(fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.token_type"], strict=True))
     assert {name for name, kind in types.items() if kind == TokenType.CONTROL} == set(CONTROL_TOKENS)
+
+
+def test_it_advises_the_sampling_it_was_measured_with_if_it_is_told(source, exported, tmp_path):
+    silent = GGUFReader(exported[2]).fields
+    assert not [name for name in silent if name.startswith("general.sampling")]
+    (path,) = export_folder(source, tmp_path, ("q8_0",), about=About(temperature=0.0, repetition_penalty=1.0))
+    fields = {name: field.contents() for name, field in GGUFReader(path).fields.items()}
+    assert (fields["general.sampling.temp"], fields["general.sampling.penalty_repeat"]) == (0.0, 1.0)
 
 
 def test_only_matrices_are_quantised(exported):

@@ -89,6 +89,9 @@ class LlamaCppBackend(ChatBackend):
         loaded = self._loaded()
         return SpecialTokens(loaded.bos, loaded.eos, frozenset(loaded.control), loaded.adds_bos)
 
+    def suggested_sampling(self) -> dict[str, float]:
+        return dict(self._loaded().sampling)
+
     def prewarm(self, prompt: Prompt) -> None:
         """Pins the prompt's stable prefix (all of it where none is marked)."""
         self._supervisor.prewarm(_beginning(prompt))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -22,6 +24,16 @@ IDLE_STEPS_CPU = 1500
 Without flash attention each cell costs time in every step, whoever it belongs to: measured on one AVX2 core about
 2.5 microseconds for a 100M and 8 for a 1.1B model. Computing a token again costs 2.4 and 25 milliseconds. After 1,000
 to 3,000 steps keeping it has cost as much as computing it again would: the moment at which to give up."""
+
+
+SAMPLING_KEYS = {
+    "temp": "temperature",
+    "top_k": "top_k",
+    "top_p": "top_p",
+    "min_p": "min_p",
+    "penalty_repeat": "repetition_penalty",
+}
+"""Keys of the GGUF specification to fields of GenerationConfig."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +84,23 @@ class Loaded:
     quantization: str | None
     device: str
     device_reason: str
+    sampling: dict[str, float] = field(default_factory=dict)
+    """What the file advises, in the names of GenerationConfig."""
     details: dict[str, Any] = field(default_factory=dict)
 
     def wire(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def advised_sampling(metadata: Callable[[str], str | None]) -> dict[str, float]:
+    """Sampling that a GGUF file advises (its `general.sampling.*` keys); what is no number is left out."""
+    advised = {}
+    for key, field_name in SAMPLING_KEYS.items():
+        text = metadata(f"general.sampling.{key}")
+        if text is not None:
+            with suppress(ValueError):
+                advised[field_name] = float(text)
+    return advised
 
 
 def choose_threads(wanted: int | None) -> int:

@@ -22,6 +22,7 @@ from orchestrator_core.engine.embedding import Embedder, EmbedJob
 from orchestrator_core.engine.load import (
     Loaded,
     LoadSpec,
+    advised_sampling,
     choose_cells,
     choose_context,
     choose_gpu_layers,
@@ -299,6 +300,7 @@ class Engine:
             quantization=self.model.quantization,
             device="gpu" if layers else "cpu",
             device_reason=reason,
+            sampling=advised_sampling(self.model.metadata),
             details={
                 "threads": threads,
                 "gpu_layers": layers,

@@ -7,6 +7,7 @@ from orchestrator_core.engine.load import (
     DEFAULT_CONTEXT,
     IDLE_STEPS_CPU,
     LoadSpec,
+    advised_sampling,
     choose_cells,
     choose_context,
     choose_gpu_layers,
@@ -74,3 +75,12 @@ def test_threads_follow_the_setting_else_the_machine() -> None:
 def test_the_order_to_load_survives_the_wire() -> None:
     spec = LoadSpec(model="m.gguf", adapter="a.gguf", gpu_layers=3)
     assert LoadSpec(**json.loads(json.dumps(spec.wire()))) == spec
+
+
+def test_sampling_advised_by_the_file_gets_our_names() -> None:
+    metadata = {"general.sampling.temp": "0.000000", "general.sampling.penalty_repeat": "1.1", "other": "x"}
+    assert advised_sampling(metadata.get) == {"temperature": 0.0, "repetition_penalty": 1.1}
+
+
+def test_advice_that_is_no_number_is_left_out() -> None:
+    assert advised_sampling({"general.sampling.top_k": "many"}.get) == {}
