@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from shared_context.document_store import STEPS
+from shared_context.exchange import PageSize
 from support.replica_fleet import CONVERSATIONS, Fleet
 
 WHO = st.integers(0, 99)
@@ -117,3 +118,52 @@ TestEverything.settings = settings(
     max_examples=6, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestEverything.pytestmark = [pytest.mark.slow]
+
+
+def wander(fleet: Fleet, random: Random, operations: int) -> None:
+    """Anything, at random: much is said, little is restored. For a while at a time some replicas
+    can only reach each other, and the rest likewise."""
+    apart: set[int] = set()
+    kinds = ("say", "twice", "rename", "clear", "append", "edit", "exchange", "late", "crash", "restore")
+    weights = (36, 4, 8, 1, 4, 4, 38, 3, 1, 1)
+    for number, kind in enumerate(random.choices(kinds, weights, k=operations)):
+        if number % 50 == 0:
+            apart = set(random.sample(range(len(fleet.nodes)), random.randrange(3)))
+        who, other = random.sample(range(len(fleet.nodes)), 2)
+        conversation = random.choice(CONVERSATIONS)
+        match kind:
+            case "say":
+                fleet.say(who, conversation)
+            case "twice":
+                fleet.deliver_twice(who, other, conversation)
+            case "rename":
+                fleet.rename(who, conversation)
+            case "clear":
+                fleet.clear(who, conversation, delete=random.random() < 0.5)
+            case "append":
+                fleet.append(who, random.choice((None, None, *STEPS)))
+            case "edit":
+                fleet.edit(who, random.randrange(10), random.choice(("insert", "change", "change")))
+            case "exchange" if (who in apart) == (other in apart):
+                fleet.exchange(
+                    who, other, steps=random.choice((1, 2, 3, 5, 100)), keep=random.random() < 0.02
+                )
+            case "late":
+                fleet.late_mail(who, random)
+            case "crash":
+                fleet.crash(who)
+            case "restore":
+                fleet.restore(who) if who in fleet.backups else fleet.back_up(who)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_ten_thousand_operations_end_in_agreement(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path, 5, documents=2, page=PageSize(records=50, bytes=20_000))
+    try:
+        wander(fleet, Random(20_260_000), 10_000)
+        fleet.settle()
+        fleet.check()
+        assert len(fleet.said) > 3000 and len(fleet.entries) > 50
+    finally:
+        fleet.close()

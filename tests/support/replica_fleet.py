@@ -9,18 +9,22 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 
+from shared_context.clock import Clock
 from shared_context.conversations import ConversationStore
 from shared_context.database import Database
 from shared_context.documents import ContextFolder
 from shared_context.exchange import Exchange, PageSize, answer
+from shared_context.identity import after, now
 from shared_context.migrations import MIGRATIONS
 from shared_context.replica import Replica
 from shared_context.wire import SyncAnswer, SyncRequest
 
 BRIEFING, LOG = "SESSION_BRIEFING.md", "SESSION_LOG.md"
+A_YEAR = timedelta(days=365)
 CONVERSATIONS = ("default", "trip", "house", "garden")
 
 
@@ -53,8 +57,8 @@ class Fleet:
     """
     Args:
         documents: how many of the replicas, from the first, keep documents. The first is the
-            desktop; the others start without any.
-        now: the clocks' wall times may be set apart with `skew`.
+            desktop; the others start without any. The third one's clock is a year ahead.
+        page: how much goes into one message.
     """
 
     def __init__(self, root: Path, size: int, *, documents: int = 0, page: PageSize | None = None) -> None:
@@ -254,6 +258,8 @@ class Fleet:
 
     def _open(self, name: str, folder: Path, documents: bool, starters: bool) -> Node:
         store = ConversationStore(Database(folder / "memory.db", MIGRATIONS, every_commit_durable=False))
+        if name.startswith("r2"):
+            store.clock = Clock(lambda: after(now(), A_YEAR))
         step: list[Callable[[str], None]] = [lambda _: None]
         context = None
         if documents:
