@@ -146,6 +146,9 @@ class ContextSettings(Section):
     """Subfolder of the active project; None: the three documents lie beside the portfolio."""
     share: float = Field(0.5, ge=0.0, le=0.9)
     """Part of the window that all documents together may use."""
+    retrieval_share: float | None = Field(None, ge=0.0, le=0.5)
+    """Part of the window for passages found elsewhere in the memory; None: a tenth of a window of
+    4096 tokens or more, nothing of a smaller one. 0 turns it off."""
     system_prompt: str | None = None
 
 

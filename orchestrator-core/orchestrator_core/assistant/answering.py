@@ -13,8 +13,10 @@ from shared_context.documents import ContextFolder, Document
 from shared_context.identity import new_id, now
 from shared_context.messages import Message
 from shared_context.migrations import DEFAULT_CONVERSATION
+from shared_context.retrieval.recall import Found, MemorySearch
 
 from orchestrator_core.assistant.context_loading import LoadedContext, load_context
+from orchestrator_core.assistant.remembering import Recollection
 from orchestrator_core.assistant.repeating import earlier_run
 from orchestrator_core.assistant.storing import AnswerStore
 from orchestrator_core.backends.base import ChatBackend
@@ -42,6 +44,7 @@ class Assistant:
     Args:
         tier: `desktop`, `vps` or `phone`: who answers here.
         context: the handoff documents, or None.
+        memory: search over everything said and written, for what a question should recall; or None.
         close: what else to close after everything, in the given order.
     """
 
@@ -54,6 +57,7 @@ class Assistant:
         context: ContextFolder | None,
         backend: ChatBackend,
         runs: RunManager,
+        memory: MemorySearch | None = None,
         close: Sequence[Callable[[], object]] = (),
     ) -> None:
         self.settings = settings
@@ -62,6 +66,9 @@ class Assistant:
         self.context = context
         self.backend = backend
         self.runs = runs
+        self.memory = memory
+        share = settings.context.retrieval_share
+        self._recollection = Recollection(memory, conversations, backend, share)
         self._close = list(close)
         self._builder: PromptBuilder | None = None
         self._builder_lock = threading.Lock()
@@ -91,7 +98,10 @@ class Assistant:
             if self._builder is None:
                 chosen = self.settings.context
                 self._builder = PromptBuilder(
-                    self.backend, system_prompt=chosen.system_prompt, share=chosen.share
+                    self.backend,
+                    system_prompt=chosen.system_prompt,
+                    share=chosen.share,
+                    recall_share=self._recollection.share,
                 )
             return self._builder
 
@@ -119,10 +129,12 @@ class Assistant:
             return run
         self.runs.ensure_room()
         self._check_fits(request)
+        # Before the message is stored: it would be among what is searched.
+        found = self._recollection.of(request, conversation_id)
         asked = self.conversations.add_message(
             conversation_id, Role.USER, request.message, message_id=request.message_id, tier=self.tier
         )
-        built = self._build(request, conversation_id, asked, reason)
+        built = self._build(request, conversation_id, asked, reason, found)
         return self._start(built, run, conversation_id=conversation_id, reply_to=asked.message_id)
 
     def preview(self, conversation_id: str | None = None, message: str | None = None) -> BuiltPrompt:
@@ -133,12 +145,12 @@ class Assistant:
             ContextLengthExceeded, ConversationNotFound, BackendError.
         """
         request = ChatRequest.model_construct(message=message or "", conversation_id=conversation_id)
-        return self._build(request, conversation_id or DEFAULT_CONVERSATION, None, None)
+        return self._preview(request, conversation_id or DEFAULT_CONVERSATION)
 
     def preview_request(self, request: ChatRequest) -> BuiltPrompt:
         """`preview` of a whole request, with its context and sampling."""
         self._check(request)
-        return self._build(request, request.conversation_id or DEFAULT_CONVERSATION, None, None)
+        return self._preview(request, request.conversation_id or DEFAULT_CONVERSATION)
 
     def complete(
         self,
@@ -237,6 +249,7 @@ class Assistant:
         Raises:
             BackendError: the model cannot be used.
         """
+        self._recollection.refresh()
         prompt = self.builder.documents_prompt(self._documents())
         if prompt is not None:
             self.backend.prewarm(prompt)
@@ -285,8 +298,19 @@ class Assistant:
         except BackendError as error:
             log.warning("A message is stored although its length cannot be checked: %s", error)
 
+    def _preview(self, request: ChatRequest, conversation_id: str) -> BuiltPrompt:
+        self.conversations.get(conversation_id)
+        return self._build(
+            request, conversation_id, None, None, self._recollection.of(request, conversation_id)
+        )
+
     def _build(
-        self, request: ChatRequest, conversation_id: str, asked: Message | None, reason: str | None
+        self,
+        request: ChatRequest,
+        conversation_id: str,
+        asked: Message | None,
+        reason: str | None,
+        found: Sequence[Found],
     ) -> BuiltPrompt:
         limit = min(MAX_HISTORY_MESSAGES, self.backend.context_length // TOKENS_PER_MESSAGE + 2)
         messages = self.conversations.messages(conversation_id, limit=limit)
@@ -302,6 +326,7 @@ class Assistant:
                 history=history,
                 turns_before=turns,
                 reason=reason,
+                found=found,
             )
         )
 
@@ -313,6 +338,7 @@ class Assistant:
         history: Sequence[Message] = (),
         turns_before: int | None = None,
         reason: str | None = None,
+        found: Sequence[Found] = (),
     ) -> PromptRequest:
         return PromptRequest(
             message=request.message,
@@ -323,6 +349,7 @@ class Assistant:
             turns_before=turns_before,
             documents=self._documents(),
             context=request.context,
+            recalled=found,
             tier=self.tier,
             reason=self._reason(reason),
         )

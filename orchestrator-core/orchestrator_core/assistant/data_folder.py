@@ -52,6 +52,11 @@ class DataFolder:
         return self.path / "runs.db"
 
     @property
+    def search(self) -> Path:
+        """Derived from the others: it may be deleted at any time."""
+        return self.path / "search.db"
+
+    @property
     def context(self) -> Path:
         return self.path / "context"
 

@@ -10,6 +10,7 @@ from shared_context.documents import ContextFolder
 
 from orchestrator_core.assistant.data_folder import DataFolder
 from orchestrator_core.assistant.prewarming import Prewarmer
+from orchestrator_core.assistant.remembering import open_memory
 from orchestrator_core.assistant.storing import AnswerStore
 from orchestrator_core.backends.base import ChatBackend
 from orchestrator_core.backends.factory import create_backend
@@ -41,6 +42,9 @@ def open_assistant(
             author=tier,
         )
         opened.callback(context.close)
+        memory = open_memory(folder.search, conversations, context.documents)
+        if memory is not None:
+            opened.callback(memory.close)
         backend = backend or create_backend(settings)
         runs = RunManager(run_store, backend, tier=tier, on_finish=AnswerStore(conversations))
         assistant: AnyAssistant
@@ -65,6 +69,7 @@ def open_assistant(
             context=context,
             backend=backend,
             runs=runs,
+            memory=memory,
             close=[close_all.close],
         )
         opened.callback(assistant.close)

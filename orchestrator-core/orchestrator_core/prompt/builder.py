@@ -1,7 +1,7 @@
 """Assembles the prompt of one answer and the receipt of what went into it.
 
-Order: system text, documents, history, new message. Prompt and answer together never
-exceed the window, counted by the backend on the finished prompt, always.
+Order: system text, documents, history, then recalled passages with the new message. Prompt
+and answer together never exceed the window, counted by the backend on the finished prompt.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from orchestrator_core.prompt.budget import (
 from orchestrator_core.prompt.counting import Remembered, TokenCounter
 from orchestrator_core.prompt.cutting import Cut
 from orchestrator_core.prompt.history import History, KeptHistory
+from orchestrator_core.prompt.recalled import Recalled, choose, share_of
 from orchestrator_core.prompt.receipt import HistoryUse, Receipt
 from orchestrator_core.prompt.request import BuiltPrompt, PromptRequest, too_long
 from orchestrator_core.prompt.snapshot import Snapshot, SnapshotMaker
@@ -50,6 +51,7 @@ class PromptBuilder:
     Args:
         system_prompt: None for the default; "" for none at all.
         share: part of the window all documents together may use.
+        recall_share: part of it for passages recalled from elsewhere; None: chosen by the window.
         zone: for the time line of messages; None: this machine's.
     """
 
@@ -59,11 +61,13 @@ class PromptBuilder:
         *,
         system_prompt: str | None = None,
         share: float = 0.5,
+        recall_share: float | None = None,
         zone: tzinfo | None = None,
     ) -> None:
         self._backend = backend
         self._system = (DEFAULT_SYSTEM_PROMPT if system_prompt is None else system_prompt).strip()
         self._share = share
+        self._recall_share = recall_share
         self._zone = zone
         self.template = ChatTemplate.for_backend(backend)
         self.count = TokenCounter(backend.count_tokens)
@@ -99,8 +103,30 @@ class PromptBuilder:
             tokens = self._backend.count_prompt(prompt)
             plan.excess = tokens + room.max_new_tokens - window
             if plan.excess <= 0:
-                return self._built(request, plan, prompt, tokens, room)
+                return self._with_recalled(request, plan, room) or self._built(
+                    request, plan, prompt, tokens, room
+                )
         raise too_long(window, self._needed_tokens(request), room.max_new_tokens, request.explicit_max_tokens)
+
+    def _with_recalled(self, request: PromptRequest, plan: _Plan, room: AnswerRoom) -> BuiltPrompt | None:
+        """The prompt of this plan with what fits of the recalled passages; None without any."""
+        free = -plan.excess
+        shown = [plan.snapshot.text, request.message, request.context or ""]
+        shown += [text for turn in plan.history.turns for text in turn.texts]
+        budget = min(self._recall_room(), free)
+        plan.recalled = choose(request.recalled, shown, budget, self.count) if budget > 0 else Recalled()
+        while plan.recalled.uses:
+            prompt = self._render(request, plan)
+            tokens = self._backend.count_prompt(prompt)
+            if tokens + room.max_new_tokens <= self._backend.context_length:
+                return self._built(request, plan, prompt, tokens, room)
+            plan.recalled = plan.recalled.without_last
+        return None
+
+    def _recall_room(self) -> int:
+        """Tokens kept for recalled passages, the same every turn, so that history does not move."""
+        window = self._backend.context_length
+        return int(window * share_of(window, self._recall_share))
 
     def documents_prompt(self, documents: Sequence[Document]) -> Prompt | None:
         """The prefix that all prompts with these documents share, for prewarming; None if empty."""
@@ -191,6 +217,7 @@ class PromptBuilder:
             if needed + snapshot.tokens + room.max_new_tokens > window:
                 continue
             budget = window - room.max_new_tokens - snapshot.tokens - rounded_up(needed, window)
+            budget -= self._recall_room()
             while True:
                 plan = _Plan(snapshot, history.kept(budget))
                 yield plan
@@ -201,7 +228,13 @@ class PromptBuilder:
 
     def _render(self, request: PromptRequest, plan: _Plan) -> Prompt:
         system = self._system_message(plan.snapshot, 0 if plan.silent else plan.history.dropped)
-        asked = question_text(request.message, request.created_at, context=request.context, zone=self._zone)
+        asked = question_text(
+            request.message,
+            request.created_at,
+            recalled=plan.recalled.text,
+            context=request.context,
+            zone=self._zone,
+        )
         messages = [message for turn in plan.history.turns for message in turn.messages]
         messages.append(ChatMessage(Role.USER, asked))
         if not system.content:
@@ -249,6 +282,7 @@ class PromptBuilder:
                 "history": HistoryUse(
                     kept=history.message_count, dropped=history.dropped, tokens=history.tokens
                 ),
+                "retrieved": plan.recalled.uses,
             }
         )
         return BuiltPrompt(prompt, receipt, _limited(request.config, room), tokens)
@@ -273,12 +307,14 @@ class _Plan:
     Args:
         silent: without the line that tells how much history is missing; there is no room.
         excess: tokens over the window, noted when the finished prompt has been counted.
+        recalled: passages that stand in the newest turn.
     """
 
     snapshot: Snapshot
     history: KeptHistory
     silent: bool = False
     excess: int = 0
+    recalled: Recalled = Recalled()  # noqa: RUF009 -- frozen
 
 
 def _prefix(prompt: Prompt) -> Prompt:

@@ -35,6 +35,16 @@ class HistoryUse(_Part):
     tokens: int = Field(0, ge=0)
 
 
+class RecalledUse(_Part):
+    """A passage from elsewhere in the memory that the model saw with the question."""
+
+    source: str
+    """`message`, `log` or `document`."""
+    id: str
+    at: str | None = None
+    tokens: int = Field(0, ge=0)
+
+
 class Receipt(_Part):
     """Stored with each answer. Token numbers are counted with the answering model's tokenizer."""
 
@@ -47,6 +57,8 @@ class Receipt(_Part):
     """Hash of the prompt's stable prefix: equal hashes saw equal documents."""
     documents: tuple[DocumentUse, ...] = ()
     history: HistoryUse = HistoryUse()
+    retrieved: tuple[RecalledUse, ...] = ()
+    """Best first."""
     prompt_tokens: int = Field(0, ge=0)
     cached_tokens: int = Field(0, ge=0)
     max_tokens: int = Field(0, ge=0)

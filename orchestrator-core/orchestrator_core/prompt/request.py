@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from shared_context.documents import Document
 from shared_context.messages import Message
+from shared_context.retrieval.recall import Found
 
 from orchestrator_core.backends.base import Prompt
 from orchestrator_core.errors import ContextLengthExceeded
@@ -29,6 +30,7 @@ class PromptRequest:
         turns_before: user messages before this one; None: those in `history`.
         documents: broad to narrow.
         context: extra text for this answer only.
+        recalled: passages from elsewhere in the memory that may help, best first.
     """
 
     message: str
@@ -39,6 +41,7 @@ class PromptRequest:
     turns_before: int | None = None
     documents: Sequence[Document] = ()
     context: str | None = None
+    recalled: Sequence[Found] = ()
     tier: str = "desktop"
     reason: str = ""
 

@@ -27,18 +27,24 @@ class Turn:
 
 
 def question_text(
-    message: str, created_at: str, *, context: str | None = None, zone: tzinfo | None = None
+    message: str,
+    created_at: str,
+    *,
+    recalled: str = "",
+    context: str | None = None,
+    zone: tzinfo | None = None,
 ) -> str:
-    """A user message as the model reads it: time, extra context, words.
+    """A user message as the model reads it: time, recalled passages, extra context, words.
 
     Args:
         created_at: ISO 8601; what is no time gives no time line.
+        recalled: passages from elsewhere in the memory, as one block; in later turns they are gone.
         context: extra text for this answer only. It stands here and not in the system text,
             which would change the whole prompt; in later turns it is gone.
         zone: for the time line; None is this machine's. The line tells the offset.
     """
     extra = f"Additional context:\n{context.strip()}" if context and context.strip() else ""
-    return "\n\n".join(part for part in (time_line(created_at, zone), extra, message) if part)
+    return "\n\n".join(part for part in (time_line(created_at, zone), recalled, extra, message) if part)
 
 
 def time_line(created_at: str, zone: tzinfo | None = None) -> str:

@@ -81,6 +81,7 @@ class PassageIndex:
         removed = list(removed)
         with self._lock:
             with self._database.write() as connection:
+                last = _last_position(connection)
                 connection.executemany("DELETE FROM passages WHERE source = ? AND item = ?", removed)
                 rows = [
                     (one.source, one.item, one.part, one.thread, one.speaker, one.at, one.text)
@@ -88,7 +89,7 @@ class PassageIndex:
                 ]
                 positions = [_added(connection, row) for row in rows]
                 connection.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?)", list(marks.items()))
-            if removed or self._order is None:
+            if removed or self._order is None or self._order.last != last:
                 self._order = None
             else:
                 for position, one in zip(positions, added, strict=True):
@@ -124,8 +125,7 @@ class PassageIndex:
         of the memory.
         """
         with self._lock, self._database.read() as connection:
-            order = self._order or Order.of(connection)
-            self._order = order
+            order = self._read_order(connection)
             wanted = read(question)
             postings = [_postings(connection, term, order.count) for term in wanted.terms]
             best = rank(wanted, postings, order, self._weights, max(limit, LOOKED_AT))
@@ -141,18 +141,26 @@ class PassageIndex:
                 found.append((passage, one))
         return found[:limit]
 
-    def around(self, passage: Passage) -> list[Passage]:
-        """The passages directly before and after it in its thread."""
+    def before(self, passage: Passage) -> str:
+        """The text that stands before it in its thread, "" when it is the first."""
         with self._lock, self._database.read() as connection:
-            order = self._order or Order.of(connection)
+            order = self._read_order(connection)
             row = connection.execute(
                 "SELECT position FROM passages WHERE (source, item, part) = (?, ?, ?)",
                 (passage.source, passage.item, passage.part),
             ).fetchone()
-            if row is None:
-                return []
-            beside = [order.neighbour(row[0], offset) for offset in (-1, 1)]
-            return list(_passages(connection, [one for one in beside if one is not None]).values())
+            position = None if row is None else order.before(row[0])
+            if position is None:
+                return ""
+            found = _passages(connection, [position]).get(position)
+            return "" if found is None else found.text
+
+    def _read_order(self, connection: sqlite3.Connection) -> Order:
+        """The order, read again when another process put something in."""
+        last = _last_position(connection)
+        if self._order is None or self._order.last != last:
+            self._order = Order.of(connection, last)
+        return self._order
 
 
 class Order:
@@ -164,9 +172,11 @@ class Order:
         self._places: dict[int, Place] = {}
         self._ranks: dict[int, int] = {}
         self._length = 0
+        self.last = 0
 
     @classmethod
-    def of(cls, connection: sqlite3.Connection) -> Order:
+    def of(cls, connection: sqlite3.Connection, last: int) -> Order:
+        """All passages; `last` is the highest position ever given."""
         order = cls()
         rows = connection.execute(
             """SELECT position, thread, item, part, speaker, at, length(text) FROM passages
@@ -174,6 +184,7 @@ class Order:
         )
         for row in rows:
             order.add(*row)
+        order.last = last
         return order
 
     def add(
@@ -190,6 +201,7 @@ class Order:
             self._ranks[members[later]] = later
         self._places[position] = Place(thread, speaker, at, length)
         self._length += length
+        self.last = max(self.last, position)
 
     @property
     def count(self) -> int:
@@ -208,10 +220,16 @@ class Order:
     def rank(self, position: int) -> int:
         return self._ranks[position]
 
-    def neighbour(self, position: int, offset: int) -> int | None:
-        members = self._threads[self._places[position].thread]
-        at = self._ranks[position] + offset
-        return members[at] if 0 <= at < len(members) else None
+    def before(self, position: int) -> int | None:
+        place = self._places.get(position)
+        at = self._ranks[position] if place else 0
+        return self._threads[place.thread][at - 1] if place and at else None
+
+
+def _last_position(connection: sqlite3.Connection) -> int:
+    """The highest position ever given."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'passages'").fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def _added(connection: sqlite3.Connection, row: tuple[str | int, ...]) -> int | None:

@@ -6,12 +6,12 @@ import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from shared_context.conversations import ConversationStore
-from shared_context.documents import ContextFolder, Document
+from shared_context.document import Document
 from shared_context.errors import StoreCorrupt, StoreFromFuture
 from shared_context.messages import message_of
 from shared_context.retrieval.index import PassageIndex
@@ -31,6 +31,9 @@ LEAST_COVERAGE = 0.35
 """Part of a question's weight that a passage with its neighbours must cover to be worth showing
 to a model. On the development set nine of ten questions about something else stay below it."""
 
+WITH_BEFORE = 10
+"""Of so many the message before is told too: "On Friday." says little without its question."""
+
 BATCH = 1000
 _MESSAGES = "messages"
 
@@ -47,6 +50,7 @@ class Found:
         coverage: part of what was asked for that it and its neighbours hold, 0 to 1.
         speaker: user, assistant, or "" for documents.
         holds_words: it has a word of the question itself, not only beside such a passage.
+        before: the message it follows, for the best few.
     """
 
     source: str
@@ -57,6 +61,7 @@ class Found:
     coverage: float
     speaker: str = ""
     holds_words: bool = True
+    before: str = ""
 
 
 class MemorySearch:
@@ -64,14 +69,21 @@ class MemorySearch:
 
     Args:
         path: file of the index. What is in it is derived, so an unusable one is made anew.
+        documents: the handoff documents as they are now; one that is not among them stays in
+            the index as it was read last.
 
     Raises:
         StoreError: the file cannot be made.
     """
 
-    def __init__(self, path: Path, conversations: ConversationStore, context: ContextFolder | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        conversations: ConversationStore,
+        documents: Callable[[], Sequence[Document]] = tuple,
+    ) -> None:
         self._conversations = conversations
-        self._context = context
+        self._documents = documents
         self._lock = threading.Lock()
         try:
             self._index = PassageIndex(path)
@@ -124,23 +136,25 @@ class MemorySearch:
         return [one for one in found if one.coverage >= LEAST_COVERAGE and one.item not in without][:limit]
 
     def _found(self, question: Question, limit: int) -> list[Found]:
-        found: list[Found] = []
-        seen: set[tuple[str, str]] = set()
+        found: dict[tuple[str, str], Found] = {}
         for passage, scored in self._index.find(question, 2 * limit):
-            if (passage.source, passage.item) not in seen:
-                seen.add((passage.source, passage.item))
-                found.append(
-                    Found(
-                        passage.source, passage.item, passage.text, passage.at, scored.score, scored.coverage,
-                        passage.speaker,
-                        scored.holds_words,
-                    )
-                )  # fmt: skip
-        return found[:limit]
+            item = (passage.source, passage.item)
+            if item not in found:
+                found[item] = Found(
+                    source=passage.source,
+                    item=passage.item,
+                    text=passage.text,
+                    at=passage.at,
+                    score=scored.score,
+                    coverage=scored.coverage,
+                    speaker=passage.speaker,
+                    holds_words=scored.holds_words,
+                    before=self._index.before(passage) if len(found) < WITH_BEFORE else "",
+                )
+        return list(found.values())[:limit]
 
     def _read_documents(self, marks: dict[str, str]) -> None:
-        documents: list[Document] = [] if self._context is None else self._context.documents()
-        for document in documents:
+        for document in self._documents():
             if marks.get(document.name) != document.version:
                 untouched = document.text.strip() == starter_text(document.name).strip()
                 self._index.change(

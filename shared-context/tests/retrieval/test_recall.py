@@ -24,7 +24,7 @@ def context(tmp_path: Path) -> Iterator[ContextFolder]:
 
 @pytest.fixture
 def memory(tmp_path: Path, store: ConversationStore, context: ContextFolder) -> Iterator[MemorySearch]:
-    memory = MemorySearch(tmp_path / "search.db", store, context)
+    memory = MemorySearch(tmp_path / "search.db", store, context.documents)
     yield memory
     memory.close()
 
@@ -77,7 +77,7 @@ def test_a_store_put_back_from_a_backup_is_read_again(
     for name, text in (("first", "The walnut tree."), ("second", "The cherry tree.")):
         with ConversationStore.open(tmp_path / name / "memory.db") as store:
             store.add_message("default", "user", text)
-            memory = MemorySearch(tmp_path / "search.db", store, context)
+            memory = MemorySearch(tmp_path / "search.db", store, context.documents)
             assert [one.text for one in memory.search("tree")] == [text]
             memory.close()
 
@@ -87,7 +87,7 @@ def test_a_broken_index_is_made_anew(
 ) -> None:  # fmt: skip
     store.add_message("default", "user", "The walnut tree.")
     (tmp_path / "search.db").write_bytes(b"not a database at all, whatever it says " * 100)
-    memory = MemorySearch(tmp_path / "search.db", store, context)
+    memory = MemorySearch(tmp_path / "search.db", store, context.documents)
     assert memory.search("walnut")
     memory.close()
 
@@ -113,3 +113,22 @@ def test_many_messages_are_read_in_portions(
         store.add_message("default", "user", f"Item number{number} is here.")
     assert memory.search("number19")[0].text == "Item number19 is here."
     assert memory.search("number0")[0].text == "Item number0 is here."
+
+
+def test_an_answer_comes_with_the_question_before_it(memory: MemorySearch, store: ConversationStore) -> None:
+    store.add_message("default", "assistant", "When is the dentist?")
+    store.add_message("default", "user", "The dentist is on Friday.")
+    (found,) = [one for one in memory.search("dentist friday") if one.speaker == "user"]
+    assert found.before == "When is the dentist?"
+
+
+def test_two_processes_may_share_the_index(tmp_path: Path, store: ConversationStore) -> None:
+    first, second = (MemorySearch(tmp_path / "search.db", store) for _ in range(2))
+    for number in range(4):
+        store.add_message("default", "user", f"Lamp number {number}.")
+        searched, other = (first, second) if number % 2 else (second, first)
+        assert len(searched.search("lamp")) == len(other.search("lamp")) == number + 1
+    store.clear("default")
+    assert first.search("lamp") == second.search("lamp") == []
+    first.close()
+    second.close()

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from orchestrator_core.assistant import Assistant
+from orchestrator_core.backends.scripted import ScriptedBackend
+from orchestrator_core.chat_request import ChatRequest
+from orchestrator_core.runs.spec import RunState
+from orchestrator_core.settings import Settings
+
+WAIT = 20.0
+QUESTION = "Where did I hide the walnut box?"
+Open = Callable[..., Assistant]
+
+
+@pytest.fixture
+def open_assistant(tmp_path: Path) -> Iterator[Open]:
+    opened: list[Assistant] = []
+
+    def open_one(window: int = 8192, **given: Any) -> Assistant:
+        backend = ScriptedBackend(otherwise="All right.", context_length=window)
+        settings = Settings.model_validate({"data": tmp_path / "data", **given})
+        opened.append(Assistant.open(settings, backend=backend))
+        return opened[-1]
+
+    yield open_one
+    for assistant in opened:
+        assistant.close()
+
+
+def tell(assistant: Assistant, text: str, conversation_id: str = "elsewhere") -> None:
+    assistant.conversations.create(conversation_id)
+    assistant.conversations.add_message(conversation_id, "user", text)
+
+
+def retrieved(assistant: Assistant, message: str = QUESTION) -> list[str]:
+    built = assistant.preview("default", message)
+    return [use.source for use in built.receipt.retrieved]
+
+
+def test_what_was_said_in_another_conversation_is_recalled(open_assistant: Open) -> None:
+    assistant = open_assistant()
+    tell(assistant, "I hid the walnut box behind the chimney.")
+    run = assistant.ask(ChatRequest(message=QUESTION))
+    assert run.wait(WAIT).state is RunState.DONE
+    assert "behind the chimney" in run.spec.prompt.messages[-1].content
+    answer = assistant.conversations.messages("default")[-1]
+    assert answer.receipt is not None
+    (use,) = answer.receipt["retrieved"]
+    assert use["source"] == "message"
+    assert 0 < use["tokens"] < answer.receipt["prompt_tokens"]
+
+
+def test_the_preview_is_what_is_sent_also_with_recalled_passages(open_assistant: Open) -> None:
+    assistant = open_assistant()
+    tell(assistant, "I hid the walnut box behind the chimney.")
+    while True:  # until both fall into the same minute
+        preview = assistant.preview("default", QUESTION)
+        run = assistant.ask(ChatRequest(message=QUESTION))
+        run.wait(WAIT)
+        sent = run.spec.prompt.messages[-1].content
+        shown = preview.prompt.messages[-1].content
+        assistant.conversations.clear("default")
+        if sent.splitlines()[0] == shown.splitlines()[0]:
+            break
+    assert preview.receipt.retrieved
+    assert run.spec.prompt == preview.prompt
+    assert run.spec.receipt == preview.receipt.model_dump(mode="json")
+
+
+def test_the_next_turn_has_the_question_without_what_was_recalled_for_it(open_assistant: Open) -> None:
+    assistant = open_assistant()
+    tell(assistant, "I hid the walnut box behind the chimney.")
+    first = assistant.ask(ChatRequest(message=QUESTION))
+    first.wait(WAIT)
+    second = assistant.ask(ChatRequest(message="Thanks."))
+    second.wait(WAIT)
+    asked, before = second.spec.prompt.messages[:-1], first.spec.prompt.messages
+    assert asked[: len(before) - 1] == before[:-1]
+    assert "chimney" not in asked[-2].content
+    assert asked[-2].content.endswith(QUESTION)
+
+
+def test_a_follow_up_is_understood_from_what_was_just_said(open_assistant: Open) -> None:
+    assistant = open_assistant()
+    tell(assistant, "The walnut box holds the letters of my grandmother.")
+    tell(assistant, "The garden shed needs a new roof and a lock.")
+    assistant.conversations.add_message("default", "user", "Do you remember the walnut box?")
+    built = assistant.preview("default", "What does it hold?")
+    assert any("grandmother" in message.content for message in built.prompt.messages[-1:])
+
+
+def test_log_entries_that_had_no_room_are_recalled(open_assistant: Open) -> None:
+    assistant = open_assistant(context={"share": 0.01})
+    assert assistant.context is not None
+    assistant.context.append_entry("Hid the walnut box behind the chimney.")
+    for number in range(40):
+        assistant.context.append_entry(f"Painted wall {number} of the long corridor in white, twice.")
+    assert retrieved(assistant)[0] == "log"
+
+
+def test_what_the_shown_documents_and_history_say_is_not_recalled(open_assistant: Open) -> None:
+    assistant = open_assistant()
+    assert assistant.context is not None
+    assistant.context.append_entry("Hid the walnut box behind the chimney.")
+    tell(assistant, "I put the walnut box on the shelf.", "default")
+    assert retrieved(assistant) == []
+
+
+@pytest.mark.parametrize("given", [{"window": 2048}, {"context": {"retrieval_share": 0.0}}])
+def test_nothing_is_recalled_into_small_windows_or_when_turned_off(
+    open_assistant: Open, given: dict[str, Any]
+) -> None:
+    assistant = open_assistant(**given)
+    tell(assistant, "I hid the walnut box behind the chimney.")
+    assert retrieved(assistant) == []
+
+
+def test_nothing_is_recalled_for_a_question_about_something_else(open_assistant: Open) -> None:
+    assistant = open_assistant()
+    tell(assistant, "I hid the walnut box behind the chimney.")
+    assert retrieved(assistant, "Explain how a gas turbine works.") == []
+
+
+def test_an_index_that_fails_does_not_stand_in_the_way(open_assistant: Open) -> None:
+    assistant = open_assistant()
+    tell(assistant, "I hid the walnut box behind the chimney.")
+    assert assistant.memory is not None
+    assistant.memory.close()
+    assert assistant.ask(ChatRequest(message=QUESTION)).wait(WAIT).state is RunState.DONE
