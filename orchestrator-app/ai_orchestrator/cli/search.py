@@ -17,22 +17,14 @@ from ai_orchestrator.cli.options import json_option, settings_options
 @json_option
 @settings_options
 def search(words: tuple[str, ...], limit: int, as_json: bool, config: str | None, data: str | None) -> None:
-    """Lines of the handoff documents, then messages, that have all WORDS."""
+    """Lines of the handoff documents that have all WORDS, then messages and log entries that fit."""
     from ai_orchestrator.cli.options import make_settings
-    from ai_orchestrator.cli.stored import document_texts, open_store
+    from ai_orchestrator.cli.stored import document_texts, found_in_memory
 
     settings = make_settings(config, data)
     query = " ".join(words)
     found = list(matching_lines(document_texts(settings), query.split()))[:limit]
-    with open_store(settings) as store:
-        if store is not None:
-            found.extend(
-                {
-                    "source": "message", "id": hit.message_id, "conversation_id": hit.conversation_id,
-                    "text": hit.snippet, "at": hit.created_at,
-                }
-                for hit in store.search(query, limit)
-            )  # fmt: skip
+    found.extend(found_in_memory(settings, query, limit))
     if as_json:
         terminal.write_json({"results": found})
         return

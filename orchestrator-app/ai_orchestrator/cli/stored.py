@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator_core.settings import Settings
@@ -45,3 +45,26 @@ def document_texts(settings: Settings) -> dict[str, str]:
         except (OSError, UnicodeDecodeError):
             continue
     return texts
+
+
+def found_in_memory(settings: Settings, query: str, limit: int) -> list[dict[str, Any]]:
+    """What a search of the memory finds, as `GET /search` tells it. Entries of documents are
+    found as the server read them last.
+
+    Raises:
+        StoreError: the conversations cannot be read.
+    """
+    with open_store(settings) as store:
+        if store is None:
+            return []
+        from dataclasses import asdict
+
+        from orchestrator_core.assistant.remembering import open_memory
+        from orchestrator_core.assistant.searching import search_all
+
+        memory = open_memory(settings.data / "search.db", store)
+        try:
+            return [asdict(hit) for hit in search_all(query, limit, store, memory)]
+        finally:
+            if memory is not None:
+                memory.close()

@@ -27,7 +27,7 @@ CANDIDATES = 40
 
 
 def open_memory(
-    path: Path, conversations: ConversationStore, documents: Callable[[], Sequence[Document]]
+    path: Path, conversations: ConversationStore, documents: Callable[[], Sequence[Document]] = tuple
 ) -> MemorySearch | None:
     """The search over this memory; None when its file cannot be made, which is logged."""
     try:

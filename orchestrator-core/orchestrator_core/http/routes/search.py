@@ -1,7 +1,10 @@
-"""`/search`: in all conversations and in the session log."""
+"""`/search`: in all conversations, the session log and the other documents."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
+from orchestrator_core.assistant.searching import search_all
 from orchestrator_core.http.api import Api
 from orchestrator_core.http.services import services
 from orchestrator_core.http.shapes.conversations import SearchAnswer, SearchQuery, SearchResult
@@ -9,21 +12,10 @@ from orchestrator_core.http.shapes.conversations import SearchAnswer, SearchQuer
 api = Api("search")
 
 
-@api.route("GET", "/search", summary="Search messages", errors=(507,))
+@api.route("GET", "/search", summary="Search everything said and written", errors=(507,))
 def search(query: SearchQuery) -> SearchAnswer:
-    """Any text is a valid query: all its words must occur."""
-    hits = services().assistant.conversations.search(query.q, query.limit)
-    return SearchAnswer(
-        results=[
-            SearchResult(
-                source="message",
-                id=hit.message_id,
-                text=hit.snippet,
-                at=hit.created_at,
-                score=hit.score,
-                conversation_id=hit.conversation_id,
-                title=hit.title,
-            )
-            for hit in hits
-        ]
-    )
+    """Messages, log entries and sections of documents. Any text is a valid query: what has all
+    its words comes first, then what has some of them, or other forms of them."""
+    assistant = services().assistant
+    hits = search_all(query.q, query.limit, assistant.conversations, assistant.memory)
+    return SearchAnswer(results=[SearchResult(**asdict(hit)) for hit in hits])

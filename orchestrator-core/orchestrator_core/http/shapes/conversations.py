@@ -101,8 +101,8 @@ class SearchQuery(Parameters):
 
 
 class SearchResult(BaseModel):
-    source: str = Field(description="`message`, or a document's name.")
-    id: str
+    source: str = Field(description="`message`, `log` or `document`.")
+    id: str = Field(description="Of the message, or `NAME#entry` or `NAME#heading`.")
     text: str
     at: str | None
     score: float = Field(description="Higher fits better; comparable within one answer.")

@@ -1,0 +1,92 @@
+"""Search as a person sees it: what has all the words first, then what else fits."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from shared_context.conversations import ConversationStore
+from shared_context.errors import ConversationNotFound, SharedContextError
+from shared_context.messages import SearchHit
+from shared_context.retrieval.fusion import fused
+from shared_context.retrieval.question import words_in
+from shared_context.retrieval.recall import Found, MemorySearch
+from shared_context.search import snippet
+
+log = logging.getLogger(__name__)
+
+EXACT_WEIGHT = 2.0
+"""A person who types words into a search box means these words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One result of a search.
+
+    Args:
+        source: `message`, `log` or `document`.
+        id: of the message, or `NAME#entry or heading`.
+        text: the place that fits, with … where it is cut.
+        at: ISO 8601, or None where unknown.
+        conversation_id: of a message, with the `title` of its conversation.
+    """
+
+    source: str
+    id: str
+    text: str
+    at: str | None
+    score: float
+    conversation_id: str | None = None
+    title: str | None = None
+
+
+def search_all(
+    query: str, limit: int, conversations: ConversationStore, memory: MemorySearch | None
+) -> list[Hit]:
+    """Messages, log entries and documents' sections, best first.
+
+    Args:
+        memory: None, or one that fails: only messages with all the words.
+
+    Raises:
+        StoreError: the conversations cannot be read.
+    """
+    exact = {("message", hit.message_id): hit for hit in conversations.search(query, limit)}
+    ranked = {(one.source, one.item): one for one in _ranked(query, limit, memory)}
+    hits: list[Hit] = []
+    for key, score in fused((list(exact), list(ranked)), (EXACT_WEIGHT, 1.0))[:limit]:
+        if key in exact:
+            hits.append(_of_message(exact[key], score))
+        else:
+            found = _of_found(ranked[key], query, score, conversations)
+            hits += [found] if found else []
+    return hits
+
+
+def _ranked(query: str, limit: int, memory: MemorySearch | None) -> list[Found]:
+    if memory is None:
+        return []
+    try:
+        return memory.search(query, limit)
+    except (SharedContextError, OSError) as error:
+        log.warning("Only messages are searched, and only for all words: %s", error)
+        return []
+
+
+def _of_message(hit: SearchHit, score: float) -> Hit:
+    return Hit("message", hit.message_id, hit.snippet, hit.created_at, score, hit.conversation_id, hit.title)
+
+
+def _of_found(found: Found, query: str, score: float, conversations: ConversationStore) -> Hit | None:
+    """None for a message that is gone meanwhile."""
+    text = snippet(found.text, words_in(query))
+    if found.source != "message":
+        return Hit(found.source, found.item, text, found.at or None, score)
+    message = conversations.message(found.item)
+    if message is None:
+        return None
+    try:
+        title = conversations.get(message.conversation_id).title
+    except ConversationNotFound:
+        return None
+    return Hit("message", found.item, text, found.at, score, message.conversation_id, title)
