@@ -1,0 +1,202 @@
+"""Makes the test vectors in docs/vectors, which any client of the exchange can be checked against.
+
+    python tests/support/sync_vectors.py      writes them anew
+
+They come out the same every time: ids, clocks and random parts are fixed here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from pycrdt import Doc
+from shared_context import conversations, crdt, exchange
+from shared_context.clock import Clock
+from shared_context.conversations import ConversationStore
+from shared_context.crdt import SharedLines
+from shared_context.exchange import Exchange, PageSize
+from shared_context.line_diff import merge_edit, split_lines
+from shared_context.replica import Replica
+from shared_context.shared_documents import digest, encode
+from shared_context.wire import SyncAnswer
+
+FOLDER = Path(__file__).parents[2] / "docs" / "vectors"
+BRIEFING, LOG = "SESSION_BRIEFING.md", "SESSION_LOG.md"
+BASE = "# Briefing\n\none\ntwo\nthree\n"
+
+
+def document_vectors() -> dict[str, Any]:
+    """Updates of several replicas, and what everyone has after all of them."""
+    hunks = itertools.count(1)
+    with mock.patch.object(crdt.secrets, "token_urlsafe", lambda _: f"hunk{next(hunks)}"):
+        return {
+            "about": "Apply the updates in any order: texts, elements, deletions and digest come out so.",
+            "cases": [_case(name, *edits) for name, edits in _CASES.items()],
+        }
+
+
+def exchange_vectors() -> dict[str, Any]:
+    """A whole exchange, message by message: bodies of POST /sync and their answers."""
+    with tempfile.TemporaryDirectory() as folder, _fixed_time():
+        phone = _store(Path(folder) / "phone.db", "replica-phone", "aaaaaaaaaaaaaaaa")
+        desktop = _store(Path(folder) / "desktop.db", "replica-desktop", "bbbbbbbbbbbbbbbb")
+        with phone, desktop:
+            _talk(phone, desktop)
+            replicas = Replica(phone, name="phone"), Replica(desktop, name="desktop")
+            before = [_contents(store) for store in (phone, desktop)]
+            steps = _transcript(*replicas)
+            return {
+                "about": "phone calls desktop, three records at a time; both have the same afterwards.",
+                "before": {"phone": before[0], "desktop": before[1]},
+                "steps": steps,
+                "after": _contents(phone),
+                "state": {"vector": replicas[0].log.vector(), "digest": replicas[0].state().digest},
+            }
+
+
+def write() -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, content in (("documents.json", document_vectors()), ("exchange.json", exchange_vectors())):
+        text = json.dumps(content, indent=1, ensure_ascii=False)
+        (FOLDER / name).write_text(text + "\n", encoding="utf-8")
+
+
+Edit = tuple[str, Callable[[str], str]]
+"""Which document one replica edits, and how."""
+
+
+def _lines(client: int) -> SharedLines:
+    lines = SharedLines()
+    lines._doc = Doc(client_id=client, allow_multithreading=True)
+    return lines
+
+
+def _edit(lines: SharedLines, path: str, text: str, author: str) -> bytes:
+    before = split_lines(lines.text(path)) if lines.texts(path) else []
+    return lines.change(path, merge_edit(before, split_lines(text), lines.texts(path)), author)
+
+
+def _case(name: str, first: str, path: str, *sides: Callable[[str], str]) -> dict[str, Any]:
+    """A first text, and what each side makes of it without knowing of the others."""
+    origin = _lines(1)
+    updates = [_edit(origin, path, first, "desktop")]
+    for number, side in enumerate(sides, start=2):
+        lines = _lines(number * 1000)
+        lines.load(updates[0])
+        updates.append(_edit(lines, path, side(lines.text(path)), f"device{number}"))
+    result = _lines(99)
+    for update in updates:
+        result.load(update)
+    vector = result.state_vector()
+    return {
+        "name": name,
+        "updates": [encode(update) for update in updates],
+        "texts": {path: result.text(path) for path in result.paths()},
+        "elements": {path: [line.element() for line in result.lines(path)] for path in result.paths()},
+        "digest": digest(vector, result.update_since(vector)),
+    }
+
+
+def _entry(entry_id: str) -> Callable[[str], str]:
+    return lambda text: (
+        f"{text}\n## 2026-01-02 03:04 UTC · device <!-- entry:{entry_id} -->\n\nDid {entry_id}.\n"
+    )
+
+
+_CASES: dict[str, Sequence[Any]] = {
+    "a first text": (BASE, BRIEFING),
+    "different lines changed at once": (
+        BASE, BRIEFING, lambda text: text.replace("one", "ONE"), lambda text: text.replace("three", "THREE"),
+    ),
+    "the same line changed at once keeps both": (
+        BASE, BRIEFING, lambda text: text.replace("two", "2 here"), lambda text: text.replace("two", "2 there"),
+    ),
+    "a deletion alone": (BASE, BRIEFING, lambda text: text.replace("two\n", "")),
+    "entries appended at once do not interleave": ("# Log\n", LOG, _entry("p1"), _entry("p2")),
+    "emoji and CRLF": ("# 🦜\r\nzwei\r\n", BRIEFING, lambda text: text.replace("zwei", "drei 漢字")),
+}  # fmt: skip
+
+
+def _fixed_time() -> Any:
+    moments = (f"2026-01-02T03:04:{second:02}.000000Z" for second in itertools.count())
+    times = mock.Mock(side_effect=lambda: next(moments))
+    return _Together(
+        mock.patch.object(conversations, "now", times),
+        mock.patch.object(exchange, "now", lambda: "2026-01-02T04:00:00.000000Z"),
+    )
+
+
+class _Together:
+    def __init__(self, *managers: Any) -> None:
+        self._managers = managers
+
+    def __enter__(self) -> None:
+        for manager in self._managers:
+            manager.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        for manager in reversed(self._managers):
+            manager.__exit__(*error)
+
+
+def _store(path: Path, replica_id: str, origin: str) -> ConversationStore:
+    store = ConversationStore.open(path)
+    with store.database.write() as connection:
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'replica_id'", (replica_id,))
+        connection.execute("DELETE FROM origins")
+    store.writer._origin = origin
+    store.clock = Clock(conversations.now)
+    return store
+
+
+def _talk(phone: ConversationStore, desktop: ConversationStore) -> None:
+    desktop.create("trip", "The trip")
+    desktop.add_message("trip", "user", "Where to? 🦜", message_id="d1", tier="desktop")
+    desktop.add_message(
+        "trip", "assistant", "North.", message_id="d2", reply_to="d1", tier="desktop", model="tiny",
+        run_id="run-1", receipt={"tokens": 3},
+    )  # fmt: skip
+    phone.add_message("default", "user", "Sent twice.", message_id="twice", tier="phone")
+    desktop.add_message("default", "user", "Sent twice.", message_id="twice", tier="phone")
+    phone.create("doomed")
+    phone.add_message("doomed", "user", "Never mind.", message_id="p1", tier="phone")
+    phone.delete("doomed")
+    desktop.rename("trip", "The long trip")
+
+
+def _transcript(phone: Replica, desktop: Replica) -> list[dict[str, Any]]:
+    caller = Exchange(phone, PageSize(records=3))
+    steps = []
+    while (request := caller.next_request()) is not None:
+        reply: SyncAnswer = exchange.answer(desktop, request)
+        caller.take(reply)
+        steps.append(
+            {
+                "request": request.model_dump(mode="json", exclude_none=True),
+                "answer": reply.model_dump(mode="json", exclude_none=True),
+            }
+        )
+    return steps
+
+
+def _contents(store: ConversationStore) -> dict[str, Any]:
+    listed = sorted(store.list(1000), key=lambda one: one.conversation_id)
+    return {
+        one.conversation_id: {
+            "title": one.title,
+            "messages": [
+                [message.message_id, message.content] for message in store.messages(one.conversation_id)
+            ],
+        }
+        for one in listed
+    }
+
+
+if __name__ == "__main__":
+    write()
