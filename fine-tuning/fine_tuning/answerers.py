@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -73,17 +74,20 @@ class GgufAnswerer(Answerer):
         self, question: str, *, system: str = "", max_tokens: int = 96, sampling: Sampling = GREEDY
     ) -> str:
         prompt = self._render(_messages(question, system))
-        out = self.llm.create_completion(
+        self.llm.set_seed(sampling.seed)
+        # Not create_completion: it does not count tokens while a character is incomplete, and a
+        # model that babbles bytes never completes one.
+        produced = self.llm.generate(
             self.llm.tokenize(prompt.encode(), add_bos=True, special=True),
-            max_tokens=max_tokens,
-            temperature=sampling.temperature,
+            temp=sampling.temperature,
             top_p=sampling.top_p,
             top_k=sampling.top_k,
             min_p=0.0,
             repeat_penalty=sampling.repetition_penalty,
-            seed=sampling.seed,
         )
-        return str(out["choices"][0]["text"]).strip()
+        end = self.llm.token_eos()
+        tokens = list(takewhile(lambda token: token != end, islice(produced, max_tokens)))
+        return str(self.llm.detokenize(tokens).decode("utf-8", "replace")).strip()
 
     def close(self) -> None:
         self.llm.close()
