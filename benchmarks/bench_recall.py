@@ -28,6 +28,7 @@ from typing import Any
 import click
 from measuring import console, describe_run, middle, show
 from shared_context.retrieval import vocabulary
+from shared_context.retrieval.dates import day_in
 from shared_context.retrieval.fusion import Embedder, Vectors, fused
 from shared_context.retrieval.index import PassageIndex
 from shared_context.retrieval.passages import Passage, pieces
@@ -41,20 +42,32 @@ Search = Callable[[str], list[str]]
 MakeSearch = Callable[[Dialogue, Path], Search]
 
 
-def bm25(dialogue: Dialogue, folder: Path) -> Search:
-    """FTS5's own ranking over the turns' texts, any word of the question."""
-    turns = [turn for session in dialogue["sessions"] for turn in session["turns"]]
-    connection = sqlite3.connect(folder / "bm25.db")
-    connection.execute("CREATE VIRTUAL TABLE turns USING fts5 (text)")
-    connection.executemany("INSERT INTO turns VALUES (?)", [(turn["text"],) for turn in turns])
-    connection.commit()
+def bm25(*, prepared: bool = False) -> MakeSearch:
+    """FTS5's own ranking over the turns' texts, any word of the question.
 
-    def search(question: str) -> list[str]:
-        words = " OR ".join(f'"{word}"' for word in re.findall(r"\w+", question))
-        query = "SELECT rowid FROM turns WHERE turns MATCH ? ORDER BY rank LIMIT ?"
-        return [turns[row[0] - 1]["id"] for row in connection.execute(query, (words, DEPTHS[-1]))]
+    Args:
+        prepared: with Porter's stems, and without the question words in the question.
+    """
 
-    return search
+    def make(dialogue: Dialogue, folder: Path) -> Search:
+        turns = [turn for session in dialogue["sessions"] for turn in session["turns"]]
+        connection = sqlite3.connect(folder / "bm25.db")
+        stems = ", tokenize = 'porter unicode61'" if prepared else ""
+        connection.execute(f"CREATE VIRTUAL TABLE turns USING fts5 (text{stems})")
+        connection.executemany("INSERT INTO turns VALUES (?)", [(turn["text"],) for turn in turns])
+        connection.commit()
+
+        def search(question: str) -> list[str]:
+            words = re.findall(r"\w+", question)
+            if prepared:
+                words = [word for word in words if word.lower() not in vocabulary.EMPTY_WORDS] or words
+            expression = " OR ".join(f'"{word}"' for word in words)
+            query = "SELECT rowid FROM turns WHERE turns MATCH ? ORDER BY rank LIMIT ?"
+            return [turns[row[0] - 1]["id"] for row in connection.execute(query, (expression, DEPTHS[-1]))]
+
+        return search
+
+    return make
 
 
 def ours(weights: Weights | None = None, embedder: Embedder | None = None) -> MakeSearch:
@@ -86,7 +99,7 @@ def ours(weights: Weights | None = None, embedder: Embedder | None = None) -> Ma
 
 def _passages(dialogue: Dialogue) -> Iterator[Passage]:
     for session in dialogue["sessions"]:
-        thread, date = str(session["id"]), str(session.get("date") or "")
+        thread, date = str(session["id"]), day_in(str(session.get("date") or ""))
         for number, turn in enumerate(session["turns"]):
             # Turns of one session need not have times; their order is kept.
             at = f"{date}T{number:06}"
@@ -189,7 +202,11 @@ def main(file: Path, model: Path | None, ablations: bool, turns: int) -> None:
     questions = sum(len(one["questions"]) for one in dialogues)
     if turns:
         dialogues = [padded(one, turns) for one in dialogues]
-    rows = [_row("BM25 alone", *measure(bm25, dialogues)), _row("ours", *measure(ours(), dialogues))]
+    rows = [
+        _row("BM25 alone", *measure(bm25(), dialogues)),
+        _row("BM25 of stems, without question words", *measure(bm25(prepared=True), dialogues)),
+        _row("ours", *measure(ours(), dialogues)),
+    ]
     with ExitStack() as stack:
         embedder = stack.enter_context(embedder_of(model))
         if embedder is not None:

@@ -18,7 +18,10 @@ def answer_note(done: Mapping[str, Any], before: Mapping[str, Any] | None = None
     answered_by = _answered_by(done)
     if answered_by and (before is None or answered_by != _answered_by(before)):
         parts.append(answered_by)
-    parts.extend(left_out(done.get("receipt") or {}))
+    receipt = done.get("receipt") or {}
+    if recalled := len(receipt.get("retrieved") or []):
+        parts.append(f"{recalled} earlier passage{'s' if recalled > 1 else ''} recalled")
+    parts.extend(left_out(receipt))
     reason = done.get("finish_reason")
     if reason == "length":
         parts.append("cut at the token limit (--max-tokens)")

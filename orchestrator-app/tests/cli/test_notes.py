@@ -24,6 +24,11 @@ def test_what_was_left_out_is_said_every_time() -> None:
     assert note == "SESSION_LOG.md: 120 tokens left out · 2 earlier messages left out"
 
 
+def test_recalled_passages_are_told() -> None:
+    assert answer_note({"receipt": {"retrieved": [{}, {}]}}) == "2 earlier passages recalled"
+    assert answer_note({"receipt": {"retrieved": []}}) is None
+
+
 def test_an_answer_that_was_cut_or_stopped_says_so() -> None:
     assert "token limit" in (answer_note({**DONE, "finish_reason": "length"}, DONE) or "")
     assert answer_note({**DONE, "finish_reason": "cancelled"}, DONE) == "stopped"

@@ -27,7 +27,7 @@ _MONTH = re.compile(
     r"(?:\s+(\d{1,2})(?:st|nd|rd|th)?\b(?!\d))?(?:,?\s+(?:of\s+)?(\d{4}))?",
     re.IGNORECASE,
 )
-_ISO = re.compile(r"\b(\d{4})-(\d\d)(?:-(\d\d))?\b")
+_ISO = re.compile(r"\b(\d{4})-(\d\d)(?:-(\d\d))?(?!\d)")
 _YEAR = re.compile(r"\b(?:in|of|during|since|year)\s+((?:19|20)\d\d)\b", re.IGNORECASE)
 _RELATIVE = re.compile(r"\b(yesterday|today|(?:last|this|past) (?:week|month|year))\b", re.IGNORECASE)
 _SEASON = re.compile(
@@ -79,6 +79,14 @@ def periods_in(text: str, asked_at: str = "") -> tuple[Period, ...]:
         found += [_season(match.group(1).lower()) for match in _SEASON.finditer(rest)]
     found += _relative(rest, asked_at)
     return tuple(found)
+
+
+def day_in(text: str) -> str:
+    """The first full date in a text as an ISO date, or "": `8 May, 2023` is `2023-05-08`."""
+    for period in periods_in(text):
+        if not period.yearless and period.first == period.last:
+            return period.first
+    return ""
 
 
 def _days(year: int, month: int, day: int) -> list[Period]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shared_context.retrieval.dates import periods_in
+from shared_context.retrieval.dates import day_in, periods_in
 
 ASKED_AT = "2026-03-11T09:00:00Z"  # a Wednesday
 
@@ -46,3 +46,18 @@ def test_any_text_can_be_read(text: str, asked_at: str) -> None:
 @pytest.mark.parametrize("asked_at", ["0001-01-01", "9999-12-31"])
 def test_the_first_and_last_days_of_the_calendar(asked_at: str) -> None:
     assert isinstance(periods_in("yesterday, last week, last month and last year", asked_at), tuple)
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("2023-05-08", "2023-05-08"),
+        ("2023-05-08T13:56:00Z", "2023-05-08"),
+        ("1:56 pm on 8 May, 2023", "2023-05-08"),
+        ("May 8th, 2023", "2023-05-08"),
+        ("May 2023", ""),
+        ("", ""),
+    ],
+)
+def test_the_day_of_a_session(text: str, day: str) -> None:
+    assert day_in(text) == day
