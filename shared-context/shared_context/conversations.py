@@ -14,7 +14,7 @@ from shared_context.clock import Clock
 from shared_context.conversation_rows import Register, ensure_row, refresh, register, set_register
 from shared_context.database import Database
 from shared_context.errors import ConversationNotFound, InvalidConversation
-from shared_context.identity import just_after, new_id, now
+from shared_context.identity import in_utc, just_after, new_id, now
 from shared_context.messages import (
     ROLES,
     Conversation,
@@ -184,10 +184,15 @@ class ConversationStore:
                 last message when this machine's clock is behind it.
 
         Raises:
-            ConversationNotFound, InvalidConversation (unknown role).
+            ConversationNotFound, InvalidConversation (unknown role, not a moment as `identity.now`
+                writes it).
         """
         if role not in ROLES:
             raise InvalidConversation(f"{role!r} is not a role.", f"Use one of: {', '.join(sorted(ROLES))}.")
+        if created_at is not None and not _is_moment(created_at):
+            raise InvalidConversation(
+                f"{created_at[:50]!r} is no moment.", "See shared_context.identity.in_utc."
+            )
         content = whole_characters(content)
         message_id = new_id() if message_id is None else message_id
         _check_name(message_id, "message id", MAX_ID_CHARS)
@@ -308,6 +313,13 @@ def _not_found(conversation_id: str) -> ConversationNotFound:
     return ConversationNotFound(
         f"There is no conversation {shown!r}.", "List the conversations to see which there are."
     )
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return in_utc(text) == text
+    except ValueError:
+        return False
 
 
 def _check_name(text: str, what: str, most: int) -> None:

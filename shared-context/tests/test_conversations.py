@@ -390,3 +390,10 @@ def test_the_schema_can_be_read_by_plain_sqlite(store: ConversationStore) -> Non
     connection = sqlite3.connect(store.database.path)
     assert connection.execute("SELECT content FROM messages").fetchall() == [("hello",)]
     connection.close()
+
+
+def test_a_time_that_is_none_is_refused(store: ConversationStore) -> None:
+    for moment in ("yesterday", "2026-01-01", "2026-01-01T00:00:00Z"):
+        with pytest.raises(InvalidConversation):
+            store.add_message("default", "user", "a", created_at=moment)
+    assert store.messages("default") == []

@@ -363,3 +363,21 @@ def test_only_the_owner_s_files_are_in_the_folder(database: Database) -> None:
     add(database, "x")
     database.close()
     assert [file.name for file in database.path.parent.iterdir()] == ["notes.db"]
+
+
+def test_listeners_hear_of_each_commit_that_changed_something_once(database: Database) -> None:
+    heard: list[list[str]] = []
+    stop = database.on_commit(lambda: heard.append(notes(database)))
+    with database.write():
+        add(database, "one")
+        add(database, "two")
+    assert heard == [["one", "two"]]
+    with pytest.raises(RuntimeError), database.write() as connection:
+        connection.execute("INSERT INTO notes VALUES ('never')")
+        raise RuntimeError
+    with database.write():
+        pass
+    assert len(heard) == 1
+    stop()
+    add(database, "three")
+    assert len(heard) == 1

@@ -111,11 +111,11 @@ class Everything(Conversations):
 
 TestConversations = Conversations.TestCase
 TestConversations.settings = settings(
-    max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestEverything = Everything.TestCase
 TestEverything.settings = settings(
-    max_examples=6, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=15, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestEverything.pytestmark = [pytest.mark.slow]
 
