@@ -4,6 +4,7 @@
     python benchmarks/bench_recall.py FILE.json --model embedder.gguf     # and with embeddings
     python benchmarks/bench_recall.py FILE.json --ablations               # and without each part
     python benchmarks/bench_recall.py FILE.json --turns 10000             # among that many more turns
+    python benchmarks/bench_recall.py FILE.json ... --together            # all dialogues as one memory
 
 FILE holds `{"sessions": [{"id", "date", "turns": [{"id", "speaker", "text"}]}],
 "questions": [{"question", "evidence": [turn ids]}]}`, or a list of such; each one is searched
@@ -32,7 +33,7 @@ from shared_context.retrieval.dates import day_in
 from shared_context.retrieval.fusion import Embedder, Vectors, fused
 from shared_context.retrieval.index import PassageIndex
 from shared_context.retrieval.passages import Passage, pieces
-from shared_context.retrieval.question import Question
+from shared_context.retrieval.question import Question, words_in
 from shared_context.retrieval.scoring import Weights
 
 DEPTHS = (5, 10, 20, 50)
@@ -77,7 +78,7 @@ def ours(weights: Weights | None = None, embedder: Embedder | None = None) -> Ma
         index = PassageIndex(folder / "ours.db", weights)
         passages = list(_passages(dialogue))
         index.change(passages, [], {})
-        speakers = {one.speaker: one.speaker for one in passages}
+        speakers = {word: one.speaker for one in passages for word in words_in(one.speaker)}
         vectors = None
         if embedder is not None:
             vectors = Vectors(embedder)
@@ -140,6 +141,19 @@ def measure(make: MakeSearch, dialogues: Sequence[Dialogue]) -> tuple[list[float
     return [sum(values) / max(1, len(values)) for values in recalls], times
 
 
+def together(dialogues: Sequence[Dialogue]) -> Dialogue:
+    """All dialogues as one memory, as they would lie in the product's."""
+    joined: Dialogue = {"sessions": [], "questions": []}
+    for number, one in enumerate(dialogues):
+        for session in one["sessions"]:
+            turns = [{**turn, "id": f"{number} {turn['id']}"} for turn in session["turns"]]
+            joined["sessions"].append({**session, "id": f"{number} {session['id']}", "turns": turns})
+        for asked in one["questions"]:
+            evidence = [f"{number} {turn}" for turn in asked["evidence"]]
+            joined["questions"].append({**asked, "evidence": evidence})
+    return joined
+
+
 def padded(dialogue: Dialogue, turns: int) -> Dialogue:
     """The dialogue among `turns` more turns: the dialogue's own words, shuffled."""
     own = [turn["text"].split() for session in dialogue["sessions"] for turn in session["turns"]]
@@ -188,16 +202,23 @@ ABLATIONS = {
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument(
+    "files", type=click.Path(exists=True, dir_okay=False, path_type=Path), nargs=-1, required=True
+)
 @click.option("--model", type=click.Path(exists=True, path_type=Path), help="GGUF that makes embeddings.")
 @click.option("--ablations", is_flag=True, help="Also ours without each of its parts.")
+@click.option("--together", "joined", is_flag=True, help="All dialogues as one memory.")
 @click.option("--turns", type=click.IntRange(0, 1_000_000), default=0, help="Other turns to search among.")
-def main(file: Path, model: Path | None, ablations: bool, turns: int) -> None:
-    """Recall and time of search over the dialogues in FILE."""
+def main(files: tuple[Path, ...], model: Path | None, ablations: bool, joined: bool, turns: int) -> None:
+    """Recall and time of search over the dialogues in FILES."""
     describe_run()
     console.print(f"SQLite    {sqlite3.sqlite_version}\n")
-    data = json.loads(file.read_text("utf-8"))
-    dialogues: list[Dialogue] = data if isinstance(data, list) else [data]
+    dialogues: list[Dialogue] = []
+    for file in files:
+        data = json.loads(file.read_text("utf-8"))
+        dialogues += data if isinstance(data, list) else [data]
+    if joined:
+        dialogues = [together(dialogues)]
     sizes = [sum(len(session["turns"]) for session in one["sessions"]) for one in dialogues]
     questions = sum(len(one["questions"]) for one in dialogues)
     if turns:
@@ -216,8 +237,9 @@ def main(file: Path, model: Path | None, ablations: bool, turns: int) -> None:
             rows.append(_row(name, *measure(ours(replace(Weights(), **changes)), dialogues)))
         with without_synonyms():
             rows.append(_row("without synonyms and irregular forms", *measure(ours(), dialogues)))
-    title = f"{file.name}: {questions} questions over {', '.join(map(str, sizes))} turns" + (
-        f", each among {turns:,} others" if turns else ""
+    title = (
+        f"{', '.join(file.name for file in files)}: {questions} questions over {', '.join(map(str, sizes))} turns"
+        + (f", each among {turns:,} others" if turns else "")
     )
     columns = ["", *(f"recall@{depth}" for depth in DEPTHS), "ms per query", "worst"]
     show(title, columns, rows)
