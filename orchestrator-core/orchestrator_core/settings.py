@@ -147,7 +147,7 @@ class ContextSettings(Section):
     share: float = Field(0.5, ge=0.0, le=0.9)
     """Part of the window that all documents together may use."""
     retrieval_share: float | None = Field(None, ge=0.0, le=0.5)
-    """Part of the window for passages found elsewhere in the memory; None: a tenth of a window of
+    """Part of the window for passages found elsewhere in the memory; None: a twentieth of a window of
     4096 tokens or more, nothing of a smaller one. 0 turns it off."""
     system_prompt: str | None = None
 

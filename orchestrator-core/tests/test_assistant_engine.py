@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -42,6 +43,29 @@ def ask(assistant: Assistant, message: str, conversation_id: str | None = None) 
     return [event for event in run.events() if event is not None][-1].data
 
 
+@contextmanager
+def assistant_recalling(assistant: Assistant) -> Iterator[Assistant]:
+    """One over the same engine and memory that recalls into its small window."""
+    assistant.conversations.create("recalling")
+    assistant.conversations.create("elsewhere")
+    for text in (
+        "The walnut box of my aunt is behind the chimney.",
+        "My aunt painted the walnut box herself.",
+    ):
+        assistant.conversations.add_message("elsewhere", "user", text)
+    settings = assistant.settings.model_copy(deep=True)
+    settings.context.retrieval_share = 0.2
+    yield Assistant(
+        settings,
+        tier="desktop",
+        conversations=assistant.conversations,
+        context=assistant.context,
+        backend=assistant.backend,
+        runs=assistant.runs,
+        memory=assistant.memory,
+    )
+
+
 def test_of_the_next_turn_only_what_is_new_is_computed(assistant: Assistant) -> None:
     """T8, with a minute that may have turned in between: the prompt of the first turn is not read
     again for the second."""
@@ -74,3 +98,15 @@ def test_a_message_longer_than_the_window_is_refused_before_it_is_stored(assista
     with pytest.raises(ContextLengthExceeded):
         assistant.ask(ChatRequest(message="word " * 3000))
     assert len(assistant.conversations.messages("default")) == before
+
+
+def test_recalled_passages_leave_the_cached_prefix_alone(assistant: Assistant) -> None:
+    """Only the last turn, which is now without what was recalled for it, and the new one are read."""
+    with assistant_recalling(assistant) as recalling:
+        first = ask(recalling, "Where is the walnut box of my aunt?", "recalling")
+        assert first["receipt"]["retrieved"]
+        second = ask(recalling, "Who painted the walnut box of my aunt?", "recalling")
+        assert second["receipt"]["retrieved"]
+        prompt = recalling.preview("recalling").prompt
+        stable = recalling.count_tokens(prompt.text[: prompt.stable_prefix])
+        assert second["usage"]["cached_tokens"] >= stable - 2

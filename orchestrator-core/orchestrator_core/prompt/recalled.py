@@ -16,8 +16,9 @@ from orchestrator_core.prompt.receipt import RecalledUse
 HEADING = "From earlier, perhaps of use:"
 LEAST_WINDOW = 4096
 """A smaller window has better uses, and the built-in model never saw a prompt with recalled text."""
-DEFAULT_SHARE = 0.1
-MOST = 8
+DEFAULT_SHARE = 0.05
+"""Every recalled token is one the engine must read before it answers: on a CPU 400 take seconds."""
+MOST = 5
 """Passages in one prompt; what ranks lower seldom helps and often misleads."""
 BEFORE_CHARS = 200
 
