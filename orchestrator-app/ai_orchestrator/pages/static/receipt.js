@@ -35,6 +35,9 @@ function details(data, receipt) {
   }
   const history = receipt.history;
   if (history) found.push(node("p", {}, `History: ${history.kept ?? 0} messages kept, ${history.dropped ?? 0} left out.`));
+  for (const passage of receipt.retrieved ?? []) {
+    found.push(node("p", {}, `Recalled: ${passage.source} ${passage.id}${passage.at ? ` of ${passage.at.slice(0, 10)}` : ""}, ${passage.tokens} tokens.`));
+  }
   const usage = data.usage ?? receipt.usage;
   if (usage) {
     found.push(node("p", {}, `Tokens: ${usage.prompt_tokens} in the prompt, ${usage.cached_tokens ?? 0} of them already computed, ${usage.completion_tokens} in the answer.`));
