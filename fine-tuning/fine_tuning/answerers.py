@@ -8,6 +8,7 @@ from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from fine_tuning.chat_format import CHAT_TEMPLATE
@@ -27,6 +28,10 @@ class Sampling:
 GREEDY = Sampling()
 CHAT_DEFAULTS = Sampling(temperature=0.7, top_p=0.9, top_k=50, repetition_penalty=1.15)
 """What a chat uses when nobody asks for anything else."""
+
+
+PENALTY_WINDOW = 64
+"""Tokens the repetition penalty looks back on, as in the engine."""
 
 
 class Answerer(ABC):
@@ -74,16 +79,18 @@ class GgufAnswerer(Answerer):
         self, question: str, *, system: str = "", max_tokens: int = 96, sampling: Sampling = GREEDY
     ) -> str:
         prompt = self._render(_messages(question, system))
+        prompt_tokens = self.llm.tokenize(prompt.encode(), add_bos=True, special=True)
         self.llm.set_seed(sampling.seed)
         # Not create_completion: it does not count tokens while a character is incomplete, and a
         # model that babbles bytes never completes one.
         produced = self.llm.generate(
-            self.llm.tokenize(prompt.encode(), add_bos=True, special=True),
+            prompt_tokens,
             temp=sampling.temperature,
             top_p=sampling.top_p,
             top_k=sampling.top_k,
             min_p=0.0,
-            repeat_penalty=sampling.repetition_penalty,
+            repeat_penalty=1.0,
+            logits_processor=_penalty(len(prompt_tokens), sampling.repetition_penalty),
         )
         end = self.llm.token_eos()
         tokens = list(takewhile(lambda token: token != end, islice(produced, max_tokens)))
@@ -97,7 +104,7 @@ class GgufAnswerer(Answerer):
 
 
 class FolderAnswerer(Answerer):
-    """transformers on the CPU in float32."""
+    """transformers on the CPU in float32; greedy only."""
 
     def __init__(self, path: Path, *, threads: int = 2) -> None:
         import torch
@@ -114,28 +121,33 @@ class FolderAnswerer(Answerer):
     ) -> str:
         prompt = self.tokenizer.bos_token + self._render(_messages(question, system))
         ids = self.tokenizer(prompt, add_special_tokens=False, return_tensors="pt")["input_ids"]
-        options: dict[str, Any] = {"do_sample": False}
-        if sampling.temperature > 0:
-            self._torch.manual_seed(sampling.seed)
-            options = {
-                "do_sample": True,
-                "temperature": sampling.temperature,
-                "top_p": sampling.top_p,
-                "top_k": sampling.top_k,
-                "repetition_penalty": sampling.repetition_penalty,
-            }
+        if sampling != GREEDY:
+            raise ValueError("A Hugging Face folder is only evaluated greedily; export it as GGUF to sample.")
         with self._torch.no_grad():
             out = self.model.generate(
                 ids,
                 attention_mask=self._torch.ones_like(ids),
                 max_new_tokens=max_tokens,
                 pad_token_id=self.tokenizer.pad_token_id or self.tokenizer.eos_token_id,
-                **options,
+                do_sample=False,
             )
         return str(self.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)).strip()
 
     def close(self) -> None:
         del self.model
+
+
+def _penalty(prompt: int, penalty: float) -> Any:
+    """The repetition penalty as the engine applies it: on the answer, not on the prompt's words.
+    llama-cpp-python's own counts the prompt, and makes the words of a question costly to use."""
+    from llama_cpp import LogitsProcessorList
+
+    def penalised(ids: Any, logits: Any) -> Any:
+        said = ids[prompt:][-PENALTY_WINDOW:]
+        logits[said] = np.where(logits[said] > 0, logits[said] / penalty, logits[said] * penalty)
+        return logits
+
+    return LogitsProcessorList([penalised] if penalty != 1.0 else [])
 
 
 def _messages(question: str, system: str) -> list[dict[str, str]]:

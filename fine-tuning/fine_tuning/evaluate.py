@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -77,6 +77,7 @@ def run(
     """Answers to all items in one setting, in the order of the items.
 
     With documents the owners take turns by halves, so that each one's prefix is computed once.
+    Sampled answers have a seed each: with one for all, a lucky seed would flatter every answer.
     """
     answered = []
     for number, item in enumerate(items):
@@ -86,7 +87,7 @@ def run(
             item.question if bare else server_question(item.question, number),
             system="" if bare else server_system_text(owner),
             max_tokens=max_tokens,
-            sampling=sampling,
+            sampling=replace(sampling, seed=sampling.seed + number) if sampling.temperature else sampling,
         )
         answered.append(Answered(item, said))
         progress(number + 1)

@@ -11,6 +11,8 @@ _SETTINGS = {
     "documents": "with four handoff documents of an owner as well",
 }
 
+_KINDS = {"written": "written by hand", "frame": "from a frame", "varied": "variations of these"}
+
 _TEXT = """# {name}
 
 The built-in model of Orchestrator: a Mistral-architecture transformer of {parameters:.1f} million parameters,
@@ -34,7 +36,7 @@ This card is written by `fine-tuning/release_tiny.py`; every number was measured
 it whose right answer is "I don't know that": {train} examples to learn, {held_out} held out. The facts are the YAML
 files in `training-data/training_data/facts/`; they describe the whole design, parts still to be built included.
 
-`python fine-tuning/train_tiny.py --seed {seed}`: {steps} steps, {tokens:.1f} million tokens, AdamW with a cosine, loss on
+`python fine-tuning/train_tiny.py --seed {seed} --steps {steps}`: {steps} steps, {tokens:.1f} million tokens, AdamW with a cosine, loss on
 answers only. It took {cpu_minutes:.0f} processor minutes and {minutes:.0f} minutes by the clock, on {cores} cores of an {processor}{bfloat16}
 that were busy with other work. Same seed, same thread count, same class of machine: same model.
 
@@ -60,7 +62,8 @@ politeness or only its keywords):
 |---|---|---|---|---|
 {by_wording}
 
-With a chat's default sampling (temperature 0.7, top_p 0.9, top_k 50, repetition penalty 1.15), {sampled_count} of the
+The file advises greedy decoding, which the server follows unless it is told otherwise. With the sampling meant for
+large models (temperature 0.7, top_p 0.9, top_k 50, repetition penalty 1.15) in the server's setting, {sampled_count} of the
 questions: EM {sampled_em:.3f}, F1 {sampled_f1:.3f}.
 
 The documents of the third setting belong to two invented owners and are used for nothing but this.
@@ -127,7 +130,7 @@ def model_card(about: dict[str, Any], transcript: Sequence[tuple[str, str, str]]
         cores=machine["cores"],
         processor=machine["processor"],
         bfloat16=" with bfloat16 instructions" if machine["bfloat16"] else "",
-        wordings=", ".join(f"{count} are {kind}" for kind, count in kinds.items()),
+        wordings=", ".join(f"{count} are {_KINDS[kind]}" for kind, count in kinds.items()),
         settings=_rows({_SETTINGS[name]: scores for name, scores in about["held_out"].items()}),
         topics=_rows(about["held_out_topics"]),
         by_wording=_rows(about["held_out_wordings"]),

@@ -18,7 +18,7 @@ from typing import Any
 
 from training_data.dataset import Example, Split, fingerprint
 
-from fine_tuning.answerers import CHAT_DEFAULTS, GREEDY, FolderAnswerer, GgufAnswerer, Sampling
+from fine_tuning.answerers import CHAT_DEFAULTS, GREEDY, FolderAnswerer, GgufAnswerer
 from fine_tuning.evaluate import SETTINGS, Answered, Item, by, item_of, overall, run, sample
 from fine_tuning.gguf_export import About, export_folder
 from fine_tuning.metrics import Scores
@@ -33,7 +33,7 @@ LEAST_F1 = 0.60
 LARGEST_FILE = 16_000_000
 """Bytes; the file is kept in the repository."""
 PARITY_QUESTIONS = 40
-SAMPLED_QUESTIONS = 150
+SAMPLED_QUESTIONS = 300
 TRANSCRIPT = 10
 
 
@@ -48,7 +48,7 @@ class Measured:
     Args:
         settings: scores on all held-out wordings, greedy, per setting.
         topics, wordings: the same for bare questions, by topic and by kind of wording.
-        sampled: bare held-out questions, a sample of them, with a chat's default sampling.
+        sampled: a sample of the questions in the server's setting, with a chat's default sampling.
         f32, q8_0: parity with the trained model.
         transcript: held-out questions with their answers, in the server's setting.
     """
@@ -128,7 +128,9 @@ def _measure(
     for setting in SETTINGS:
         answered[setting] = run(shipped, items, setting)
         say(f"{setting}: {overall(answered[setting])}")
-    sampled = run(shipped, sample(items, SAMPLED_QUESTIONS), sampling=_seeded(CHAT_DEFAULTS))
+    sampled = run(
+        shipped, sample(items, SAMPLED_QUESTIONS), "server", sampling=replace(CHAT_DEFAULTS, seed=20261)
+    )
     transcript = run(shipped, spread(items, TRANSCRIPT), "server", sampling=GREEDY)
     shipped.close()
     return Measured(
@@ -140,10 +142,6 @@ def _measure(
         q8_0=parity[1],
         transcript=transcript,
     )
-
-
-def _seeded(sampling: Sampling) -> Sampling:
-    return replace(sampling, seed=20261)
 
 
 def _check_tokens(trained: FolderAnswerer, shipped: GgufAnswerer, split: Split) -> None:

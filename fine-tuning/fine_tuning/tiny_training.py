@@ -267,6 +267,8 @@ class _Run:
                 use_cache=False,
             ).last_hidden_state
             logits = self.model.lm_head(hidden.flatten(0, 1)[batch.predict_at])
+        if not len(batch.targets):  # the mean over nothing would be no number and spoil the weights
+            return hidden.sum() * 0
         return torch.nn.functional.cross_entropy(logits.float(), batch.targets)
 
     def _validation_loss(self) -> float | None:

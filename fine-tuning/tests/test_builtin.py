@@ -47,7 +47,7 @@ def test_held_out_wordings_are_answered_as_promised(model, setting, count):
 
 @pytest.mark.slow
 def test_a_chats_default_sampling_keeps_the_answers(model):
-    scores = overall(run(model, sample(HELD_OUT, 60, seed=5), "server", sampling=CHAT_DEFAULTS))
+    scores = overall(run(model, sample(HELD_OUT, 150, seed=5), "server", sampling=CHAT_DEFAULTS))
     assert scores.f1 >= 0.50, scores
 
 

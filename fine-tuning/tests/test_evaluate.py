@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
-from fine_tuning.answerers import GREEDY, Answerer, open_model
+from fine_tuning.answerers import CHAT_DEFAULTS, GREEDY, Answerer, open_model
 from fine_tuning.evaluate import EvaluationError, Item, by, load_items, main, overall, run, sample
 from fine_tuning.gguf_export import export_folder
 from support.micro_model import micro_folder
@@ -108,3 +109,16 @@ def test_a_path_without_a_model_is_said_so(tmp_path):
     assert "neither a GGUF file nor a folder" in result.output
     with pytest.raises(FileNotFoundError):
         open_model(tmp_path / "absent")
+
+
+def test_sampled_answers_have_a_seed_each_and_greedy_ones_need_none():
+    seeds = []
+
+    class Noting(Parrot):
+        def answer(self, question, *, system="", max_tokens=96, sampling=GREEDY):
+            seeds.append(sampling.seed)
+            return question
+
+    run(Noting(), ITEMS, sampling=replace(CHAT_DEFAULTS, seed=7))
+    run(Noting(), ITEMS)
+    assert seeds == [7, 8, 9, 1, 1, 1]

@@ -116,3 +116,10 @@ def test_shares_of_kinds_change_evenly_and_sum_to_one():
     assert recipe.shares(-1) == pytest.approx(recipe.last_shares)
     for step in range(0, recipe.steps, 500):
         assert sum(recipe.shares(step)) == pytest.approx(1)
+
+
+def test_a_step_without_any_answer_leaves_the_weights_numbers(tmp_path, monkeypatch):
+    """Rows too short for a single conversation once gave a mean over nothing, and weights that were no numbers."""
+    monkeypatch.setattr("fine_tuning.packing.Row.add", lambda *_: False)
+    train(replace(MICRO, steps=1), tmp_path)
+    assert all(torch.isfinite(weight).all() for weight in weights(tmp_path).values())
