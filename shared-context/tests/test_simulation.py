@@ -104,6 +104,10 @@ class Everything(Conversations):
     def append(self, who: int, crash_at: str | None) -> None:
         self.fleet.append(self.one(who), crash_at)
 
+    @rule(caller=st.integers(0, 1), victim=st.integers(0, 1), crash_at=st.sampled_from(STEPS))
+    def crash_while_taking_in_documents(self, caller: int, victim: int, crash_at: str) -> None:
+        self.fleet.exchange_and_crash(caller, 1 - caller, victim, crash_at)
+
     @rule(who=WHO, at=st.integers(0, 9), kind=st.sampled_from(["insert", "change"]))
     def edit(self, who: int, at: int, kind: str) -> None:
         self.fleet.edit(self.one(who), at, kind)
@@ -150,6 +154,8 @@ def wander(fleet: Fleet, random: Random, operations: int) -> None:
                 )
             case "late":
                 fleet.late_mail(who, random)
+            case "crash" if random.random() < 0.3:
+                fleet.exchange_and_crash(who % 2, 1 - who % 2, random.randrange(2), random.choice(STEPS))
             case "crash":
                 fleet.crash(who)
             case "restore":

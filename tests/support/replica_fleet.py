@@ -114,17 +114,8 @@ class Fleet:
         self.count += 1
         entry = f"entry {self.count}\nends {self.count}"
         self.entries.add(entry)
-        image: list[Path] = []
-
-        def step(name: str) -> None:
-            if name == crash_at and not image:
-                image.append(self._image(who))
-
-        node.step[0] = step
-        node.context.append_entry(entry)
-        node.step[0] = lambda _: None
-        if image:
-            self._replace(who, image[0])
+        context = node.context
+        self._crashing(who, crash_at, lambda: context.append_entry(entry))
 
     def edit(self, who: int, at: int, kind: str) -> None:
         context = self.nodes[who].context
@@ -165,6 +156,10 @@ class Fleet:
             caller.take(SyncAnswer.model_validate_json(reply))
         return caller
 
+    def exchange_and_crash(self, who: int, other: int, victim: int, crash_at: str) -> None:
+        """One of the two dies at that durable step of taking in the other's documents."""
+        self._crashing(victim, crash_at, lambda: self.exchange(who, other))
+
     def late_mail(self, who: int, random: Random) -> None:
         """Something of long ago arrives, at anyone."""
         if self.mail.requests:
@@ -204,8 +199,12 @@ class Fleet:
         self.nodes.append(self._open(f"{node.name}c", image, node.context is not None, False))
 
     def settle(self) -> None:
-        """Everyone with everyone until all have the same; in a line and back, that is enough."""
+        """Everyone's news to everyone: in a line and back; documents, which not all keep, by way of
+        the desktop."""
         for _ in range(4):
+            for one in [*range(1, len(self.nodes)), *range(1, len(self.nodes))]:
+                if self.nodes[one].context is not None:
+                    self.exchange(one, 0)
             for one in range(1, len(self.nodes)):
                 self.exchange(one, one - 1)
             for one in range(len(self.nodes) - 1, 0, -1):
@@ -271,6 +270,20 @@ class Fleet:
                 step=lambda done: step[0](done),
             )
         return Node(name, folder, store, context, Replica(store, context, name=name), step)
+
+    def _crashing(self, who: int, crash_at: str | None, action: Callable[[], object]) -> None:
+        """Do it, then go on from the files as they were at the first such step, if there was one."""
+        image: list[Path] = []
+
+        def step(name: str) -> None:
+            if name == crash_at and not image:
+                image.append(self._image(who))
+
+        self.nodes[who].step[0] = step
+        action()
+        self.nodes[who].step[0] = lambda _: None
+        if image:
+            self._replace(who, image[0])
 
     def _image(self, who: int) -> Path:
         """The files as they lie on disk now."""
