@@ -3,22 +3,28 @@
 # otherwise it says what to install and goes on.
 set -euo pipefail
 
-packages=(build-essential chromium curl git procps shellcheck sqlite3)
-
-command -v dpkg-query >/dev/null || {
-  echo "note: not a Debian system; the tests need: ${packages[*]}"
-  exit 0
-}
+# command:package
+needed=(
+  g++:build-essential
+  make:build-essential
+  chromium:chromium
+  curl:curl
+  git:git
+  node:nodejs
+  npm:npm
+  ps:procps
+  shellcheck:shellcheck
+  sqlite3:sqlite3
+)
 
 missing=()
-for package in "${packages[@]}"; do
-  state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
-  [[ $state == installed ]] || missing+=("$package")
+for entry in "${needed[@]}"; do
+  command -v "${entry%%:*}" >/dev/null || missing+=("${entry#*:}")
 done
 ((${#missing[@]})) || exit 0
 
-if ((EUID != 0)); then
-  echo "note: the tests need more packages: sudo apt-get install ${missing[*]}"
+if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
+  echo "note: the tests need more programs; on Debian: sudo apt-get install ${missing[*]}"
   exit 0
 fi
 

@@ -138,3 +138,10 @@ def test_prewarming_happens_at_the_start_and_once_for_changes_that_come_together
 
 def test_a_prewarmer_that_was_never_started_can_be_closed() -> None:
     Prewarmer(lambda: None).close()
+
+
+@pytest.mark.parametrize(("tier", "begins"), [("desktop", True), ("vps", False)])
+def test_only_the_desktop_begins_with_starter_documents(tmp_path: Path, tier: str, begins: bool) -> None:
+    with Assistant.open(Settings(data=tmp_path / "data"), tier, ScriptedBackend()) as assistant:
+        assert assistant.context is not None
+        assert any(document.text for document in assistant.context.documents()) is begins

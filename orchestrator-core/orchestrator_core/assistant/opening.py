@@ -40,6 +40,8 @@ def open_assistant(
             project=settings.context.project,
             state=folder.context_state,
             author=tier,
+            # The others start empty and pull: two sets of starters would merge into doubled lines.
+            starters=tier == "desktop",
         )
         opened.callback(context.close)
         memory = open_memory(folder.search, conversations, context.documents)
