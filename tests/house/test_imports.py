@@ -11,8 +11,10 @@ ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "transformers", "llama_cpp", "matplotlib", "peft", "bitsandbytes"}
 
 AT_MODULE_LEVEL = {
+    "fine-tuning/fine_tuning/tiny_training.py",
+    "orchestrator_core/backends/transformers_load.py",
+    "orchestrator_core/backends/transformers_model.py",
     "orchestrator_core/engine/native.py",
-    "orchestrator_core/engine/sampling.py",
 }
 """Modules that exist for a heavy library and are themselves imported lazily."""
 
