@@ -3,18 +3,20 @@
     python benchmarks/bench_decode.py                      # a random 100M model
     python benchmarks/bench_decode.py --model some.gguf --url http://127.0.0.1:8080   # and a running llama-server
 
-Contenders take turns, so that whatever else the machine does hits all alike. A rate counts tokens from the
-first to the last, at the consumer: for the engine that is behind its process boundary. Processor time per
-token (of this process and the engine's together) is shown as well: unlike the rate it hardly depends on what
-else is running.
+Contenders take turns, each turn in a process of its own: several copies of a model in memory at once made
+the one loaded last faster than the one loaded first by some percent. A rate counts tokens from the first to the
+last, at the consumer: for the engine that is behind its process boundary. Processor time per token (of the
+consumer and the engine together) is shown as well: unlike the rate it hardly depends on what else is running.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import psutil
@@ -28,6 +30,8 @@ PROMPT = "[INST] Tell me about the relay, the desktop and the phone. [/INST]"
 OTHER = "Somebody else asked about the weather in the harbour. "
 CACHED_CELLS = 1024
 CONTEXT = 2048
+WARM_UP = 16
+"""Tokens before a turn is measured."""
 Contender = Callable[[int], Iterator[object]]
 """Yields once per token, so many tokens."""
 
@@ -120,6 +124,30 @@ def rate(contender: Contender, tokens: int) -> tuple[float, float]:
     return (len(times) - 1) / (times[-1] - times[0]), used / (len(times) - 1) * 1000
 
 
+BESIDE = f"engine beside {CACHED_CELLS} cached cells"
+CONTENDERS: dict[str, Callable[[Path, int], tuple[Contender, Callable[[], None]]]] = {
+    "engine": lambda model, threads: engine(model, threads, cached=0),
+    "raw loop": raw_loop,
+    "llama_cpp.Llama": high_level,
+    BESIDE: lambda model, threads: engine(model, threads, cached=CACHED_CELLS),
+}
+
+
+def turn_of(name: str, model: Path, threads: int, tokens: int, url: str | None) -> tuple[float, float]:
+    """One turn of a contender, from loading to closing; see `rate`."""
+    run, close = llama_server(url) if url and name not in CONTENDERS else CONTENDERS[name](model, threads)
+    try:
+        rate(run, WARM_UP)
+        return rate(run, tokens)
+    finally:
+        close()
+
+
+def in_own_process(*turn: Any) -> tuple[float, float]:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(turn_of, turn)
+
+
 @click.command(help=__doc__)
 @click.option("--model", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="GGUF file.")
 @click.option("--size", default="100M", show_default=True, help="Random model when no file is given.")
@@ -132,28 +160,15 @@ def main(
     model: Path | None, size: str, quant: str, threads: int, tokens: int, rounds: int, url: str | None
 ) -> None:
     describe_run()
+    names = [*CONTENDERS, *(["llama-server"] if url else [])]
+    rates: dict[str, list[float]] = {name: [] for name in names}
+    costs: dict[str, list[float]] = {name: [] for name in names}
     with model_file(model, size, quant) as path:
-        contenders = {
-            "engine": engine(path, threads, cached=0),
-            "raw loop": raw_loop(path, threads),
-            "llama_cpp.Llama": high_level(path, threads),
-        }
-        beside = f"engine beside {CACHED_CELLS} cached cells"
-        contenders[beside] = engine(path, threads, cached=CACHED_CELLS)
-        if url:
-            contenders["llama-server"] = llama_server(url)
-        rates: dict[str, list[float]] = {name: [] for name in contenders}
-        costs: dict[str, list[float]] = {name: [] for name in contenders}
-        for run, _ in contenders.values():
-            rate(run, 16)
         for turn in range(rounds):
-            order = list(contenders.items())
-            for name, (run, _) in order if turn % 2 else reversed(order):
-                measured, cost = rate(run, tokens)
+            for name in names if turn % 2 else reversed(names):
+                measured, cost = in_own_process(name, path, threads, tokens, url)
                 rates[name].append(measured)
                 costs[name].append(cost)
-        for _, close in contenders.values():
-            close()
     rows = []
     for name, values in rates.items():
         ratios = [mine / other for mine, other in zip(rates["engine"], values, strict=True)]
