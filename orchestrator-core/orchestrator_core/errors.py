@@ -20,6 +20,8 @@ OrchestratorError
     ├── BackendUnreachable        a remote backend does not answer
     ├── BackendTimeout            it answered too late
     ├── EngineLost                the engine process died during an answer
+    ├── TierUnreachable           another tier cannot be reached; nothing was sent
+    │   └── TierLost              it was lost, or silent, after the request was sent
     └── Unsupported               this backend cannot do what was asked
 """
 
@@ -211,6 +213,20 @@ class EngineLost(BackendError):
     """The engine process died while it was answering; the run may continue elsewhere."""
 
     code = "engine_lost"
+    status = 502
+
+
+class TierUnreachable(BackendError):
+    """Another tier (desktop, VPS) cannot be reached; nothing happened there."""
+
+    code = "tier_unreachable"
+    status = 503
+
+
+class TierLost(TierUnreachable):
+    """Another tier was lost or silent after the request was sent: it may have happened there."""
+
+    code = "tier_lost"
     status = 502
 
 

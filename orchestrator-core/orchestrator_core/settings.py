@@ -152,6 +152,26 @@ class ContextSettings(Section):
     system_prompt: str | None = None
 
 
+class RelaySettings(Section):
+    """The connection between desktop and VPS, and when one answers for the other."""
+
+    heartbeat_s: float = Field(2.0, gt=0, le=60)
+    silence_s: float = Field(6.0, gt=0, le=600)
+    """Without a sign of life for so long, the other side is taken for lost."""
+    answer_timeout_s: float = Field(30.0, gt=0)
+    """How long to wait for the other tier to begin its answer (it may have to load its model)."""
+    overflow_queue: int | None = Field(None, ge=0, le=10_000)
+    """With more answers than this waiting at one tier, another one is asked; None: never."""
+    settle_s: float = Field(10.0, ge=0, le=3600)
+    """A connection that was lost more than once within a minute must hold so long to be used again."""
+    better_later: bool = False
+    """Have the desktop answer again, when it is back, what the VPS answered in its place."""
+    extra_desktops: Literal["refuse", "serve"] = "refuse"
+    """What becomes of a second desktop that enrols: only one can be the source of truth."""
+    max_streams: int = Field(256, ge=1, le=4096)
+    """Requests under way at once through one relay connection."""
+
+
 class LogSettings(Section):
     level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
     max_bytes: int = Field(5 * 1024 * 1024, ge=10_000)
@@ -177,6 +197,7 @@ class Settings(BaseSettings):
     engine: EngineSettings = Field(default_factory=EngineSettings)
     server: ServerSettings = Field(default_factory=ServerSettings)
     context: ContextSettings = Field(default_factory=ContextSettings)
+    relay: RelaySettings = Field(default_factory=RelaySettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @property

@@ -1,0 +1,1 @@
+"""Several machines, one assistant: which tier answers, and how one takes over from another."""
