@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-FLUSH_S = 0.005
-"""Tokens that follow each other faster than this leave together; far below what an eye can see."""
+FLUSH_S = 0.016
+"""Tokens that follow each other faster than this leave together: once per frame of a 60 Hz screen."""
 
 Send = Callable[[dict[str, Any]], None]
 
