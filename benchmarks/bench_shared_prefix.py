@@ -4,7 +4,8 @@
     python benchmarks/bench_shared_prefix.py --model some.gguf --url http://127.0.0.1:8080  # and a llama-server
 
 The prefix stands for the snapshot of the documents. Warm: it is cached already. Cold: all clients arrive
-together and nobody has it. The yardstick is the first token of a request without any prefix.
+together and nobody has it. The yardstick is the first token of a request without any prefix: alone, with
+nothing in the cache, and empty, beside the cached prefix.
 Start a llama-server with: -c 16384 -np 8 --kv-unified -t <threads>.
 """
 
@@ -14,8 +15,9 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +78,13 @@ def engine_contender(backend: LlamaCppBackend) -> Contender:
     return Contender(ask, backend.count_tokens, lambda: backend.engine_figures()["prefilled"])
 
 
+@contextmanager
+def fresh_engine(settings: Settings) -> Iterator[Contender]:
+    with closing(LlamaCppBackend(settings)) as backend:
+        backend.load()
+        yield engine_contender(backend)
+
+
 def server_contender(url: str) -> Contender:
     base = url.rstrip("/")
 
@@ -128,46 +137,66 @@ def _difference(before: int | None, after: int | None) -> int | None:
     return None if before is None or after is None else after - before
 
 
-def measure(name: str, contender: Contender, size: int, tokens: int) -> tuple[list[list[str]], list[str]]:
-    """Rows of the table, and the verdicts."""
+Opener = Callable[[], AbstractContextManager[Contender]]
+
+
+def measure(name: str, opened: Opener, size: int, tokens: int) -> tuple[list[list[str]], list[str]]:
+    """Rows of the table, and the verdicts. Each number of clients begins with nothing in the cache."""
     rows: list[list[str]] = []
     verdicts: list[str] = []
-    scenario(contender, "", 1, 2)
     for clients in (1, 4, 8):
-        prefix = documents(contender.count, size, seed=clients)
-        seen: dict[str, list[tuple[float, float, int | None]]] = {}
-        # Warm and empty take turns: whatever else the machine does hits both.
-        for state in ("cold", *["warm", "empty"] * REPEATS):
-            before = contender.prefilled()
-            timings = scenario(contender, "" if state == "empty" else prefix, clients, tokens)
-            after = contender.prefilled()
-            seen.setdefault(state, []).append(
-                (middle(firsts(timings)), max(timing.total for timing in timings), _difference(before, after))
-            )
-        empty = middle([one[0] for one in seen["empty"]])
-        for state, measured in seen.items():
-            first = middle([one[0] for one in measured])
-            computed = measured[0][2]
+        with opened() as contender:
+            scenario(contender, "", 1, 2)
+            prefix = documents(contender.count, size, seed=clients)
+            seen = {state: [] for state in ("alone", "cold", "warm", "empty")}
+            # Warm and empty take turns: whatever else the machine does hits both.
+            for state in (*["alone"] * REPEATS, "cold", *["warm", "empty"] * REPEATS):
+                asked = prefix if state in ("cold", "warm") else ""
+                seen[state].append(observe(contender, asked, clients, tokens))
+            length = contender.count(prefix)
+        first = {state: middle([one.first for one in observed]) for state, observed in seen.items()}
+        for state, observed in seen.items():
+            ratios = [f"{first[state] / first[base]:.2f}" if state == "warm" else "" for base in BASES]
+            computed = observed[0].computed
             rows.append(
                 [
                     f"{name}, {clients} {state}",
-                    f"{first:.3f}",
-                    f"{middle([one[1] for one in measured]):.2f}",
+                    f"{first[state]:.3f}",
+                    f"{middle([one.total for one in observed]):.2f}",
                     "" if computed is None else f"{computed:,}",
-                    f"{first / empty:.2f}" if state == "warm" else "",
+                    *ratios,
                 ]
             )
-            if state == "warm":
-                ratio = verdict(first / empty, 1.5, least=False)
-                verdicts.append(
-                    f"{name}, {clients} clients: first token warm against an empty prefix: {ratio}"
-                )
-            elif state == "cold" and clients > 1 and computed is not None:
-                times = verdict(computed / contender.count(prefix), 1.5, least=False)
-                verdicts.append(
-                    f"{name}, {clients} clients: prefix computed this many times when cold: {times}"
-                )
+        for base, words in BASES.items():
+            ratio = verdict(first["warm"] / first[base], 1.5, least=False)
+            verdicts.append(f"{name}, {clients} clients: first token warm against {words}: {ratio}")
+        computed = seen["cold"][0].computed
+        if clients > 1 and computed is not None:
+            times = verdict(computed / length, 1.5, least=False)
+            verdicts.append(f"{name}, {clients} clients: prefix computed this many times when cold: {times}")
     return rows, verdicts
+
+
+BASES = {
+    "alone": "an empty prefix with nothing in the cache",
+    "empty": "an empty prefix beside the cached one",
+}
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A scenario: median first token and time until all were done (seconds), prompt tokens computed."""
+
+    first: float
+    total: float
+    computed: int | None
+
+
+def observe(contender: Contender, prefix: str, clients: int, tokens: int) -> Observed:
+    before = contender.prefilled()
+    timings = scenario(contender, prefix, clients, tokens)
+    computed = _difference(before, contender.prefilled())
+    return Observed(middle(firsts(timings)), max(timing.total for timing in timings), computed)
 
 
 def chunk_at_the_end(contender: Contender, size: int, chunk: int) -> float:
@@ -226,16 +255,14 @@ def main(
                 "engine": {"threads": threads, "kv_tokens": 16384, "save_prefix": False},
             }
         )
-        backend = LlamaCppBackend(settings)
-        backend.load()
-        rows, verdicts = measure("engine", engine_contender(backend), prefix, tokens)
-        verdicts += measure_edit(backend, prefix, settings.engine.prefill_chunk)
-        backend.close()
+        rows, verdicts = measure("engine", lambda: fresh_engine(settings), prefix, tokens)
+        with closing(LlamaCppBackend(settings)) as backend:
+            verdicts += measure_edit(backend, prefix, settings.engine.prefill_chunk)
         if url:
-            rows += measure("llama-server", server_contender(url), prefix, tokens)[0]
+            rows += measure("llama-server", lambda: nullcontext(server_contender(url)), prefix, tokens)[0]
     show(
         f"a shared prefix of {prefix} tokens, {tokens} tokens each, {threads} threads",
-        ["clients", "first token, median (s)", "all done (s)", "prefilled", "warm / empty prefix"],
+        ["clients", "first token, median (s)", "all done (s)", "prefilled", "/ alone", "/ empty"],
         rows,
     )
     for line in verdicts:
