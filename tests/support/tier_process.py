@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import Self
 
 import psutil
-
 from support.namespaces import Host
 
 START_S = 60.0
