@@ -29,6 +29,8 @@ from orchestrator_core.runs.manager import RunManager
 from orchestrator_core.runs.run import Run
 from orchestrator_core.runs.spec import RunResult, RunSpec
 from orchestrator_core.settings import Settings
+from orchestrator_core.tiers.remote import RemoteTier, TierState
+from orchestrator_core.tiers.router import Decision, RoutePolicy, route
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ class Assistant:
         tier: `desktop`, `vps` or `phone`: who answers here.
         context: the handoff documents, or None.
         memory: search over everything said and written, for what a question should recall; or None.
+        remote: another tier that may answer instead, or None.
         close: what else to close after everything, in the given order.
     """
 
@@ -58,9 +61,11 @@ class Assistant:
         backend: ChatBackend,
         runs: RunManager,
         memory: MemorySearch | None = None,
+        remote: RemoteTier | None = None,
         close: Sequence[Callable[[], object]] = (),
     ) -> None:
         self.settings = settings
+        self.remote = remote
         self.tier = tier
         self.conversations = conversations
         self.context = context
@@ -74,13 +79,21 @@ class Assistant:
         self._builder_lock = threading.Lock()
 
     @classmethod
-    def open(cls, settings: Settings, tier: str = "desktop", backend: ChatBackend | None = None) -> Self:
+    def open(
+        cls,
+        settings: Settings,
+        tier: str = "desktop",
+        backend: ChatBackend | None = None,
+        *,
+        remote: RemoteTier | None = None,
+    ) -> Self:
         """An assistant with everything it needs, from settings.
 
         Answers that a crash interrupted go on; the documents are prewarmed in the background.
 
         Args:
             backend: instead of the one the settings name; closed with the assistant.
+            remote: another tier that may answer instead; closed by its owner, after the assistant.
 
         Raises:
             StoreLocked: another process holds the data folder.
@@ -89,7 +102,7 @@ class Assistant:
         """
         from orchestrator_core.assistant.opening import open_assistant
 
-        return open_assistant(cls, settings, tier, backend)
+        return open_assistant(cls, settings, tier, backend, remote)
 
     @property
     def builder(self) -> PromptBuilder:
@@ -104,6 +117,16 @@ class Assistant:
                     recall_share=self._recollection.share,
                 )
             return self._builder
+
+    def route(self, wish: str = "auto") -> Decision:
+        """Which tier answers a question that comes now; see `tiers.router.route`.
+
+        Raises:
+            TierUnreachable: `wish` names a tier that is away.
+        """
+        own = TierState(self.tier, reachable=True, queue=self.backend.stats().waiting)
+        other = None if self.remote is None else self.remote.state()
+        return route(own, other, wish, RoutePolicy.of(self.settings.relay))
 
     def ask(self, request: ChatRequest, *, reason: str | None = None) -> Run:
         """Store the message and start its answer; for a `message_id` that was sent before,
@@ -244,13 +267,17 @@ class Assistant:
         return self.backend.embed(texts)
 
     def prewarm(self) -> None:
-        """Have the backend read the documents' snapshot ahead of the next question.
+        """Have the backend read ahead of the next question: the documents, then the conversation
+        that was last active.
 
         Raises:
             BackendError: the model cannot be used.
         """
         self._recollection.refresh()
-        prompt = self.builder.documents_prompt(self._documents())
+        latest = self.conversations.list(limit=1)
+        conversation_id = latest[0].conversation_id if latest else DEFAULT_CONVERSATION
+        request = ChatRequest.model_construct(message="", conversation_id=conversation_id)
+        prompt = self.builder.prompt_ahead(self._next_request(request, conversation_id, None, None, ()))
         if prompt is not None:
             self.backend.prewarm(prompt)
 
@@ -312,6 +339,17 @@ class Assistant:
         reason: str | None,
         found: Sequence[Found],
     ) -> BuiltPrompt:
+        return self.builder.build(self._next_request(request, conversation_id, asked, reason, found))
+
+    def _next_request(
+        self,
+        request: ChatRequest,
+        conversation_id: str,
+        asked: Message | None,
+        reason: str | None,
+        found: Sequence[Found],
+    ) -> PromptRequest:
+        """What the answer to a message is made from; `asked` is None while it is not stored."""
         limit = min(MAX_HISTORY_MESSAGES, self.backend.context_length // TOKENS_PER_MESSAGE + 2)
         messages = self.conversations.messages(conversation_id, limit=limit)
         history, later = _before(messages, asked)
@@ -319,15 +357,13 @@ class Assistant:
         if len(messages) == limit:  # there are older ones
             asked_in_all = self.conversations.get(conversation_id).turn_count
             turns = max(0, asked_in_all - later - (0 if asked is None else 1))
-        return self.builder.build(
-            self._prompt_request(
-                request,
-                created_at=now() if asked is None else asked.created_at,
-                history=history,
-                turns_before=turns,
-                reason=reason,
-                found=found,
-            )
+        return self._prompt_request(
+            request,
+            created_at=now() if asked is None else asked.created_at,
+            history=history,
+            turns_before=turns,
+            reason=reason,
+            found=found,
         )
 
     def _prompt_request(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared_context.conversations import ConversationStore
 from shared_context.documents import ContextFolder
@@ -15,8 +15,10 @@ from orchestrator_core.assistant.storing import AnswerStore
 from orchestrator_core.backends.base import ChatBackend
 from orchestrator_core.backends.factory import create_backend
 from orchestrator_core.runs.manager import RunManager
+from orchestrator_core.runs.spec import RunResult, RunSpec
 from orchestrator_core.runs.store import RunStore
 from orchestrator_core.settings import Settings
+from orchestrator_core.tiers.remote import RemoteTier
 
 if TYPE_CHECKING:
     from orchestrator_core.assistant.answering import Assistant
@@ -25,7 +27,11 @@ AnyAssistant = TypeVar("AnyAssistant", bound="Assistant")
 
 
 def open_assistant(
-    kind: type[AnyAssistant], settings: Settings, tier: str, backend: ChatBackend | None
+    kind: type[AnyAssistant],
+    settings: Settings,
+    tier: str,
+    backend: ChatBackend | None,
+    remote: RemoteTier | None = None,
 ) -> AnyAssistant:
     """See `Assistant.open`. What was opened is closed again when a later step fails."""
     with ExitStack() as opened:
@@ -48,9 +54,17 @@ def open_assistant(
         if memory is not None:
             opened.callback(memory.close)
         backend = backend or create_backend(settings)
-        runs = RunManager(run_store, backend, tier=tier, on_finish=AnswerStore(conversations))
         assistant: AnyAssistant
         prewarmer = Prewarmer(lambda: assistant.prewarm())
+        store = AnswerStore(conversations)
+
+        def finished(spec: RunSpec, result: RunResult) -> dict[str, Any]:
+            stored = store(spec, result)
+            if spec.conversation_id is not None:
+                prewarmer.changed()
+            return stored
+
+        runs = RunManager(run_store, backend, tier=tier, on_finish=finished)
         stop_watching = context.on_change(lambda names: prewarmer.changed())
         # Last to first. The backend is closed twice: a warming that was just about to ask it
         # something may have loaded it again.
@@ -72,6 +86,7 @@ def open_assistant(
             backend=backend,
             runs=runs,
             memory=memory,
+            remote=remote,
             close=[close_all.close],
         )
         opened.callback(assistant.close)

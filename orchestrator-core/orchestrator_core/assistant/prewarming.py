@@ -1,4 +1,4 @@
-"""Keeps the documents' snapshot warm, so that nobody waits for a document that changed."""
+"""Keeps what the next prompt begins with warm, so that nobody waits for a document that changed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Prewarmer:
         self._thread.start()
 
     def changed(self) -> None:
-        """The documents are not those that were warmed. Returns at once."""
+        """The next prompt begins differently: another document, another turn. Returns at once."""
         with self._wake:
             self._wanted = True
             self._wake.notify_all()
@@ -57,7 +57,7 @@ class Prewarmer:
             try:
                 self._warm()
             except Exception as error:
-                log.info("The documents were not prewarmed: %s", error)
+                log.info("Nothing was read ahead: %s", error)
 
     def _wait(self, quiet_s: float) -> bool:
         """Blocks until there was a change and then silence; False when closed."""
