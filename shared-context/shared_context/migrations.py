@@ -2,7 +2,8 @@
 
 Messages, deletions, titles and states form a log: each has `(origin, sequence)`, the writer that
 made it and that writer's count, so that a version vector can say what a replica has. A writer is
-one opening of one replica's file (see `origins`).
+one opening of one replica's file (see `origins`). What was handed off and what was summarised are
+this replica's own: not in the log, never exchanged.
 """
 
 from __future__ import annotations
@@ -160,4 +161,40 @@ def _log_titles_and_states(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE origins SET sequence = ?", (sequence,))
 
 
-MIGRATIONS = (m001_conversations, m002_replication)
+def m003_sessions(connection: sqlite3.Connection) -> None:
+    for statement in _M003:
+        connection.execute(statement)
+
+
+_M003 = (
+    """CREATE TABLE handoffs (
+        entry_id TEXT PRIMARY KEY,
+        conversation_id TEXT NOT NULL,
+        log_version TEXT,
+        briefing_version TEXT,
+        confirmed_at TEXT NOT NULL
+    ) WITHOUT ROWID""",
+    # Message by message, not up to a moment: what a phone delivers late is not passed over.
+    """CREATE TABLE handed_off (
+        message_id TEXT PRIMARY KEY,
+        conversation_id TEXT NOT NULL,
+        entry_id TEXT NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX handed_off_of ON handed_off (conversation_id)",
+    # Sentences of messages that left a prompt's window. `made_from` names them and how they were
+    # chosen, so a summary of something else is never found.
+    """CREATE TABLE summaries (
+        conversation_id TEXT NOT NULL,
+        made_from TEXT NOT NULL,
+        text TEXT NOT NULL,
+        made_at TEXT NOT NULL,
+        PRIMARY KEY (conversation_id, made_from)
+    ) WITHOUT ROWID""",
+    # It quotes messages, so it goes when one of them is deleted, however that came about.
+    """CREATE TRIGGER summaries_forgotten AFTER DELETE ON messages BEGIN
+        DELETE FROM summaries WHERE conversation_id = old.conversation_id;
+    END""",
+)
+
+
+MIGRATIONS = (m001_conversations, m002_replication, m003_sessions)
