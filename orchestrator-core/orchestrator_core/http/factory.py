@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from flask import Blueprint, Flask, Response, current_app
 
@@ -17,6 +17,7 @@ from orchestrator_core.http.services import Services
 
 TITLE = "Orchestrator"
 _OPERATIONS = "orchestrator_operations"
+_KEYS = "orchestrator_keys"
 
 
 def create_http_app(
@@ -24,12 +25,14 @@ def create_http_app(
     *,
     apis: Sequence[Api] = (),
     blueprints: Iterable[Blueprint] = (),
+    verifiers: Sequence[Callable[[str], bool]] = (),
 ) -> Flask:
     """The app with every route both servers share.
 
     Args:
         apis: further declared routes of this tier.
         blueprints: views outside the API (pages); they need a key unless marked otherwise.
+        verifiers: know keys besides `server.api_key`; see `KeyGuard`.
 
     Raises:
         ConfigurationError: the bind address is not loopback and there is no key.
@@ -41,7 +44,8 @@ def create_http_app(
     app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = server.max_body_bytes
     services.attach(app)
-    keys = KeyGuard([server.api_key] if server.api_key else [])
+    keys = KeyGuard([server.api_key] if server.api_key else [], verifiers=verifiers)
+    app.extensions[_KEYS] = keys
     edge.guard(app, services, keys, HostGuard(server.host, server.allowed_hosts))
     about = Api("about")
     about.route("GET", "/openapi.json", summary="This API, as an OpenAPI 3.1 document")(_openapi)
@@ -55,6 +59,12 @@ def create_http_app(
         operations, title=TITLE, version=services.version, locked=keys.required
     )
     return app
+
+
+def key_guard(app: Flask) -> KeyGuard:
+    """The app's own, for a tier that answers addresses without a view: those are not guarded here."""
+    found: KeyGuard = app.extensions[_KEYS]
+    return found
 
 
 def _openapi() -> Response:

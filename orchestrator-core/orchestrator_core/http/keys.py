@@ -66,15 +66,26 @@ class KeyGuard:
     listens on loopback (`refuse_open_bind`). An address that failed too often is refused
     before its key is looked at, so guessing cannot go on behind the refusals; a right key
     from that address has to wait as well.
+
+    Args:
+        verifiers: know further keys, those of enrolled desktops for example. Each is asked within the
+            request, may raise `Forbidden` for a key that is right and used where it must not be, and
+            compares in constant time.
     """
 
-    def __init__(self, keys: Sequence[SecretStr], attempts: FailedAttempts | None = None) -> None:
+    def __init__(
+        self,
+        keys: Sequence[SecretStr],
+        attempts: FailedAttempts | None = None,
+        verifiers: Sequence[Callable[[str], bool]] = (),
+    ) -> None:
         self._digests = [_digest(key.get_secret_value()) for key in keys]
         self._attempts = FailedAttempts() if attempts is None else attempts
+        self._verifiers = tuple(verifiers)
 
     @property
     def required(self) -> bool:
-        return bool(self._digests)
+        return bool(self._digests or self._verifiers)
 
     def check(self, authorization: str | None, address: str) -> None:
         """
@@ -104,9 +115,12 @@ class KeyGuard:
         if not self.required:
             return True
         scheme, _, key = (authorization or "").partition(" ")
-        given = _digest(key.strip())
+        key = key.strip()
+        given = _digest(key)
         matches = [hmac.compare_digest(given, digest) for digest in self._digests]
-        return any(matches) and scheme.lower() == "bearer"
+        if scheme.lower() != "bearer":
+            return False
+        return any(matches) or any(verify(key) for verify in self._verifiers if key)
 
 
 def refuse_open_bind(server: ServerSettings) -> None:

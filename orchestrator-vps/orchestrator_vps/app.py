@@ -1,0 +1,60 @@
+"""The VPS's Flask app: the routes both servers share, and what this tier adds."""
+
+from __future__ import annotations
+
+import logging
+from importlib.metadata import version
+
+from flask import Flask
+from orchestrator_core.assistant import Assistant
+from orchestrator_core.backends.base import ChatBackend
+from orchestrator_core.backends.factory import create_backend
+from orchestrator_core.errors import ModelNotFound, ModelUnusable
+from orchestrator_core.http.deferred_backend import DeferredBackend
+from orchestrator_core.http.factory import create_http_app
+from orchestrator_core.http.keys import refuse_open_bind
+from orchestrator_core.http.services import Services
+from orchestrator_core.settings import Settings
+
+from orchestrator_vps.api_key import provide_key
+
+TIER = "vps"
+
+_log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings, assistant: Assistant | None = None) -> Flask:
+    """The app. The model is loaded in the background: `/health` answers at once, `/ready` when
+    this tier can answer questions by itself.
+
+    Args:
+        assistant: an open one, which stays the caller's to close; None opens one.
+
+    Raises:
+        ConfigurationError: the settings cannot work, or the key cannot be kept.
+        StoreLocked: another server holds the data folder.
+        StoreError: a database in it cannot be used.
+    """
+    provide_key(settings)
+    refuse_open_bind(settings.server)
+    if assistant is None:
+        assistant = Assistant.open(settings, tier=TIER, backend=_backend(settings))
+    services = Services.around(settings, assistant, version=version("orchestrator"))
+    app = create_http_app(services)
+    services.model.start()
+    return app
+
+
+def app_services(app: Flask) -> Services:
+    """What the routes of this app work with."""
+    return Services.of(app)
+
+
+def _backend(settings: Settings) -> ChatBackend:
+    """A model that is missing or unknown must not keep the relay and the memory from working: the
+    server starts, and says why it cannot answer by itself."""
+    try:
+        return create_backend(settings)
+    except (ModelNotFound, ModelUnusable) as error:
+        _log.warning("%s %s", error.message, error.hint or "")
+        return DeferredBackend(lambda: create_backend(settings))

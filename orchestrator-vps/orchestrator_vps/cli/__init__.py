@@ -1,0 +1,12 @@
+"""The commands of this tier: `orchestrator vps serve`, and what belongs to it.
+
+`COMMANDS` is found through the entry point group `orchestrator.vps_commands`; nothing is imported
+before a command is chosen.
+"""
+
+from __future__ import annotations
+
+COMMANDS = {
+    "serve": ("orchestrator_vps.cli.serve:serve", "Start the VPS server."),
+}
+"""Name, where it lives, one line of help (the same line as the command's own)."""

@@ -1,0 +1,91 @@
+"""Sockets bound before anything else happens: a port in use is told at once, and gunicorn inherits them."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator_core.errors import ConfigurationError
+
+BACKLOG = 256
+
+
+class PortInUse(ConfigurationError):
+    """Something else listens on this port."""
+
+    code = "port_in_use"
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Bound sockets on every address `host` stands for (localhost has two); gunicorn begins to listen.
+
+    Args:
+        port: 0 takes any free one, the same for all addresses.
+
+    Raises:
+        PortInUse, ConfigurationError: the message says what to do.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot listen on {host!r}: {error.strerror}.", hint="Use an address of this machine."
+        ) from error
+    sockets: list[socket.socket] = []
+    missing: OSError | None = None
+    for family, _, _, _, address in dict.fromkeys(found):
+        chosen = sockets[0].getsockname()[1] if sockets else port
+        try:
+            sockets.append(_bound(family, (address[0], chosen, *address[2:])))
+        except OSError as error:
+            # Without IPv6 on this machine, localhost is its IPv4 address alone.
+            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                close(sockets)
+                raise _explained(error, host, port) from error
+            missing = error
+    if not sockets:
+        raise _explained(missing or OSError(errno.EADDRNOTAVAIL, "no address"), host, port)
+    return sockets
+
+
+def url(sockets: Sequence[socket.socket]) -> str:
+    """Where this machine reaches them."""
+    host, port = sockets[0].getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def close(sockets: Sequence[socket.socket]) -> None:
+    for one in sockets:
+        one.close()
+
+
+def _bound(family: int, address: tuple[Any, ...]) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _explained(error: OSError, host: str, port: int) -> ConfigurationError:
+    if error.errno == errno.EADDRINUSE:
+        return PortInUse(
+            f"Port {port} on {host} is in use by another program.",
+            hint=f"Stop it, or choose another port: --port {port + 1} (or 0 for any free one).",
+        )
+    if error.errno == errno.EACCES:
+        return ConfigurationError(
+            f"This user may not listen on port {port}.", hint="Ports below 1024 need root: use --port 8001."
+        )
+    return ConfigurationError(
+        f"Cannot listen on {host} port {port}: {error.strerror}.", hint="Use an address of this machine."
+    )

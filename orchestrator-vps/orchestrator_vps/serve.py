@@ -1,0 +1,238 @@
+"""The VPS server as a process: gunicorn with one threaded worker, embedded.
+
+The master binds, keeps one worker alive and talks to systemd; the worker holds the data, the app and
+the engine's process. Stopping: the port is closed, running answers may end within `DRAIN_S`, the rest
+are interrupted and go on at the next start from the text already shown.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.errors import AppImportError
+from orchestrator_core.errors import OrchestratorError
+from orchestrator_core.http.keys import refuse_open_bind
+from orchestrator_core.settings import Settings
+from shared_context.errors import SharedContextError
+from shared_context.folder_lock import FolderLock
+
+from orchestrator_vps import listening
+from orchestrator_vps.api_key import key_file, provide_key
+from orchestrator_vps.notify import Notifier
+
+if TYPE_CHECKING:
+    from orchestrator_core.http.services import Services
+
+    from orchestrator_vps.proxied import Front
+
+DRAIN_S = 20.0
+"""How long running answers may take to end when the server is stopped."""
+
+STOP_S = DRAIN_S + 15.0
+"""After so long the master kills the worker: longer than draining and closing take."""
+
+_JOURNAL_FORMAT = "%(levelname)s %(name)s: %(message)s"
+"""The journal has its own clock."""
+
+_log = logging.getLogger(__name__)
+
+
+class ServerFailed(OrchestratorError):
+    """The worker could not start; it has said why."""
+
+
+def serve(settings: Settings, *, say: Callable[[str], None] = click.echo) -> None:
+    """Run the VPS server until SIGINT or SIGTERM. A second SIGINT ends it without waiting.
+
+    Args:
+        say: writes a line for the person who started it.
+
+    Raises:
+        ConfigurationError, StoreError: it cannot start. ServerFailed: its worker could not.
+    """
+    refuse_open_bind(settings.server) if settings.server.api_key else None
+    sockets = listening.bind(settings.server.host, settings.server.port)
+    try:
+        # Held by the worker alone; here only to say in time that somebody else has it.
+        FolderLock(settings.data).release()
+        made = provide_key(settings)
+    except BaseException:
+        listening.close(sockets)
+        raise
+    gateway = Gateway(settings, sockets, lambda: _greet(settings, sockets, made, say))
+    try:
+        gateway.run()
+    except SystemExit as ending:
+        if ending.code:
+            raise ServerFailed("The server could not start.", hint="The reason is above.") from None
+    finally:
+        listening.close(sockets)
+
+
+class Gateway(BaseApplication):  # type: ignore[misc]
+    """The embedded gunicorn: its options, and this tier's part in the life of its worker.
+
+    Args:
+        sockets: bound; they stay the caller's.
+        on_ready: called in the master when the worker answers for the first time.
+    """
+
+    def __init__(
+        self, settings: Settings, sockets: Sequence[socket.socket], on_ready: Callable[[], None]
+    ) -> None:
+        self.settings = settings
+        self.sockets = sockets
+        self.on_ready = on_ready
+        self.notifier = Notifier()
+        self.ready_pipe = os.pipe()
+        os.set_blocking(self.ready_pipe[0], False)
+        self._leaving = threading.Event()
+        self._services: Services | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in gunicorn_options(self.settings).items():
+            self.cfg.set(name, value)
+        self.cfg.set("bind", [f"fd://{os.dup(one.fileno())}" for one in self.sockets])
+        self.cfg.set("post_worker_init", lambda worker: self._serving())
+
+    def run(self) -> None:
+        NotifyingArbiter(self).run()
+
+    def load(self) -> Front:
+        """In the worker: opens the data and makes the app.
+
+        Raises:
+            AppImportError: gunicorn's way of giving up without a traceback.
+        """
+        from orchestrator_core.logs import configure_logging
+
+        from orchestrator_vps.app import app_services, create_app
+        from orchestrator_vps.proxied import Front
+
+        try:
+            configure_logging(self.settings.log, self.settings.data)
+            _suit_the_journal()
+            app = create_app(self.settings)
+        except (OrchestratorError, SharedContextError) as error:
+            raise AppImportError(f"Error: {error.message}\n{error.hint or ''}".rstrip()) from error
+        self._services = app_services(app)
+        return Front(app.wsgi_app)
+
+    def leave(self) -> None:
+        """In the worker, from a signal: begin to stop."""
+        self._leaving.set()
+
+    def left(self) -> None:
+        """In the worker: no request is served any more, or none may be waited for any longer."""
+        if self._services is not None:
+            self._services.assistant.close()
+        _log.info("Stopped")
+
+    def _serving(self) -> None:
+        threading.Thread(target=self._drain, name="drain", daemon=True).start()
+        os.write(self.ready_pipe[1], b"\n")
+        # Wakes the master, which otherwise looks once a second.
+        os.kill(os.getppid(), signal.SIGCHLD)
+
+    def _drain(self) -> None:
+        self._leaving.wait()
+        services = self._services
+        assert services is not None
+        services.stopping.set()
+        services.model.stop_waiting()
+        runs = services.assistant.runs
+        deadline = time.monotonic() + DRAIN_S
+        while runs.active() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        runs.close(timeout=0)
+        services.closing.set()
+
+
+class NotifyingArbiter(Arbiter):  # type: ignore[misc]
+    """The master, which tells systemd what it sees. Its loop turns at least once a second."""
+
+    def murder_workers(self) -> None:
+        super().murder_workers()
+        gateway: Gateway = self.app
+        if _drained(gateway.ready_pipe[0]):
+            gateway.notifier.send("READY=1", f"MAINPID={os.getpid()}", "STATUS=Serving")
+            gateway.on_ready()
+        if gateway.notifier.watchdog_s is not None and self._worker_lives(gateway.notifier.watchdog_s):
+            gateway.notifier.send("WATCHDOG=1")
+
+    def handle_int(self) -> None:
+        """Ctrl-C stops as SIGTERM does; the next one, caught while stopping, does not wait."""
+        self.handle_term()
+
+    def stop(self, graceful: bool = True) -> None:
+        self.app.notifier.send("STOPPING=1", "STATUS=Letting running answers end")
+        super().stop(graceful)
+
+    def _worker_lives(self, within_s: float) -> bool:
+        """Whether the worker's loop turned lately."""
+        try:
+            beats = [worker.tmp.last_update() for worker in self.WORKERS.values()]
+        except (OSError, ValueError):
+            return False
+        return any(time.monotonic() - beat < within_s for beat in beats)
+
+
+def gunicorn_options(settings: Settings) -> dict[str, Any]:
+    """gunicorn's settings for this tier; also what `gunicorn.conf.py` gives it."""
+    shared_memory = Path("/dev/shm")  # noqa: S108 - a heartbeat must not wait for a disk
+    options: dict[str, Any] = {
+        "workers": 1,
+        "worker_class": "orchestrator_vps.worker.VpsWorker",
+        "threads": settings.server.threads,
+        "worker_connections": settings.server.threads + 512,
+        "timeout": 30,
+        "graceful_timeout": int(STOP_S),
+        "keepalive": 20,
+        "backlog": listening.BACKLOG,
+        "limit_request_line": 8190,
+        "loglevel": "warning",
+        "control_socket_disable": True,
+        "proc_name": "orchestrator-vps",
+    }
+    if os.access(shared_memory, os.W_OK):
+        options["worker_tmp_dir"] = str(shared_memory)
+    return options
+
+
+def _greet(
+    settings: Settings, sockets: Sequence[socket.socket], made: bool, say: Callable[[str], None]
+) -> None:
+    say(f"Orchestrator VPS listens on {listening.url(sockets)}   (Ctrl-C stops it)")
+    if made and settings.server.api_key is not None:
+        key = settings.server.api_key.get_secret_value()
+        path = key_file(settings.data)
+        # A journal keeps what a terminal only shows.
+        say(f"API key, kept in {path}" + (f": {key}" if sys.stdout.isatty() else ""))
+
+
+def _suit_the_journal() -> None:
+    if not os.environ.get("JOURNAL_STREAM"):
+        return
+    for handler in logging.getLogger().handlers:
+        if type(handler) is logging.StreamHandler:
+            handler.setFormatter(logging.Formatter(_JOURNAL_FORMAT))
+
+
+def _drained(pipe: int) -> bool:
+    try:
+        return bool(os.read(pipe, 16))
+    except BlockingIOError:
+        return False
