@@ -13,6 +13,9 @@ OrchestratorError
 │   ├── PreconditionRequired      an If-Match header is missing
 │   ├── PayloadTooLarge           the body is over the limit
 │   └── Overloaded                the queue is full; try again later
+├── BackupError                   a backup cannot be made or put back; nothing was replaced
+│   ├── BackupDamaged             the archive is not as it was written, or was not written by us
+│   └── BackupFromFuture          a newer version wrote it
 └── BackendError                  the model side failed (5xx)
     ├── ModelNotFound             no such file or folder
     ├── ModelUnusable             the file is there but cannot be loaded
@@ -164,6 +167,25 @@ class Overloaded(RequestError):
     def __init__(self, message: str, *, retry_after_s: int = 5, hint: str | None = None) -> None:
         super().__init__(message, hint=hint or f"Try again in about {retry_after_s} seconds.")
         self.retry_after_s = retry_after_s
+
+
+class BackupError(OrchestratorError):
+    """A backup cannot be made or put back. Nothing that was there before was replaced."""
+
+    type = "backup_error"
+    code = "backup_failed"
+
+
+class BackupDamaged(BackupError):
+    """The archive is not as it was written, or not one of ours."""
+
+    code = "backup_damaged"
+
+
+class BackupFromFuture(BackupError):
+    """A newer version of this program wrote the archive, or a database in it."""
+
+    code = "backup_from_future"
 
 
 class BackendError(OrchestratorError):

@@ -116,7 +116,7 @@ def _put_in_place(temporary: Path, path: Path) -> bool:
     """After this the new content is at `path`; whether the old one is at `temporary`."""
     for _ in range(3):
         try:
-            if _exchange(temporary, path):
+            if exchange(temporary, path):
                 return True
             displaced = path.read_bytes()
         except FileNotFoundError:
@@ -150,8 +150,8 @@ def _link(temporary: Path, path: Path) -> bool:
     return True
 
 
-def _exchange(one: Path, other: Path) -> bool:
-    """Swap two files by name in one step; False where the system or disk cannot.
+def exchange(one: Path, other: Path) -> bool:
+    """Swap two files or folders by name in one step; False where the system or disk cannot.
 
     Raises:
         FileNotFoundError: one of them does not exist.

@@ -1,0 +1,326 @@
+"""Putting a backup back: extract and verify beside the data folder, then change places in one step."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+from filelock import FileLock, Timeout
+from shared_context.atomic import exchange, sync_folder
+from shared_context.copying import check_database, document_files
+from shared_context.document_database import m001_documents
+from shared_context.errors import StoreCorrupt, StoreFromFuture, StoreLocked
+from shared_context.folder_lock import FolderLock
+from shared_context.migrate import check_openable
+from shared_context.migrations import MIGRATIONS
+from shared_context.sqlite_errors import translated_system
+
+from orchestrator_core.backup.archive import FileEntry, Manifest, read_archive
+from orchestrator_core.backup.contents import MODELS, is_database
+from orchestrator_core.backup.snapshot import DATA, DOCUMENTS, SETTINGS, Place
+from orchestrator_core.errors import BackupDamaged, BackupError, BackupFromFuture
+from orchestrator_core.runs.store import MIGRATIONS as RUN_MIGRATIONS
+
+STEPS = (
+    "extracted",
+    "checked",
+    "documents-aside",
+    "ready",
+    "exchanged",
+    "documents-in-place",
+    "settings-in-place",
+)
+
+SPARE_BYTES = 8 * 1024 * 1024
+"""Free space that must be left when everything is extracted."""
+
+_KNOWN = {
+    "memory.db": MIGRATIONS,
+    "runs.db": RUN_MIGRATIONS,
+    "context-state/documents.db": (m001_documents,),
+}
+
+_LOCKS = ("lock", "lock.pid")
+
+_LINK_FROM_BYTES = 1024 * 1024
+"""Larger files that a restore takes over are linked: models are replaced, never changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restore did.
+
+    Args:
+        replaced: where the former data is now; None when there was none, or it was discarded.
+        settings: where the configuration file of the backup was written; None when it had none,
+            or the present one is the same.
+        documents: where former documents are now that were kept outside the data folder.
+    """
+
+    manifest: Manifest
+    replaced: Path | None
+    settings: Path | None
+    documents: list[Path] = field(default_factory=list)
+
+
+def restore(
+    archive: Path, place: Place, *, discard: bool = False, step: Callable[[str], None] = lambda _: None
+) -> Restored:
+    """Make the data folder what it was when the backup was made.
+
+    What was there before stays beside it, as `<data>.before-restore-<time>`. Models and what can be
+    rebuilt are taken over from it. A configuration file that is there already is not replaced: the
+    backup's is put beside it. A kill at any moment leaves the data as it was or wholly restored.
+
+    Args:
+        place: `settings` is where the configuration file belongs, whether or not there is one.
+        discard: delete the replaced data afterwards.
+        step: called with each name of `STEPS` that is done; for tests that crash there.
+
+    Raises:
+        StoreLocked: a server or command uses the data. BackupDamaged, BackupFromFuture,
+        BackupError: the archive or the place cannot be used. StoreFull, StoreError. Nothing was
+        replaced.
+    """
+    data = place.data.resolve()
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+    aside = data.with_name(data.name + _aside_ending(stamp))
+    staged = data.with_name(f"{data.name}.restoring")
+    with ExitStack() as held:
+        _hold(data, held)
+        with translated_system(data):
+            # Whoever left this was killed while extracting: it would hold the lock otherwise.
+            shutil.rmtree(staged, ignore_errors=True)
+            try:
+                manifest = _extract(archive, staged)
+                step("extracted")
+                _check_databases(archive, staged / DATA)
+                _take_over(data, staged / DATA)
+                _own_like(data, staged)
+                _sync(staged)
+                step("checked")
+                moved = _documents_aside(place, staged / DOCUMENTS, stamp)
+                step("documents-aside")
+                try:
+                    _put_in_place(staged / DATA, data, aside, step)
+                except BaseException:
+                    for path in moved:
+                        path.rename(path.with_name(path.name.removesuffix(_aside_ending(stamp))))
+                    raise
+                settings = _put_the_rest_in_place(place, staged, stamp, step)
+            finally:
+                shutil.rmtree(staged, ignore_errors=True)
+        replaced: Path | None = aside
+        if discard or not any(path.name not in _LOCKS for path in aside.iterdir()):
+            shutil.rmtree(aside)
+            replaced = None
+        if discard:
+            for path in moved:
+                path.unlink(missing_ok=True)
+            moved = []
+    return Restored(manifest, replaced, settings, moved)
+
+
+def _hold(data: Path, held: ExitStack) -> None:
+    """Keep servers and commands away from the data until `held` is closed."""
+    try:
+        with translated_system(data):
+            data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = FolderLock(data)
+        held.callback(lock.release)
+        if data.stat().st_dev != data.parent.stat().st_dev:
+            raise BackupError(
+                f"The data folder {str(data)!r} is a disk of its own, which cannot change places with a folder.",
+                hint="Keep the data in a folder on that disk, and name that one.",
+            )
+        state = data / "context-state"
+        if state.is_dir():
+            documents = FileLock(state / "lock", thread_local=False)
+            documents.acquire(timeout=0)
+            held.callback(documents.release)
+    except (StoreLocked, Timeout):
+        raise StoreLocked(
+            f"The data folder {str(data)!r} is in use.", "Stop the server, then restore. Nothing was changed."
+        ) from None
+
+
+def _extract(archive: Path, staged: Path) -> Manifest:
+    """The archive's files below `staged`, verified."""
+    staged.mkdir(mode=0o700)
+
+    def begin(manifest: Manifest) -> None:
+        _refuse_strangers(archive, manifest)
+        free = shutil.disk_usage(staged).free
+        if manifest.size + SPARE_BYTES > free:
+            raise BackupError(
+                f"The backup needs {manifest.size:,} bytes; {free:,} are free beside the data folder.",
+                hint="Free some space and try again. Nothing was changed.",
+            )
+        for folder in (DATA, *manifest.folders):
+            (staged / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def take(entry: FileEntry, content: Iterator[bytes]) -> None:
+        path = staged / entry.path
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with path.open("xb") as file:
+            for piece in content:
+                file.write(piece)
+        path.chmod(entry.mode | 0o600)
+        os.utime(path, (entry.modified, entry.modified))
+
+    return read_archive(archive, take, seen=begin)
+
+
+def _refuse_strangers(archive: Path, manifest: Manifest) -> None:
+    for path in (*manifest.folders, *(entry.path for entry in manifest.files)):
+        if PurePosixPath(path).parts[0] not in (DATA, DOCUMENTS, SETTINGS):
+            raise BackupDamaged(
+                f"{archive.name} is no backup of this program: it holds {path[:200]!r}.",
+                hint="Nothing was changed.",
+            )
+
+
+def _check_databases(archive: Path, data: Path) -> None:
+    """Refuse what this program could not open."""
+    for path in sorted(path for path in data.rglob("*") if path.is_file() and is_database(path)):
+        try:
+            check_database(path)
+            known = _KNOWN.get(path.relative_to(data).as_posix())
+            if known is not None:
+                check_openable(path, known)
+        except StoreFromFuture as error:
+            raise BackupFromFuture(
+                f"{archive.name} was made by a newer version: {error.message}",
+                hint="Update the program, then restore. Nothing was changed.",
+            ) from error
+        except StoreCorrupt as error:
+            raise BackupDamaged(
+                f"{archive.name} is damaged: {error.message}",
+                hint="Take another backup. Nothing was changed.",
+            ) from error
+
+
+def _take_over(data: Path, staged: Path) -> None:
+    """Models are not in backups, and are too large to be without."""
+    if (data / MODELS).is_dir():
+        shutil.copytree(data / MODELS, staged / MODELS, copy_function=_link_or_copy, symlinks=True)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    if os.stat(source).st_size >= _LINK_FROM_BYTES:  # noqa: PTH116 - copytree gives text
+        try:
+            os.link(source, target)
+        except OSError:
+            pass
+        else:
+            return
+    shutil.copy2(source, target)
+
+
+def _own_like(data: Path, staged: Path) -> None:
+    """What root restores belongs to whom the data belonged to, and is as open to others."""
+    status = data.stat()
+    (staged / DATA).chmod(status.st_mode & 0o777)
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return
+    for path in (staged, *staged.rglob("*")):
+        os.chown(path, status.st_uid, status.st_gid, follow_symlinks=False)
+
+
+def _sync(folder: Path) -> None:
+    """All of a folder survives a power cut."""
+    for path in (folder, *folder.rglob("*")):
+        if path.is_symlink():
+            continue
+        if path.is_dir():
+            sync_folder(path)
+        elif path.stat().st_nlink == 1:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def _put_in_place(staged: Path, data: Path, aside: Path, step: Callable[[str], None]) -> None:
+    """After this the staged data is at `data`, and what was there at `aside`."""
+    staged.rename(aside)
+    step("ready")
+    try:
+        exchanged = exchange(aside, data)
+    except OSError:
+        aside.rename(staged)
+        raise
+    if not exchanged:
+        # Where two names cannot be exchanged there is a moment without data.
+        aside.rename(staged)
+        data.rename(aside)
+        staged.rename(data)
+    sync_folder(data.parent)
+    step("exchanged")
+
+
+def _aside_ending(stamp: str) -> str:
+    return f".before-restore-{stamp}"
+
+
+def _documents_aside(place: Place, staged: Path, stamp: str) -> list[Path]:
+    """Documents kept outside the data folder, where they differ: under another name beside it.
+
+    One that is missing when the memory is opened is written from it, so this comes first: a document
+    newer than the memory would be taken for an edit.
+    """
+    moved = []
+    for path in document_files(place.context) if place.documents_outside else []:
+        now = place.context / path
+        if (staged / path).is_file() and (staged / path).read_bytes() == now.read_bytes():
+            continue
+        moved.append(now.rename(now.with_name(now.name + _aside_ending(stamp))))
+    return moved
+
+
+def _put_the_rest_in_place(
+    place: Place, staged: Path, stamp: str, step: Callable[[str], None]
+) -> Path | None:
+    """What lies outside the data folder; returns where the settings were put."""
+    try:
+        _documents_in_place(place, staged / DOCUMENTS)
+        step("documents-in-place")
+        settings = _settings_in_place(staged / SETTINGS, place.settings, stamp)
+        step("settings-in-place")
+    except OSError as error:
+        raise BackupError(
+            f"The data folder was restored, but what lies outside it was not: {error}.",
+            hint="Mend that; the next start writes documents that are missing from the memory.",
+        ) from error
+    return settings
+
+
+def _documents_in_place(place: Place, staged: Path) -> None:
+    for path in document_files(staged) if staged.is_dir() else []:
+        _put_file(staged / path, place.context / path)
+
+
+def _settings_in_place(staged: Path, place: Path | None, stamp: str) -> Path | None:
+    source = staged / "orchestrator.yaml"
+    if place is None or not source.is_file():
+        return None
+    if place.is_file():
+        if place.read_bytes() == source.read_bytes():
+            return None
+        place = place.with_name(f"{place.name}.from-backup-{stamp}")
+    _put_file(source, place)
+    return place
+
+
+def _put_file(source: Path, target: Path) -> None:
+    """Copy to a place that may be on another disk, in one step, with the owner of its folder."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.restoring")
+    shutil.copy2(source, partial)
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        owner = target.parent.stat()
+        os.chown(partial, owner.st_uid, owner.st_gid)
+    partial.replace(target)
