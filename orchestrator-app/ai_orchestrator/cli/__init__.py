@@ -22,6 +22,8 @@ COMMANDS = {
     "search": ("ai_orchestrator.cli.search:search", "Search everything said and written."),
     "context": ("ai_orchestrator.cli.context:context", "Read and edit the handoff documents."),
     "models": ("ai_orchestrator.cli.models:models", "List the models that can answer."),
+    "backup": ("ai_orchestrator.cli.backup:backup", "Write a backup, also while the server runs."),
+    "restore": ("ai_orchestrator.cli.backup:restore", "Put a backup back."),
     "doctor": ("ai_orchestrator.cli.doctor:doctor", "Check this installation and say what to do."),
 }
 """Name, where it lives, one line of help (the same line as the command's own)."""
