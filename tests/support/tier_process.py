@@ -39,13 +39,17 @@ class TierProcess:
         address: tuple[str, int],
         host: Host | None = None,
     ) -> None:
-        command = [sys.executable, "-m", "ai_orchestrator.cli", *arguments]
-        self._command = command if host is None else host.command(command)
-        self._env = dict(env)
         self._host = host
+        self._command = self.command_line(arguments)
+        self._env = dict(env)
         self.log = log
         self.address = address
         self._process: subprocess.Popen[bytes] | None = None
+
+    def command_line(self, arguments: list[str]) -> list[str]:
+        """The `orchestrator` command with these arguments, to be run where this tier runs."""
+        command = [sys.executable, "-m", "ai_orchestrator.cli", *arguments]
+        return command if self._host is None else self._host.command(command)
 
     @property
     def pid(self) -> int:
