@@ -5,13 +5,20 @@ Needs root and the programs `ip` and `nft`. Nothing outside the namespaces is to
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from shared_context.identity import new_id
+
+CLONE_NEWNET = 0x40000000
+"""Linux, sched.h."""
 
 
 def missing() -> str | None:
@@ -42,6 +49,20 @@ class Host:
 
     def run(self, *command: str) -> str:
         return _run(*self.command(list(command)))
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Sockets that this thread opens in the block, and threads that it starts, are on this host."""
+        with Path("/proc/thread-self/ns/net").open() as here, self._file.open() as there:
+            _enter(there.fileno())
+            try:
+                yield
+            finally:
+                _enter(here.fileno())
+
+    @property
+    def _file(self) -> Path:
+        return Path("/run/netns") / self.namespace
 
     def cut(self) -> None:
         """Drop every packet from and to others, as a pulled plug does: nobody is told."""
@@ -110,6 +131,12 @@ class Network:
     def _remove(self) -> None:
         for namespace in (*(host.namespace for host in self._hosts.values()), self._switch):
             subprocess.run(["ip", "netns", "del", namespace], capture_output=True, check=False)
+
+
+def _enter(descriptor: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(descriptor, CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")
 
 
 def _run(*command: str) -> str:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -138,17 +138,12 @@ class TierProcess:
         raise TimeoutError(f"{self._command} does not listen on {self.address}:\n{self.output[-4000:]}")
 
     def _accepts(self) -> bool:
-        if self._host is not None:
-            probe = f"import socket; socket.create_connection({self.address!r}, 1)"
-            done = subprocess.run(
-                self._host.command([sys.executable, "-S", "-c", probe]), capture_output=True, check=False
-            )
-            return done.returncode == 0
-        try:
-            with socket.create_connection(self.address, 1):
-                return True
-        except OSError:
-            return False
+        with nullcontext() if self._host is None else self._host.entered():
+            try:
+                with socket.create_connection(self.address, 1):
+                    return True
+            except OSError:
+                return False
 
 
 def free_port() -> int:
