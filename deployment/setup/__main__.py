@@ -2,6 +2,7 @@
 
     python3 deployment/setup desktop     what the desktop needs with GGUF models (no torch)
     python3 deployment/setup dev         everything, for tests and training
+    python3 deployment/setup vps --venv DIR   the VPS tier, copied into DIR so that it needs no repository
 
 Standard library only: it runs before anything is installed. Safe to repeat and to
 interrupt; a second run finds what is there and takes a moment.
@@ -17,6 +18,7 @@ if sys.version_info < (3, 11):
     )
 
 import argparse
+import os
 from pathlib import Path
 
 import console
@@ -28,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROFILES = {
     "desktop": ["desktop"],
     "dev": ["dev"],
+    "vps": ["vps"],
 }
 """Profile to the extras of pyproject.toml it installs."""
 
@@ -41,11 +44,24 @@ def main() -> int:
         choices=engine.BUILD_NAMES,
         help="use this llama.cpp build instead of the fastest one that proves itself",
     )
+    parser.add_argument("--no-gpu", action="store_true", help="do not try the CUDA build")
+    parser.add_argument(
+        "--wheelhouse",
+        type=Path,
+        help="folder of packages to look in first; a llama-cpp-python wheel there saves compiling",
+    )
     options = parser.parse_args()
+    if options.wheelhouse:
+        # As a URL, because pip separates several by spaces.
+        links = [os.environ.get("PIP_FIND_LINKS", ""), options.wheelhouse.resolve().as_uri()]
+        os.environ["PIP_FIND_LINKS"] = " ".join(filter(None, links))
+    editable = options.profile != "vps"
     try:
         venv = environment.ensure(options.venv)
-        environment.install(venv, ROOT, options.profile, PROFILES[options.profile])
-        engine.ensure(venv, ROOT, wanted=options.engine)
+        environment.install(venv, ROOT, options.profile, PROFILES[options.profile], editable=editable)
+        engine.ensure(
+            venv, ROOT, wanted=options.engine, wheelhouse=options.wheelhouse, gpu=not options.no_gpu
+        )
     except console.SetupError as error:
         console.failure(error)
         return 1

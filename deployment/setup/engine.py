@@ -13,7 +13,7 @@ import os
 import platform
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import environment
@@ -46,6 +46,8 @@ class Build:
     name: str
     why: str
     cmake: tuple[str, ...]
+    wheel: Path | None = None
+    """A wheel somebody made elsewhere; nothing is compiled."""
 
 
 def candidates(machine: Machine) -> list[Build]:
@@ -76,8 +78,20 @@ def inspect_machine() -> Machine:
     return Machine(platform.machine(), flags, cuda)
 
 
-def ensure(venv: Path, root: Path, *, wanted: str | None = None) -> None:
-    """Install a proven build, unless one is there; `wanted` names the only one to try.
+def ensure(
+    venv: Path,
+    root: Path,
+    *,
+    wanted: str | None = None,
+    wheelhouse: Path | None = None,
+    gpu: bool = True,
+) -> None:
+    """Install a proven build, unless one is there.
+
+    Args:
+        wanted: the only build to try.
+        wheelhouse: folder whose wheel of this version, if it has one, is tried before any compiling.
+        gpu: whether the CUDA build may be tried.
 
     Raises:
         SetupError: no compiler, or no build works.
@@ -86,10 +100,13 @@ def ensure(venv: Path, root: Path, *, wanted: str | None = None) -> None:
     wanted = wanted or os.environ.get("ENGINE_BUILD") or None
     if wanted is not None and wanted not in BUILD_NAMES:
         raise SetupError(f"ENGINE_BUILD={wanted!r} is not a build", f"Choose one of {', '.join(BUILD_NAMES)}")
-    machine = inspect_machine()
+    machine = inspect_machine() if gpu else replace(inspect_machine(), cuda=False)
     if _is_current(record, machine, wanted):
         return
     builds = [build for build in candidates(machine) if wanted in (None, build.name)]
+    ready = _ready_made(wheelhouse)
+    if ready and wanted is None:
+        builds.insert(0, ready)
     if not builds:
         raise SetupError(
             f"the build {wanted!r} cannot run on this machine",
@@ -113,6 +130,11 @@ def ensure(venv: Path, root: Path, *, wanted: str | None = None) -> None:
     )
 
 
+def _ready_made(wheelhouse: Path | None) -> Build | None:
+    wheels = sorted(wheelhouse.glob(f"llama_cpp_python-{VERSION}-*.whl")) if wheelhouse else []
+    return Build("ready-made", f"{wheels[0].name}, as it was given", (), wheels[0]) if wheels else None
+
+
 def _builtin_model(root: Path) -> Path:
     models = sorted((root / "fine-tuning" / "builtin").glob("*.gguf"))
     if not models:
@@ -124,7 +146,7 @@ def _builtin_model(root: Path) -> Path:
 
 
 def _need_compiler(builds: list[Build], machine: Machine) -> None:
-    if any(_cached_wheel(build, machine) for build in builds):
+    if any(build.wheel or _cached_wheel(build, machine) for build in builds):
         return
     if not any(shutil.which(compiler) for compiler in ("g++", "clang++", "c++", "cl")):
         raise SetupError(
@@ -136,7 +158,7 @@ def _need_compiler(builds: list[Build], machine: Machine) -> None:
 def _try(build: Build, venv: Path, root: Path, machine: Machine, model: Path) -> str | None:
     """Build, install and prove; the reason for a failure, or None."""
     try:
-        wheel = _cached_wheel(build, machine) or _compile(build, venv, machine)
+        wheel = build.wheel or _cached_wheel(build, machine) or _compile(build, venv, machine)
         _install(wheel, venv, root)
     except SetupError as error:
         return str(error)

@@ -38,8 +38,12 @@ def interpreter(folder: Path) -> Path:
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def install(venv: Path, root: Path, profile: str, extras: Sequence[str]) -> None:
-    """Install this repository with `extras`, unless exactly that is installed already."""
+def install(venv: Path, root: Path, profile: str, extras: Sequence[str], *, editable: bool = True) -> None:
+    """Install this repository with `extras`, unless exactly that is installed already.
+
+    Args:
+        editable: use the repository's files where they are; else copy them into the environment.
+    """
     stamp = venv / f"installed-{profile}.txt"
     wanted = fingerprint(root)
     if stamp.is_file() and stamp.read_text() == wanted:
@@ -47,7 +51,7 @@ def install(venv: Path, root: Path, profile: str, extras: Sequence[str]) -> None
     requirement = f"{root}[{','.join(without_engine(extras))}]"
     pip = [interpreter(venv), "-m", "pip", "install", "--disable-pip-version-check"]
     run(
-        [*pip, "-c", root / "constraints.txt", "-e", requirement],
+        [*pip, "-c", root / "constraints.txt", *(["-e"] if editable else []), requirement],
         label=f"installing the Python packages ({profile})",
         log=venv / "setup-packages.log",
     )
