@@ -201,7 +201,8 @@ class ChatBackend(ABC):
         return {}
 
     def prewarm(self, prompt: Prompt) -> None:
-        """Hint: this prefix will be asked for soon. Returns at once; work is in the background."""
+        """Hint: prompts that begin so will be asked for soon, and many with its stable prefix.
+        Returns at once; work is in the background."""
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """One vector per text, all of one length.

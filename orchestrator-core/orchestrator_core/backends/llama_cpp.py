@@ -93,8 +93,9 @@ class LlamaCppBackend(ChatBackend):
         return dict(self._loaded().sampling)
 
     def prewarm(self, prompt: Prompt) -> None:
-        """Pins the prompt's stable prefix (all of it where none is marked)."""
-        self._supervisor.prewarm(_beginning(prompt))
+        """Pins the prompt's stable prefix (all of it where none is marked), and caches what follows it."""
+        pinned = _beginning(prompt)
+        self._supervisor.prewarm(pinned, prompt.pieces if pinned != list(prompt.pieces) else ())
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """Mean of the last hidden states, of length 1. From a chat model, so good for rough likeness only."""

@@ -136,10 +136,12 @@ class Engine:
             self.scheduler.cancel(request_id)
             self._lock.notify()
 
-    def prewarm(self, pieces: Sequence[str]) -> int:
+    def prewarm(self, pieces: Sequence[str], follows: Sequence[str] = ()) -> int:
+        """Pin this prefix, and cache the prompt `follows`, when there is nothing better to do."""
         tokens = self.tokenizer.prompt(pieces)
+        also = self.tokenizer.prompt(follows) if follows else []
         with self._lock:
-            self.scheduler.prewarm(tokens)
+            self.scheduler.prewarm(tokens, also)
             self._lock.notify()
         return len(tokens)
 
@@ -175,6 +177,7 @@ class Engine:
             "cached": load.cached,
             "total": load.total,
             "prefilled": load.prefilled,
+            "ahead": load.ahead,
         }
 
     def close(self) -> None:

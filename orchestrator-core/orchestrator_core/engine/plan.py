@@ -73,7 +73,7 @@ class Piece:
     """Tokens of one sequence to compute in this step.
 
     Args:
-        request_id: whose they are; None for the prewarmed prefix.
+        request_id: whose they are; None for what is prewarmed.
         seq: the sequence they extend.
         position: of the first of them.
         tokens: in order.
@@ -136,7 +136,8 @@ def _halves(piece: Piece) -> tuple[Piece, Piece]:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A moment's figures. `used` cells are those that admission cannot take back."""
+    """A moment's figures. `used` cells are those that admission cannot take back, `ahead` the tokens
+    still to be prewarmed."""
 
     running: int
     waiting: int
@@ -144,3 +145,4 @@ class Load:
     cached: int
     total: int
     prefilled: int
+    ahead: int = 0

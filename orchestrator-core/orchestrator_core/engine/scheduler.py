@@ -12,12 +12,14 @@ Rules, in the order in which they win:
    answer ever has to be thrown out. A request that finds no room blocks those behind it, so none
    starves. Room is made by dropping finished sequences, least recently used first, and the pinned
    prefix only when nothing else is running;
-5. the prewarmed prefix is computed when there is no other prefill to do, and then pinned.
+5. the prewarmed prefix is computed when there is no other prefill to do, and then pinned. After it
+   comes what may follow it (the conversation that is going on), which is kept like a finished one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from orchestrator_core.engine.cache import SequenceCache
 from orchestrator_core.engine.plan import Limits, Load, Piece, Release, Request, Step
@@ -58,11 +60,20 @@ class _Waiting:
 
 @dataclass(slots=True)
 class _Prewarm:
-    """The prefix that should be pinned, and how far it is."""
+    """What is computed ahead of any question, and how far it is."""
 
     tokens: list[int]
+    follows: list[int] = field(default_factory=list)
+    """What to compute next, as a whole prompt."""
+    pins: bool = True
+    """False: kept like a finished conversation, and given up when there is no room."""
     seq: int | None = None
     length: int = 0
+
+    @property
+    def left(self) -> int:
+        """Tokens still to compute, what is cached of them not considered."""
+        return max(len(self.tokens), len(self.follows)) - self.length
 
 
 class Scheduler:
@@ -82,7 +93,7 @@ class Scheduler:
         self._active: dict[int, _Active] = {}
         self._cancelled: list[int] = []
         self._prewarm: _Prewarm | None = None
-        self._asked_prewarm: list[int] | None = None
+        self._asked_prewarm: _Prewarm | None = None
 
     # What the outside asks for
 
@@ -117,10 +128,15 @@ class Scheduler:
             self._cancelled.append(request_id)
         return known
 
-    def prewarm(self, tokens: list[int]) -> None:
-        """Compute this prefix when there is nothing better to do, and pin it instead of the old one."""
-        if self.limits.sharing and 0 < len(tokens) <= min(self.limits.window, self.limits.cells):
-            self._asked_prewarm = tokens
+    def prewarm(self, tokens: list[int], follows: Sequence[int] = ()) -> None:
+        """Compute this prefix when there is nothing better to do, and pin it instead of the old one.
+
+        Args:
+            follows: a whole prompt to compute after that, and to cache without pinning it.
+        """
+        most = min(self.limits.window, self.limits.cells)
+        if self.limits.sharing and 0 < len(tokens) <= most:
+            self._asked_prewarm = _Prewarm(tokens, list(follows) if len(follows) <= most else [])
 
     def restore_pin(self, tokens: list[int]) -> int | None:
         """A sequence number under which the caller restores these tokens; they become the pin.
@@ -174,7 +190,10 @@ class Scheduler:
         prewarm = self._prewarm
         if prewarm is None or prewarm.seq is None or prewarm.length < len(prewarm.tokens):
             return None
-        self._prewarm = None
+        self._prewarm = self._next_prewarm(prewarm)
+        if not prewarm.pins:
+            self._cache.keep(prewarm.seq)
+            return None
         self._cache.pin(prewarm.seq, prewarm.tokens)
         return prewarm.seq
 
@@ -220,6 +239,7 @@ class Scheduler:
             cached=tree.cells - used,
             total=self.limits.cells,
             prefilled=self.prefilled,
+            ahead=sum(one.left for one in (self._prewarm, self._asked_prewarm) if one is not None),
         )
 
     # Requests
@@ -329,6 +349,8 @@ class Scheduler:
         if prewarm is not None and prewarm.seq is not None:
             self._cache.release(prewarm.seq)
             prewarm.seq, prewarm.length = None, 0
+        if prewarm is not None and not prewarm.pins:
+            prewarm = self._prewarm = None
         if self._cache.tree.cells > limit:
             self._prewarm = prewarm or _Prewarm(self._cache.pinned_tokens)
             self._cache.release_pin()
@@ -337,13 +359,24 @@ class Scheduler:
 
     def _take_up_prewarm(self) -> None:
         """Turn to the prefix asked for last; what was computed of an older one stays cached."""
-        tokens, self._asked_prewarm = self._asked_prewarm, None
-        if tokens is None or (self._prewarm is not None and self._prewarm.tokens == tokens):
+        asked, self._asked_prewarm = self._asked_prewarm, None
+        if asked is None:
             return
-        if self._prewarm is not None and self._prewarm.seq is not None:
-            self._cache.keep(self._prewarm.seq)
-        pinned = self._cache.pinned is not None and self._cache.pinned_tokens == tokens
-        self._prewarm = None if pinned else _Prewarm(tokens)
+        if self._cache.pinned is not None and self._cache.pinned_tokens == asked.tokens:
+            asked = self._next_prewarm(asked)
+        under_way = self._prewarm
+        if under_way is not None and asked is not None and under_way.tokens == asked.tokens:
+            under_way.follows = asked.follows
+            return
+        if under_way is not None and under_way.seq is not None:
+            self._cache.keep(under_way.seq)
+        self._prewarm = asked
+
+    def _next_prewarm(self, done: _Prewarm) -> _Prewarm | None:
+        """What follows the prefix; None when there is nothing, or all of it is cached."""
+        if self._cache.match(done.follows).length == len(done.follows):
+            return None
+        return _Prewarm(done.follows, pins=False)
 
     def _continue_prewarm(self, step: Step, prewarm: _Prewarm, budget: int) -> None:
         match = self._cache.match(prewarm.tokens)
@@ -354,13 +387,19 @@ class Scheduler:
             if outdated is not None:
                 self._cache.release(outdated)
         tokens = prewarm.tokens[prewarm.length : prewarm.length + budget]
-        if tokens and self._room_for_prewarm(prewarm.seq, len(tokens)):
+        if not tokens:
+            return
+        if self._room_for_prewarm(prewarm, prewarm.seq, len(tokens)):
             step.prefill.append(Piece(None, prewarm.seq, prewarm.length, tokens, False))
+        elif not prewarm.pins:
+            self._cache.keep(prewarm.seq)
+            self._prewarm = None
 
-    def _room_for_prewarm(self, seq: int, needed: int) -> bool:
-        """Make room without touching what is in work; the old pin goes last, it is about to be replaced."""
+    def _room_for_prewarm(self, prewarm: _Prewarm, seq: int, needed: int) -> bool:
+        """Make room without touching what is in work; the old pin goes last, and only for its successor."""
         limit = self.limits.cells - self._promised() - needed
-        if self._cache.tree.cells_of(self._in_work() | {seq}) > limit:
+        held = self._in_work() if prewarm.pins else self._cache.held(self._in_work())
+        if self._cache.tree.cells_of(held | {seq}) > limit:
             return False
         if not self._cache.shrink(limit):
             self._cache.release_pin()

@@ -75,7 +75,7 @@ class Supervisor:
         self._ids = itertools.count(1)
         self._streams: dict[int, AnswerStream] = {}
         self._replies: dict[int, Future[dict[str, Any]]] = {}
-        self._prefix: list[str] | None = None
+        self._prefix: tuple[list[str], list[str]] | None = None
         self._last_use = time.monotonic()
 
     @property
@@ -148,10 +148,11 @@ class Supervisor:
                     raise
         raise AssertionError
 
-    def prewarm(self, pieces: Sequence[str]) -> None:
-        """Ask for this prefix to be pinned, now and after each restart. Returns at once."""
+    def prewarm(self, pieces: Sequence[str], follows: Sequence[str] = ()) -> None:
+        """Ask for this prefix to be pinned, and for the prompt `follows` to be cached, now and after
+        each restart. Returns at once."""
         with self._changed:
-            self._prefix = list(pieces)
+            self._prefix = list(pieces), list(follows)
             self._want()
             ready = self._state is State.READY
         if ready:
@@ -212,9 +213,11 @@ class Supervisor:
 
     def _send_prefix(self) -> None:
         with self._changed:
-            process, pieces = self._process, self._prefix
-        if pieces is not None:
-            self._tell(process, {"op": "prewarm", "id": next(self._ids), "pieces": pieces})
+            process, prefix = self._process, self._prefix
+        if prefix is not None:
+            pieces, follows = prefix
+            message = {"op": "prewarm", "id": next(self._ids), "pieces": pieces, "follows": follows}
+            self._tell(process, message)
 
     def _tell(self, process: EngineProcess | None, message: dict[str, Any]) -> None:
         if process is not None:

@@ -129,7 +129,7 @@ class Listener(threading.Thread):
             case "count_text":
                 return {"tokens": len(engine.tokenizer.beginning(message["text"]))}
             case "prewarm":
-                return {"tokens": engine.prewarm(message["pieces"])}
+                return {"tokens": engine.prewarm(message["pieces"], message.get("follows", ()))}
             case "embed":
                 engine.embed(message["id"], message["texts"])
                 return None

@@ -260,6 +260,58 @@ def test_of_several_edits_only_the_last_is_pinned() -> None:
     assert kv.scheduler.prefilled == 110
 
 
+def test_what_follows_the_prefix_is_cached_after_it_but_not_pinned() -> None:
+    kv = engine()
+    going_on = DOCUMENTS + question(1, 60)
+    kv.scheduler.prewarm(DOCUMENTS, going_on)
+    assert kv.scheduler.load().ahead == len(going_on)
+    kv.run()
+    assert kv.scheduler.load().ahead == 0
+    assert kv.pinned == DOCUMENTS
+    assert kv.scheduler.prefilled == len(going_on)
+    kv.submit(Request(1, going_on + question(2), max_new=1))
+    kv.run()
+    assert kv.cached[1] == len(going_on)
+
+
+def test_an_edit_computes_the_conversation_anew_once() -> None:
+    kv = engine()
+    history = question(1, 60)
+    kv.scheduler.prewarm(DOCUMENTS, DOCUMENTS + history)
+    kv.run()
+    edited = DOCUMENTS[:-10] + question(2, 15)
+    for _ in range(3):
+        kv.scheduler.prewarm(edited, edited + history)
+        kv.run()
+    assert kv.pinned == edited
+    assert kv.scheduler.prefilled == len(DOCUMENTS) + 60 + 15 + 60
+
+
+def test_a_question_comes_before_what_may_follow_the_prefix_and_uses_it() -> None:
+    kv = engine()
+    going_on = DOCUMENTS + question(1, 100)
+    kv.scheduler.prewarm(DOCUMENTS, going_on)
+    kv.step(chunk=len(DOCUMENTS))
+    kv.step(chunk=40)
+    kv.submit(Request(1, going_on + question(2), max_new=5))
+    kv.submit(Request(2, question(3, 30), max_new=5))
+    kv.run()
+    assert kv.cached[1] == len(DOCUMENTS) + 40
+    assert kv.scheduler.prefilled == len(going_on) + 10 + 30
+
+
+def test_without_room_the_conversation_is_given_up_and_the_prefix_is_not() -> None:
+    kv = engine(cells=300, window=300)
+    kv.scheduler.prewarm(DOCUMENTS)
+    kv.run()
+    kv.submit(Request(1, DOCUMENTS + question(1), max_new=60))
+    kv.step(chunk=64)
+    kv.scheduler.prewarm(DOCUMENTS, DOCUMENTS + question(2, 90))
+    kv.run(chunk=64)
+    assert len(kv.sampled[1]) == 60
+    assert kv.pinned == DOCUMENTS
+
+
 def test_prewarming_never_takes_the_room_of_a_running_answer() -> None:
     kv = engine(cells=300, window=300)
     kv.submit(Request(1, question(1, 50), max_new=150))
@@ -367,6 +419,7 @@ events = st.one_of(
     st.tuples(st.just("cancel"), st.integers(0, 30)),
     st.tuples(st.just("cancel midway"), st.integers(0, 30)),
     st.tuples(st.just("prewarm"), st.integers(1, 80)),
+    st.tuples(st.just("prewarm_on"), st.integers(1, 80), st.integers(1, 80)),
     st.tuples(st.just("step"), st.integers(1, 40)),
 )
 
@@ -408,6 +461,9 @@ def test_whatever_arrives_ends_is_cancelled_or_prewarmed(
             kv.end(step)
         elif kind == "prewarm":
             kv.scheduler.prewarm(DOCUMENTS[: details[0]])
+        elif kind == "prewarm_on":
+            documents = DOCUMENTS[: details[0]]
+            kv.scheduler.prewarm(documents, documents + question(number, details[1]))
         else:
             kv.step(details[0])
     kv.run(chunk)
