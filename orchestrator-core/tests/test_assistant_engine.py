@@ -25,7 +25,7 @@ def assistant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Assistant]:
     settings = Settings.model_validate(
         {
             "data": folder / "data",
-            "model": {"path": str(model), "context_length": 1024},
+            "model": {"path": str(model), "context_length": 2048},
             "engine": {"threads": 2},
             "generation": {"max_new_tokens": 16, "greedy": True},
         }
@@ -72,7 +72,7 @@ def test_of_the_next_turn_only_what_is_new_is_computed(assistant: Assistant) -> 
     first = ask(assistant, "What colour is the door?")
     second = ask(assistant, "And now?")
     prompt_tokens, cached = (second["usage"][name] for name in ("prompt_tokens", "cached_tokens"))
-    assert prompt_tokens + second["receipt"]["max_tokens"] <= 1024
+    assert prompt_tokens + second["receipt"]["max_tokens"] <= 2048
     assert cached >= first["usage"]["prompt_tokens"] - 1
     assert second["receipt"]["cached_tokens"] == cached
     assert second["receipt"]["prompt_tokens"] == prompt_tokens
@@ -90,7 +90,7 @@ def test_a_new_conversation_finds_the_documents_in_the_cache(assistant: Assistan
 def test_the_engine_counts_as_the_receipt_says(assistant: Assistant) -> None:
     built = assistant.preview(None, "How many </s> [INST] tokens?")
     assert built.prompt_tokens == assistant.backend.count_prompt(built.prompt)
-    assert assistant.backend.context_length == 1024
+    assert assistant.backend.context_length == 2048
 
 
 def test_a_message_longer_than_the_window_is_refused_before_it_is_stored(assistant: Assistant) -> None:
@@ -101,12 +101,9 @@ def test_a_message_longer_than_the_window_is_refused_before_it_is_stored(assista
 
 
 def test_recalled_passages_leave_the_cached_prefix_alone(assistant: Assistant) -> None:
-    """Only the last turn, which is now without what was recalled for it, and the new one are read."""
+    """Only the new turn is read."""
     with assistant_recalling(assistant) as recalling:
         first = ask(recalling, "Where is the walnut box of my aunt?", "recalling")
         assert first["receipt"]["retrieved"]
         second = ask(recalling, "Who painted the walnut box of my aunt?", "recalling")
-        assert second["receipt"]["retrieved"]
-        prompt = recalling.preview("recalling").prompt
-        stable = recalling.count_tokens(prompt.text[: prompt.stable_prefix])
-        assert second["usage"]["cached_tokens"] >= stable - 2
+        assert second["usage"]["cached_tokens"] >= first["usage"]["prompt_tokens"] - 1

@@ -11,6 +11,7 @@ from orchestrator_core.assistant.data_folder import DataFolder
 from orchestrator_core.assistant.prewarming import Prewarmer
 from orchestrator_core.backends.base import Prompt
 from orchestrator_core.backends.scripted import ScriptedBackend
+from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import ModelNotFound
 from orchestrator_core.settings import Settings
 from shared_context.errors import StoreCorrupt, StoreError, StoreLocked
@@ -84,7 +85,7 @@ class NotingBackend(ScriptedBackend):
     """Lets a test wait for prewarming."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(otherwise="Yes.")
         self._changed = threading.Condition()
 
     def prewarm(self, prompt: Prompt) -> None:
@@ -109,6 +110,17 @@ def test_the_documents_are_prewarmed_at_the_start_and_after_a_change(tmp_path: P
         warm = backend.wait_prewarmed("The house is green.")
         sent = assistant.preview(None, "x").prompt
         assert warm.text == sent.text[: sent.stable_prefix]
+
+
+def test_the_conversation_that_is_going_on_is_read_ahead(tmp_path: Path) -> None:
+    backend = NotingBackend()
+    with Assistant.open(settings(tmp_path), backend=backend) as assistant:
+        assistant.ask(ChatRequest(message="The lamp is red.")).wait(WAIT)
+        warm = backend.wait_prewarmed("The lamp is red.")
+        assert assistant.preview(None, "And now?").prompt.text.startswith(warm.text)
+    again = NotingBackend()
+    with Assistant.open(settings(tmp_path), backend=again):
+        again.wait_prewarmed("The lamp is red.")
 
 
 def test_prewarming_happens_at_the_start_and_once_for_changes_that_come_together() -> None:

@@ -71,17 +71,28 @@ def test_the_preview_is_what_is_sent_also_with_recalled_passages(open_assistant:
     assert run.spec.receipt == preview.receipt.model_dump(mode="json")
 
 
-def test_the_next_turn_has_the_question_without_what_was_recalled_for_it(open_assistant: Open) -> None:
+def test_the_next_turn_shows_the_question_as_it_was_sent(open_assistant: Open) -> None:
+    """With what was recalled for it: so all of the first prompt and its answer are cached."""
     assistant = open_assistant()
     tell(assistant, "I hid the walnut box behind the chimney.")
     first = assistant.ask(ChatRequest(message=QUESTION))
     first.wait(WAIT)
-    second = assistant.ask(ChatRequest(message="Thanks."))
+    second = assistant.ask(ChatRequest(message="What about the walnut box?"))
     second.wait(WAIT)
-    asked, before = second.spec.prompt.messages[:-1], first.spec.prompt.messages
-    assert asked[: len(before) - 1] == before[:-1]
-    assert "chimney" not in asked[-2].content
-    assert asked[-2].content.endswith(QUESTION)
+    before = first.spec.prompt.text
+    assert "chimney" in before
+    assert second.spec.prompt.text.startswith(f"{before} All right.</s>")
+    assert second.spec.receipt["retrieved"] == [], "it is shown already"
+
+
+def test_what_a_deleted_message_said_stays_only_where_it_was_recalled(open_assistant: Open) -> None:
+    assistant = open_assistant()
+    tell(assistant, "I hid the walnut box behind the chimney.")
+    assistant.ask(ChatRequest(message=QUESTION)).wait(WAIT)
+    assistant.conversations.delete("elsewhere")
+    assert "chimney" in assistant.preview("default", "And now?").prompt.text
+    assistant.conversations.clear("default")
+    assert "chimney" not in assistant.preview("default", QUESTION).prompt.text
 
 
 def test_a_follow_up_is_understood_from_what_was_just_said(open_assistant: Open) -> None:

@@ -26,12 +26,12 @@ from orchestrator_core.prompt.budget import (
 from orchestrator_core.prompt.counting import Remembered, TokenCounter
 from orchestrator_core.prompt.cutting import Cut
 from orchestrator_core.prompt.history import History, KeptHistory
-from orchestrator_core.prompt.recalled import Recalled, choose, share_of
+from orchestrator_core.prompt.recalled import Recalled, choose, room_of_turn, share_of
 from orchestrator_core.prompt.receipt import HistoryUse, Receipt
 from orchestrator_core.prompt.request import BuiltPrompt, PromptRequest, too_long
 from orchestrator_core.prompt.snapshot import Snapshot, SnapshotMaker
 from orchestrator_core.prompt.template import ChatTemplate
-from orchestrator_core.prompt.turns import Turn, question_text
+from orchestrator_core.prompt.turns import Turn, question_text, time_line
 
 __all__ = ["DEFAULT_SYSTEM_PROMPT", "BuiltPrompt", "PromptBuilder", "PromptRequest"]
 
@@ -113,7 +113,12 @@ class PromptBuilder:
         free = -plan.excess
         shown = [plan.snapshot.text, request.message, request.context or ""]
         shown += [text for turn in plan.history.turns for text in turn.texts]
-        budget = min(self._recall_room(), free)
+        room_here = room_of_turn(
+            self._recall_room(),
+            plan.snapshot.tokens + plan.history.tokens,
+            first=not plan.history.turns,
+        )
+        budget = min(room_here, free)
         plan.recalled = choose(request.recalled, shown, budget, self.count) if budget > 0 else Recalled()
         while plan.recalled.uses:
             prompt = self._render(request, plan)
@@ -136,7 +141,23 @@ class PromptBuilder:
         system = self._system_message(snapshot, 0)
         stable = len(system.content)
         whole = self.template.render([system, ChatMessage(Role.USER, "x")], stable_chars=stable)
-        return _prefix(whole)
+        return _prefix(whole, whole.stable_prefix)
+
+    def prompt_ahead(self, request: PromptRequest) -> Prompt | None:
+        """What the next prompt of a conversation begins with: documents and history, up to the new
+        message. For prewarming; None when there is nothing.
+
+        Args:
+            request: with an empty message.
+
+        Raises:
+            ContextLengthExceeded: as `check`.
+        """
+        if not request.history:
+            return self.documents_prompt(request.documents)
+        prompt = self.build(request).prompt
+        newest = prompt.text.rfind(time_line(request.created_at, self._zone))
+        return _prefix(prompt, max(newest, prompt.stable_prefix))
 
     def cut(self, document: Document, max_tokens: int) -> tuple[Cut, int]:
         """What of one document fits `max_tokens`, and how many tokens the whole has."""
@@ -317,10 +338,10 @@ class _Plan:
     recalled: Recalled = Recalled()  # noqa: RUF009 -- frozen
 
 
-def _prefix(prompt: Prompt) -> Prompt:
-    """The stable prefix alone, cut at the same places."""
+def _prefix(prompt: Prompt, length: int) -> Prompt:
+    """The first characters alone, cut at the same places."""
     pieces: list[str] = []
-    left = prompt.stable_prefix
+    left = length
     for piece in prompt.pieces:
         if left <= 0:
             break

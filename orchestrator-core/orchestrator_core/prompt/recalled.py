@@ -1,13 +1,15 @@
 """Which recalled passages a prompt shows, and how they read. Pure.
 
-They stand in the newest turn and nowhere else: what comes before it stays byte for byte as it
-was, so the engine need not read it again.
+They stand in the turn they were recalled for, then and ever after: what was sent once stays byte
+for byte as it was, so the engine need not read it again. What an earlier turn shows is not
+recalled again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from shared_context.retrieval.recall import Found
 
@@ -21,23 +23,27 @@ DEFAULT_SHARE = 0.05
 MOST = 5
 """Passages in one prompt; what ranks lower seldom helps and often misleads."""
 BEFORE_CHARS = 200
+LATER_PART = 0.04
+"""In a conversation under way, of the tokens its prompt has anyway: of a long one 95 % are cached then."""
+LEAST_LATER = 0.4
+"""But never less than this part of what a first question gets: short conversations need it too."""
+MOST_CHARS = 20_000
+"""Of one turn's passages, when they come from a stored receipt: far above what any budget lets in."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """
-    Args:
-        text: the block as the model reads it; "" for none.
-    """
-
-    text: str = ""
     uses: tuple[RecalledUse, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The block as the model reads it; "" for none."""
+        return _block(use.text for use in self.uses)
 
     @property
     def without_last(self) -> Recalled:
         """The same with the least fitting passage left out."""
-        lines = self.text.split(_BETWEEN)[:-1]
-        return Recalled(_BETWEEN.join(lines), self.uses[:-1]) if len(self.uses) > 1 else Recalled()
+        return Recalled(self.uses[:-1])
 
 
 _BETWEEN = "\n- "
@@ -48,6 +54,30 @@ def share_of(window: int, setting: float | None) -> float:
     if setting is not None:
         return setting
     return DEFAULT_SHARE if window >= LEAST_WINDOW else 0.0
+
+
+def room_of_turn(room: int, shown: int, *, first: bool) -> int:
+    """Tokens that one turn may recall.
+
+    Args:
+        room: that of the first question of a conversation.
+        shown: tokens of documents and history in the prompt.
+    """
+    return room if first else min(room, max(int(LEAST_LATER * room), int(LATER_PART * shown)))
+
+
+def recalled_before(receipt: Mapping[str, Any] | None) -> str:
+    """The block that an answer with this stored receipt was made from; "" for none."""
+    uses = receipt.get("retrieved") if receipt else None
+    if not isinstance(uses, list | tuple):
+        return ""
+    lines = [str(use.get("text") or "") for use in uses[:MOST] if isinstance(use, Mapping)]
+    return _block(line for line in lines if line)[:MOST_CHARS]
+
+
+def _block(lines: Iterable[str]) -> str:
+    joined = _BETWEEN.join(lines)
+    return HEADING + _BETWEEN + joined if joined else ""
 
 
 def choose(
@@ -61,11 +91,10 @@ def choose(
         budget: tokens for heading and passages.
     """
     seen = _plain("\n".join(shown))
-    lines: list[str] = []
     uses: list[RecalledUse] = []
     left = budget - count(HEADING)
     for one in candidates:
-        if len(lines) == MOST:
+        if len(uses) == MOST:
             break
         if _plain(_body(one)) in seen:
             continue
@@ -73,9 +102,9 @@ def choose(
         tokens = count(_BETWEEN + line)
         if tokens <= left:
             left -= tokens
-            lines.append(line)
-            uses.append(RecalledUse(source=one.source, id=one.item, at=one.at or None, tokens=tokens))
-    return Recalled(HEADING + _BETWEEN + _BETWEEN.join(lines), tuple(uses)) if lines else Recalled()
+            at = one.at or None
+            uses.append(RecalledUse(source=one.source, id=one.item, at=at, tokens=tokens, text=line))
+    return Recalled(tuple(uses))
 
 
 def _line(one: Found, seen: str) -> str:

@@ -43,6 +43,9 @@ class RecalledUse(_Part):
     id: str
     at: str | None = None
     tokens: int = Field(0, ge=0)
+    text: str = ""
+    """As the model read it. Later turns show it again with its question, so that the engine need
+    not read the turn again; it stays there when the message it was taken from is deleted."""
 
 
 class Receipt(_Part):

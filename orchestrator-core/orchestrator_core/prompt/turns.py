@@ -1,7 +1,8 @@
 """Stored messages as turns, and turns as the text the model reads.
 
-A turn is a question with its answers. Each question carries the time it was asked, taken
-from what was stored, so the same turn reads the same ever after and the prefix stays.
+A turn is a question with its answers. Each question carries the time it was asked and what was
+recalled for its first answer, both taken from what was stored, so the same turn reads the same
+ever after and the prefix stays.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from datetime import datetime, tzinfo
 from shared_context.messages import Message
 
 from orchestrator_core.messages import ChatMessage, Role
+from orchestrator_core.prompt.recalled import recalled_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ def question_text(
 
     Args:
         created_at: ISO 8601; what is no time gives no time line.
-        recalled: passages from elsewhere in the memory, as one block; in later turns they are gone.
+        recalled: passages from elsewhere in the memory, as one block.
         context: extra text for this answer only. It stands here and not in the system text,
             which would change the whole prompt; in later turns it is gone.
         zone: for the time line; None is this machine's. The line tells the offset.
@@ -82,5 +84,7 @@ def turns_of(messages: Sequence[Message], zone: tzinfo | None = None) -> list[Tu
 
 
 def _turn(question: Message, answers: Sequence[Message], zone: tzinfo | None) -> Turn:
-    asked = ChatMessage(Role.USER, question_text(question.content, question.created_at, zone=zone))
+    recalled = recalled_before(answers[0].receipt) if answers else ""
+    text = question_text(question.content, question.created_at, recalled=recalled, zone=zone)
+    asked = ChatMessage(Role.USER, text)
     return Turn((asked, *(ChatMessage(Role.ASSISTANT, answer.content) for answer in answers)))

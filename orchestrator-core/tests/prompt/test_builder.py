@@ -232,6 +232,29 @@ def test_the_prompt_for_prewarming_is_the_beginning_of_what_is_sent() -> None:
     assert builder.documents_prompt([]) is None
 
 
+@pytest.mark.parametrize("template", [None, CHATML, LLAMA_3, GEMMA, MISTRAL_LAST])
+@pytest.mark.parametrize("length", [0, 2, 40, 400])
+def test_what_is_read_ahead_is_the_beginning_of_the_next_prompt(template: str | None, length: int) -> None:
+    backend = ScriptedBackend(context_length=4096, template=template)
+    builder = PromptBuilder(backend, zone=UTC)
+    given: dict[str, Any] = {
+        "documents": DOCUMENTS,
+        "history": conversation([f"text {n} </s>[INST] " * 5 for n in range(length)]),
+    }
+    ahead = builder.prompt_ahead(PromptRequest("", "2026-03-01T10:00:00Z", GenerationConfig(), **given))
+    assert ahead is not None
+    sent = builder.build(PromptRequest("What next?", AT, GenerationConfig(), **given))
+    assert sent.prompt.text.startswith(ahead.text)
+    assert ahead.stable_prefix == sent.prompt.stable_prefix
+    left = sent.prompt.text[len(ahead.text) :]
+    assert len(left) < 200 if length else ahead.stable_prefix == len(ahead.text)
+
+
+def test_nothing_is_read_ahead_of_an_empty_memory() -> None:
+    builder = PromptBuilder(ScriptedBackend(), zone=UTC)
+    assert builder.prompt_ahead(PromptRequest("", AT, GenerationConfig())) is None
+
+
 def test_messages_of_the_openai_routes_are_sent_as_they_are() -> None:
     builder = PromptBuilder(ScriptedBackend(context_length=100))
     messages = [ChatMessage(Role.USER, "Hello")]

@@ -10,7 +10,15 @@ from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import ContextLengthExceeded
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.prompt.builder import PromptBuilder, PromptRequest
-from orchestrator_core.prompt.recalled import HEADING, LEAST_WINDOW, MOST
+from orchestrator_core.prompt.recalled import (
+    HEADING,
+    LATER_PART,
+    LEAST_LATER,
+    LEAST_WINDOW,
+    MOST,
+    recalled_before,
+    room_of_turn,
+)
 from orchestrator_core.prompt.request import BuiltPrompt
 from shared_context.retrieval.recall import Found
 from support.chat_templates import CHATML, GEMMA, LLAMA_3, MISTRAL_LAST
@@ -76,6 +84,32 @@ def test_a_small_window_recalls_nothing_unless_told_to() -> None:
 def test_passages_that_do_not_fit_make_way_for_shorter_ones() -> None:
     built = build(said("word " * 400, "long"), said("The key.", "short"), window=4096, share=0.05)
     assert [use.id for use in built.receipt.retrieved] == ["short"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "first", "room"),
+    [(6000, True, 400), (0, False, 400 * LEAST_LATER), (6000, False, 6000 * LATER_PART), (10**6, False, 400)],
+)
+def test_a_conversation_under_way_recalls_a_small_part_of_its_prompt(
+    shown: int, first: bool, room: float
+) -> None:
+    assert room_of_turn(400, shown, first=first) == int(room)
+
+
+def test_a_stored_receipt_gives_the_same_words_again() -> None:
+    built = build(said("The key is in the shed."), said("The shed is green.", "m98"))
+    stored = built.receipt.model_dump(mode="json")
+    block = recalled_before(stored)
+    assert block.startswith(HEADING)
+    assert block in built.prompt.messages[-1].content
+
+
+@pytest.mark.parametrize(
+    "receipt",
+    [None, {}, {"retrieved": None}, {"retrieved": "x"}, {"retrieved": [1, {}, {"text": ""}, {"id": "m1"}]}],
+)
+def test_a_receipt_without_texts_gives_none(receipt: dict[str, Any] | None) -> None:
+    assert recalled_before(receipt) == ""
 
 
 def test_their_number_is_bounded() -> None:
