@@ -1,11 +1,7 @@
-"""The socket side of the server: waitress on addresses that were bound beforehand.
-
-Binding first means that a port in use is found before the data folder is opened.
-"""
+"""The socket side of the server: waitress on addresses that were bound beforehand."""
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import socket
@@ -13,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator_core.errors import ConfigurationError
+from orchestrator_core.http.binding import BACKLOG
 from orchestrator_core.http.problems import Problem
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
@@ -22,7 +18,6 @@ from waitress.task import ErrorTask
 from waitress.trigger import trigger
 from waitress.wasyncore import close_all
 
-BACKLOG = 128
 MAX_CONNECTIONS = 512
 """Open sockets, most of them idle: browsers and phones keep several each."""
 MAX_HEADER_BYTES = 64 * 1024
@@ -33,45 +28,6 @@ KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 """A client that vanished without closing (power cut, suspended) is noticed after a minute."""
 
 _log = logging.getLogger(__name__)
-
-
-class PortInUse(ConfigurationError):
-    """Something else listens on this port."""
-
-    code = "port_in_use"
-
-
-def bind(host: str, port: int) -> list[socket.socket]:
-    """Listening sockets on every address `host` stands for (localhost has two).
-
-    Args:
-        port: 0 takes any free one, the same for all addresses.
-
-    Raises:
-        PortInUse, ConfigurationError: the message says what to do.
-    """
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
-        raise ConfigurationError(
-            f"Cannot listen on {host!r}: {error.strerror}.", hint="Use an address of this machine."
-        ) from error
-    sockets: list[socket.socket] = []
-    last: OSError | None = None
-    for family, _, _, _, address in dict.fromkeys(found):
-        chosen = sockets[0].getsockname()[1] if sockets else port
-        try:
-            sockets.append(_listen(family, (address[0], chosen, *address[2:])))
-        except OSError as error:
-            last = error
-            # Without IPv6 on this machine, localhost is its IPv4 address alone.
-            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                break
-    if last is not None and (not sockets or last.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)):
-        for one in sockets:
-            one.close()
-        raise _explained(last, host, port) from last
-    return sockets
 
 
 class Listener:
@@ -146,35 +102,3 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             if hasattr(socket, name):
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         super().__init__(server, sock, addr, adj, map=map)
-
-
-def _listen(family: int, address: tuple[Any, ...]) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # On Windows SO_REUSEADDR would share the port.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        else:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(address)
-        sock.listen(BACKLOG)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _explained(error: OSError, host: str, port: int) -> ConfigurationError:
-    if error.errno == errno.EADDRINUSE:
-        return PortInUse(
-            f"Port {port} on {host} is in use by another program.",
-            hint=f"Stop it, or choose another port: --port {port + 1} (or 0 for any free one).",
-        )
-    if error.errno == errno.EACCES:
-        return ConfigurationError(
-            f"This user may not listen on port {port}.", hint="Ports below 1024 need root: use --port 5000."
-        )
-    return ConfigurationError(
-        f"Cannot listen on {host} port {port}: {error.strerror}.", hint="Use an address of this machine."
-    )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from types import FrameType
 
 import click
 from orchestrator_core.assistant import Assistant
+from orchestrator_core.http.binding import bind, close_all, reachable_url
 from orchestrator_core.http.keys import refuse_open_bind
 from orchestrator_core.http.routes.sync import largest_body
 from orchestrator_core.http.services import Services
@@ -24,7 +24,7 @@ from orchestrator_core.settings import Settings
 
 from ai_orchestrator import server_file
 from ai_orchestrator.app import app_services, create_app
-from ai_orchestrator.listener import Listener, bind
+from ai_orchestrator.listener import Listener
 
 DRAIN_S = 10.0
 """How long running answers may take to end when the server is stopped."""
@@ -57,11 +57,11 @@ class Server:
         try:
             app = create_app(self.settings, self._given)
         except BaseException:
-            _close(sockets)
+            close_all(sockets)
             raise
         self.services = app_services(app)
         self.port: int = sockets[0].getsockname()[1]
-        self.url = server_file.reachable_url(server.host, self.port)
+        self.url = reachable_url(server.host, self.port)
         self._listener = Listener(app, sockets, threads=server.threads, max_body_bytes=largest_body(server))
         self._listener.start()
         if self._given is None:
@@ -189,8 +189,3 @@ class _signals:
 
     def _caught(self, number: int, frame: FrameType | None) -> None:
         (self._hurry if self._stop.is_set() else self._stop).set()
-
-
-def _close(sockets: list[socket.socket]) -> None:
-    for one in sockets:
-        one.close()

@@ -46,15 +46,6 @@ class ServerAddress:
             return False
 
 
-def reachable_url(host: str, port: int) -> str:
-    """The URL under which this machine reaches a server bound to `host`.
-
-    A wildcard address is reached through loopback; IPv6 goes into brackets.
-    """
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
 def announce(data: Path, url: str) -> ServerAddress:
     """Write the file (mode 0600, replaced atomically). Call it when the port listens."""
     address = ServerAddress(

@@ -35,19 +35,6 @@ def test_a_damaged_file_counts_as_none(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "url"),
-    [
-        ("127.0.0.1", "http://127.0.0.1:80"),
-        ("0.0.0.0", "http://127.0.0.1:80"),
-        ("::", "http://[::1]:80"),
-        ("desk.lan", "http://desk.lan:80"),
-    ],
-)
-def test_a_wildcard_address_is_reached_through_loopback(host: str, url: str) -> None:
-    assert server_file.reachable_url(host, 80) == url
-
-
-@pytest.mark.parametrize(
     ("url", "trusted"),
     [
         ("http://127.0.0.1:5000", True),

@@ -2,7 +2,8 @@
 
 OrchestratorError
 ├── ConfigurationError            settings or environment cannot work as given
-│   └── MissingExtra              an optional package is not installed
+│   ├── MissingExtra              an optional package is not installed
+│   └── PortInUse                 something else listens there
 ├── RequestError                  the caller can mend it (4xx)
 │   ├── InvalidRequest            a field is missing, of the wrong type or out of range
 │   │   └── ContextLengthExceeded the prompt can never fit the model's window
@@ -92,6 +93,12 @@ class MissingExtra(ConfigurationError):
             f"{purpose} needs the package {package!r}, which is not installed.",
             hint=f"Run: pip install 'orchestrator[{extra}]'",
         )
+
+
+class PortInUse(ConfigurationError):
+    """Something else listens on this port."""
+
+    code = "port_in_use"
 
 
 class RequestError(OrchestratorError):

@@ -36,7 +36,6 @@ from orchestrator_core.settings import ENVIRONMENT, Settings, default_config_fil
 from shared_context.errors import SharedContextError
 from shared_context.migrate import Migration, check_openable
 
-from ai_orchestrator import server_file
 from ai_orchestrator.doctor.snapshot import (
     ConfigurationSeen,
     DataFolderSeen,
@@ -170,10 +169,11 @@ def see_gpu() -> GpuSeen:
 
 
 def see_port(settings: Settings, server: str | None) -> PortSeen:
-    from ai_orchestrator.listener import PortInUse, bind
+    from orchestrator_core.errors import PortInUse
+    from orchestrator_core.http.binding import bind, close_all, reachable_url
 
     host, port = settings.server.host, settings.server.port
-    if server is not None and server == server_file.reachable_url(host, port):
+    if server is not None and server == reachable_url(host, port):
         return PortSeen(host, port, "ours")
     try:
         sockets = bind(host, port)
@@ -181,8 +181,7 @@ def see_port(settings: Settings, server: str | None) -> PortSeen:
         return PortSeen(host, port, "taken")
     except ConfigurationError as error:
         return PortSeen(host, port, "unusable", error.message)
-    for one in sockets:
-        one.close()
+    close_all(sockets)
     return PortSeen(host, port, "free")
 
 

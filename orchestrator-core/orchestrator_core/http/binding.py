@@ -1,4 +1,4 @@
-"""Sockets bound before anything else happens: a port in use is told at once, and gunicorn inherits them."""
+"""Listening sockets, bound before anything else happens: a port in use is told before the data folder is opened."""
 
 from __future__ import annotations
 
@@ -7,19 +7,13 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator_core.errors import ConfigurationError
+from orchestrator_core.errors import ConfigurationError, PortInUse
 
 BACKLOG = 256
 
 
-class PortInUse(ConfigurationError):
-    """Something else listens on this port."""
-
-    code = "port_in_use"
-
-
 def bind(host: str, port: int) -> list[socket.socket]:
-    """Bound sockets on every address `host` stands for (localhost has two); gunicorn begins to listen.
+    """Listening sockets on every address `host` stands for (localhost has two).
 
     Args:
         port: 0 takes any free one, the same for all addresses.
@@ -38,11 +32,11 @@ def bind(host: str, port: int) -> list[socket.socket]:
     for family, _, _, _, address in dict.fromkeys(found):
         chosen = sockets[0].getsockname()[1] if sockets else port
         try:
-            sockets.append(_bound(family, (address[0], chosen, *address[2:])))
+            sockets.append(_listen(family, (address[0], chosen, *address[2:])))
         except OSError as error:
             # Without IPv6 on this machine, localhost is its IPv4 address alone.
             if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                close(sockets)
+                close_all(sockets)
                 raise _explained(error, host, port) from error
             missing = error
     if not sockets:
@@ -50,22 +44,27 @@ def bind(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
-def url(sockets: Sequence[socket.socket]) -> str:
-    """Where this machine reaches them."""
-    host, port = sockets[0].getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def close(sockets: Sequence[socket.socket]) -> None:
+def close_all(sockets: Sequence[socket.socket]) -> None:
     for one in sockets:
         one.close()
 
 
-def _bound(family: int, address: tuple[Any, ...]) -> socket.socket:
+def reachable_url(host: str, port: int) -> str:
+    """The URL under which this machine reaches a server bound to `host`.
+
+    A wildcard address is reached through loopback; IPv6 goes into brackets.
+    """
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _listen(family: int, address: tuple[Any, ...]) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # On Windows SO_REUSEADDR would share the port.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)
@@ -84,7 +83,8 @@ def _explained(error: OSError, host: str, port: int) -> ConfigurationError:
         )
     if error.errno == errno.EACCES:
         return ConfigurationError(
-            f"This user may not listen on port {port}.", hint="Ports below 1024 need root: use --port 8001."
+            f"This user may not listen on port {port}.",
+            hint="Ports below 1024 need root: use one from 1024 to 65535.",
         )
     return ConfigurationError(
         f"Cannot listen on {host} port {port}: {error.strerror}.", hint="Use an address of this machine."
