@@ -5,11 +5,12 @@ from __future__ import annotations
 import builtins
 import json
 import sqlite3
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from shared_context import origins
+from shared_context import origins, versions
 from shared_context.clock import Clock
 from shared_context.conversation_rows import Register, ensure_row, refresh, register, set_register
 from shared_context.database import Database
@@ -172,6 +173,7 @@ class ConversationStore:
         run_id: str | None = None,
         reply_to: str | None = None,
         receipt: dict[str, Any] | None = None,
+        supersedes: str | None = None,
         created_at: str | None = None,
     ) -> Message:
         """Store a message; committed when this returns.
@@ -180,6 +182,8 @@ class ConversationStore:
         deleted since stays deleted. Lone surrogates in the text become U+FFFD.
 
         Args:
+            supersedes: the answer that this one takes the place of, here or not here (yet); it
+                becomes another version of this one, out of the history.
             created_at: only for imports; by default now, or just after the conversation's
                 last message when this machine's clock is behind it.
 
@@ -196,23 +200,35 @@ class ConversationStore:
         content = whole_characters(content)
         message_id = new_id() if message_id is None else message_id
         _check_name(message_id, "message id", MAX_ID_CHARS)
+        if supersedes is not None:
+            _check_name(supersedes, "message id", MAX_ID_CHARS)
         with self._database.write() as connection:
             stored = _message(connection, message_id)
             if stored is not None:
                 return stored
             _conversation(connection, conversation_id)
             moment = created_at or _next_moment(connection, conversation_id)
-            fields = (message_id, conversation_id, role, content, moment, tier, model, run_id, reply_to)
-            message = Message(*fields, receipt)
+            message = Message(
+                message_id,
+                conversation_id,
+                role,
+                content,
+                moment,
+                tier=tier,
+                model=model,
+                run_id=run_id,
+                reply_to=reply_to,
+                receipt=receipt,
+                supersedes=supersedes,
+            )
             if not _is_buried(connection, message_id):
-                packed = None if receipt is None else json.dumps(receipt)
-                sequence = self.writer.take(connection)
-                connection.execute(INSERT_MESSAGE, (*fields, packed, self.writer.origin, sequence))
+                insert_message(connection, message, self.writer.origin, self.writer.take(connection))
                 refresh(connection, conversation_id)
             return message
 
     def messages(self, conversation_id: str, *, limit: int | None = None) -> builtins.list[Message]:
-        """Its messages, oldest first; with `limit` the newest ones of them.
+        """Its messages, oldest first; with `limit` the newest ones of them. Of an answer with
+        versions only the one that is shown, in the place of the first.
 
         Raises:
             ConversationNotFound.
@@ -222,12 +238,17 @@ class ConversationStore:
             rows = connection.execute(_NEWEST, (conversation_id, -1 if limit is None else limit))
             return [message_of(row) for row in rows][::-1]
 
+    def versions(self, conversation_id: str) -> dict[str, builtins.list[Message]]:
+        """The other versions of its answers, by the message_id of the answer; oldest first."""
+        with self._database.read() as connection:
+            return versions.versions_in(connection, conversation_id)
+
     def message(self, message_id: str) -> Message | None:
         with self._database.read() as connection:
             return _message(connection, message_id)
 
     def answer_to(self, message_id: str) -> Message | None:
-        """The newest message that replies to this one."""
+        """The newest message that replies to this one, as it is shown."""
         with self._database.read() as connection:
             row = connection.execute(_ANSWER, (message_id,)).fetchone()
             return None if row is None else message_of(row)
@@ -252,6 +273,15 @@ class ConversationStore:
         set_register(connection, conversation_id, field, Register(value, stamp), self.writer.origin, sequence)
 
 
+def insert_message(connection: sqlite3.Connection, message: Message, origin: str, sequence: int) -> None:
+    """Write a message's row and arrange it with other versions of the same answer."""
+    values = {field.name: getattr(message, field.name) for field in fields(Message)}
+    values["receipt"] = None if message.receipt is None else json.dumps(message.receipt)
+    connection.execute(_INSERT, (*values.values(), message.created_at, origin, sequence))
+    if message.role == "assistant":
+        versions.regroup(connection, message.conversation_id, message.message_id, message.supersedes)
+
+
 def is_name(text: str, most: int) -> bool:
     """Whether `text` can be an id or title: not empty, not too long, one printable line."""
     return 0 < len(text) <= most and text.isprintable()
@@ -261,13 +291,13 @@ _LIST = """SELECT * FROM conversation_view
     ORDER BY updated_at DESC, conversation_id DESC LIMIT ?"""
 _LIST_BEFORE = """SELECT * FROM conversation_view WHERE (updated_at, conversation_id) < (?, ?)
     ORDER BY updated_at DESC, conversation_id DESC LIMIT ?"""
-_NEWEST = """SELECT * FROM message_view WHERE conversation_id = ?
-    ORDER BY created_at DESC, message_id DESC LIMIT ?"""
-_ANSWER = """SELECT * FROM message_view WHERE reply_to = ?
+_FIELDS = ", ".join(field.name for field in fields(Message))
+_NEWEST = f"""SELECT {_FIELDS} FROM messages WHERE conversation_id = ? AND superseded_by IS NULL
+    ORDER BY place DESC, message_id DESC LIMIT ?"""
+_ANSWER = f"""SELECT {_FIELDS} FROM messages WHERE reply_to = ? AND superseded_by IS NULL
     ORDER BY created_at DESC, message_id DESC LIMIT 1"""
-INSERT_MESSAGE = """INSERT INTO messages (message_id, conversation_id, role, content, created_at, tier, model,
-        run_id, reply_to, receipt, origin, sequence)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_INSERT = f"""INSERT INTO messages ({_FIELDS}, place, origin, sequence)
+    VALUES ({"?, " * len(fields(Message))} ?, ?, ?)"""
 _COUNT = "SELECT count(*) FROM messages WHERE conversation_id = ?"
 _BURY = """INSERT INTO tombstones (message_id, conversation_id, deleted_at, origin, sequence)
     SELECT message_id, conversation_id, ?2, ?3, ?4 + row_number() OVER (ORDER BY position)

@@ -19,7 +19,9 @@ from typing import Any
 from shared_context import origins
 from shared_context.clock import time_of
 from shared_context.conversation_rows import Register, ensure_row, refresh, set_register
-from shared_context.conversations import INSERT_MESSAGE, ConversationStore
+from shared_context.conversations import ConversationStore, insert_message
+from shared_context.messages import Message
+from shared_context.versions import regroup
 from shared_context.wire import DeletionRecord, MessageRecord, Record, Span, StateRecord, TitleRecord
 
 log = logging.getLogger(__name__)
@@ -212,29 +214,12 @@ def _apply_message(connection: sqlite3.Connection, origin: str, record: MessageR
     touched = {record.conversation_id}
     there = connection.execute(_THERE, (record.message_id,)).fetchone()
     if there is not None:
-        if tuple(there)[1:] <= (record.created_at, origin, record.sequence):
+        if tuple(there) <= (record.created_at, origin, record.sequence):
             return set()
-        touched.add(there["conversation_id"])
-        connection.execute("DELETE FROM messages WHERE message_id = ?", (record.message_id,))
+        touched |= _remove(connection, record.message_id)
     ensure_row(connection, record.conversation_id, record.created_at)
-    receipt = None if record.receipt is None else json.dumps(record.receipt)
-    connection.execute(
-        INSERT_MESSAGE,
-        (
-            record.message_id,
-            record.conversation_id,
-            record.role,
-            record.content,
-            record.created_at,
-            record.tier,
-            record.model,
-            record.run_id,
-            record.reply_to,
-            receipt,
-            origin,
-            record.sequence,
-        ),
-    )
+    message = Message(**record.model_dump(exclude={"kind", "sequence"}))
+    insert_message(connection, message, origin, record.sequence)
     return touched
 
 
@@ -247,18 +232,25 @@ def _apply_deletion(connection: sqlite3.Connection, origin: str, record: Deletio
         touched.add(there["conversation_id"])
     fields = (record.message_id, record.conversation_id, record.deleted_at, origin, record.sequence)
     connection.execute("INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?, ?, ?)", fields)
-    removed = connection.execute(_REMOVE, (record.message_id,)).fetchall()
-    return touched | {row["conversation_id"] for row in removed}
+    return touched | _remove(connection, record.message_id)
+
+
+def _remove(connection: sqlite3.Connection, message_id: str) -> set[str]:
+    """Take a message out; returns the conversation it was in."""
+    removed = connection.execute(_REMOVE, (message_id,)).fetchall()
+    for row in removed:
+        regroup(connection, row["conversation_id"], message_id, row["supersedes"])
+    return {row["conversation_id"] for row in removed}
 
 
 _MESSAGES = """SELECT sequence, message_id, conversation_id, role, content, created_at, tier, model, run_id,
-        reply_to, receipt
+        reply_to, receipt, supersedes
     FROM messages WHERE origin = ? AND sequence > ? ORDER BY sequence"""
 _DELETIONS = """SELECT sequence, message_id, conversation_id, deleted_at
     FROM tombstones WHERE origin = ? AND sequence > ? ORDER BY sequence"""
 _REGISTERS = """SELECT sequence, conversation_id, field, value, stamp
     FROM registers WHERE origin = ? AND sequence > ? ORDER BY sequence"""
 _BURIED = "SELECT 1 FROM tombstones WHERE message_id = ?"
-_THERE = "SELECT conversation_id, created_at, origin, sequence FROM messages WHERE message_id = ?"
+_THERE = "SELECT created_at, origin, sequence FROM messages WHERE message_id = ?"
 _TOMBSTONE = "SELECT conversation_id, deleted_at, origin, sequence FROM tombstones WHERE message_id = ?"
-_REMOVE = "DELETE FROM messages WHERE message_id = ? RETURNING conversation_id"
+_REMOVE = "DELETE FROM messages WHERE message_id = ? RETURNING conversation_id, supersedes"

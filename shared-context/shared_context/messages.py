@@ -28,6 +28,7 @@ class Message:
         run_id: the run that produced it.
         reply_to: message_id of the question it answers.
         receipt: what the answer was made from.
+        supersedes: message_id of the answer that this one takes the place of; see `versions`.
     """
 
     message_id: str
@@ -40,6 +41,7 @@ class Message:
     run_id: str | None = None
     reply_to: str | None = None
     receipt: dict[str, Any] | None = None
+    supersedes: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class SearchHit:
     score: float
 
 
-def message_of(row: sqlite3.Row) -> Message:
+def message_of(row: sqlite3.Row | dict[str, Any]) -> Message:
     fields = dict(row)
     if fields["receipt"] is not None:
         fields["receipt"] = json.loads(fields["receipt"])

@@ -197,4 +197,28 @@ _M003 = (
 )
 
 
-MIGRATIONS = (m001_conversations, m002_replication, m003_sessions)
+def m004_versions(connection: sqlite3.Connection) -> None:
+    for statement in _M004:
+        connection.execute(statement)
+
+
+_M004 = (
+    # supersedes is part of the message; the other two are worked out from all of them (`versions`).
+    "ALTER TABLE messages ADD COLUMN supersedes TEXT",
+    "ALTER TABLE messages ADD COLUMN superseded_by TEXT",
+    "ALTER TABLE messages ADD COLUMN place TEXT",
+    "UPDATE messages SET place = created_at",
+    "CREATE INDEX messages_superseding ON messages (supersedes) WHERE supersedes IS NOT NULL",
+    """CREATE INDEX messages_superseded ON messages (conversation_id, superseded_by)
+        WHERE superseded_by IS NOT NULL""",
+    """CREATE INDEX messages_placed ON messages (conversation_id, place, message_id)
+        WHERE superseded_by IS NULL""",
+    "DROP VIEW message_view",
+    """CREATE VIEW message_view AS
+        SELECT message_id, conversation_id, role, content, created_at, tier, model, run_id, reply_to,
+            receipt, supersedes
+        FROM messages""",
+)
+
+
+MIGRATIONS = (m001_conversations, m002_replication, m003_sessions, m004_versions)

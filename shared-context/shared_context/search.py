@@ -75,11 +75,12 @@ _BY_WORDS = """WITH best AS (
         -best.rank AS score
     FROM best JOIN messages AS m USING (position)
     JOIN conversation_view AS c ON c.conversation_id = m.conversation_id
+    WHERE m.superseded_by IS NULL
     ORDER BY best.rank, m.position DESC"""
 _BY_SUBSTRING = """SELECT m.message_id, m.conversation_id, c.title, m.role, m.created_at, m.content,
         0.0 AS score
     FROM messages AS m JOIN conversation_view AS c ON c.conversation_id = m.conversation_id
-    WHERE instr(m.content, ?) > 0 ORDER BY m.position DESC LIMIT ?"""
+    WHERE instr(m.content, ?) > 0 AND m.superseded_by IS NULL ORDER BY m.position DESC LIMIT ?"""
 
 
 def _hit(row: sqlite3.Row, wanted: list[str]) -> SearchHit:

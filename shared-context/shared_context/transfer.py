@@ -4,6 +4,7 @@
      "history": [{"role": "user", "content": "…", "message_id": "…", "tier": "desktop",
                   "created_at": "2026-01-31T12:00:00.000000Z"}]}
 
+An answer with other versions has `supersedes` and them as `versions`, in the same form, oldest first.
 A bare list of `{"role", "content"}` is read as well. Not carried: receipts and model names.
 """
 
@@ -26,7 +27,7 @@ from shared_context.conversations import (
 )
 from shared_context.errors import ConversationNotFound, InvalidImport
 from shared_context.identity import in_utc, just_after, timestamp
-from shared_context.messages import ROLES, Conversation, auto_title
+from shared_context.messages import ROLES, Conversation, Message, auto_title
 from shared_context.sqlite_errors import translated_system
 
 MAX_FILE_BYTES = 32 * 1024 * 1024
@@ -34,6 +35,8 @@ MAX_FILE_BYTES = 32 * 1024 * 1024
 MAX_MESSAGES = 100_000
 MAX_CONTENT_CHARS = 1_000_000
 MAX_TIER_CHARS = 50
+MAX_VERSIONS = 1000
+"""Of one answer."""
 
 _EARLIEST = timestamp(datetime(1970, 1, 1, tzinfo=UTC))
 _CLOCK_SKEW = timedelta(days=1)
@@ -51,6 +54,8 @@ class _Item:
     message_id: str | None
     tier: str | None
     created_at: str | None
+    supersedes: str | None = None
+    versions: tuple[_Item, ...] = ()
 
 
 def export_conversation(store: ConversationStore, conversation_id: str) -> dict[str, Any]:
@@ -60,14 +65,9 @@ def export_conversation(store: ConversationStore, conversation_id: str) -> dict[
         ConversationNotFound.
     """
     conversation = store.get(conversation_id)
+    versions = store.versions(conversation_id)
     history = [
-        {
-            "role": message.role,
-            "content": message.content,
-            "message_id": message.message_id,
-            "tier": message.tier,
-            "created_at": message.created_at,
-        }
+        _exported(message, versions.get(message.message_id, ()))
         for message in store.messages(conversation_id)
     ]
     return {
@@ -76,6 +76,21 @@ def export_conversation(store: ConversationStore, conversation_id: str) -> dict[
         "history": history,
         "turn_count": sum(item["role"] == "user" for item in history),
     }
+
+
+def _exported(message: Message, versions: Sequence[Message] = ()) -> dict[str, Any]:
+    item: dict[str, Any] = {
+        "role": message.role,
+        "content": message.content,
+        "message_id": message.message_id,
+        "tier": message.tier,
+        "created_at": message.created_at,
+    }
+    if message.supersedes is not None:
+        item["supersedes"] = message.supersedes
+    if versions:
+        item["versions"] = [_exported(one) for one in versions]
+    return item
 
 
 def import_conversation(
@@ -104,9 +119,9 @@ def import_conversation(
     with store.database.write():
         if _is_missing(store, target):
             store.create(target, title)
-        previous: str | None = None
+        adding = _Adding(store, target)
         for index, item in enumerate(items):
-            previous = _add(store, target, index, item, previous)
+            adding.add(str(index), item)
     return store.get(target)
 
 
@@ -180,14 +195,15 @@ def _items(history: Sequence[Any]) -> list[_Item]:
     items = [_item(item, f"history[{index}]") for index, item in enumerate(history)]
     seen: set[str] = set()
     for index, item in enumerate(items):
-        if item.message_id is not None:
-            if item.message_id in seen:
-                raise _invalid(f"history[{index}].message_id", "is there twice")
-            seen.add(item.message_id)
+        for one in (item, *item.versions):
+            if one.message_id is not None:
+                if one.message_id in seen:
+                    raise _invalid(f"history[{index}].message_id", "is there twice")
+                seen.add(one.message_id)
     return items
 
 
-def _item(item: Any, where: str) -> _Item:
+def _item(item: Any, where: str, *, is_version: bool = False) -> _Item:
     if not isinstance(item, dict):
         raise _invalid(where, f'should be {{"role", "content"}}, not {_kind(item)}')
     role, content = item.get("role"), item.get("content")
@@ -201,7 +217,20 @@ def _item(item: Any, where: str) -> _Item:
         raise _invalid(f"{where}.content", "contains a NUL character")
     message_id = _name(item, "message_id", where, most=MAX_ID_CHARS)
     tier = _name(item, "tier", where, most=MAX_TIER_CHARS)
-    return _Item(role, content, message_id, tier, _moment(item, f"{where}.created_at"))
+    supersedes = _name(item, "supersedes", where, most=MAX_ID_CHARS)
+    versions = () if is_version else _versions(item, where)
+    return _Item(role, content, message_id, tier, _moment(item, f"{where}.created_at"), supersedes, versions)
+
+
+def _versions(item: dict[str, Any], where: str) -> tuple[_Item, ...]:
+    versions = item.get("versions") or []
+    if not isinstance(versions, list):
+        raise _invalid(f"{where}.versions", f"should be a list, not {_kind(versions)}")
+    if len(versions) > MAX_VERSIONS:
+        raise _invalid(f"{where}.versions", f"has {len(versions)} entries; at most {MAX_VERSIONS} are read")
+    return tuple(
+        _item(one, f"{where}.versions[{index}]", is_version=True) for index, one in enumerate(versions)
+    )
 
 
 def _name(fields: dict[str, Any], name: str, where: str, *, most: int) -> str | None:
@@ -241,30 +270,63 @@ def _title(text: str | None) -> str | None:
     return title[:MAX_TITLE_CHARS].strip() or None
 
 
-def _add(
-    store: ConversationStore, conversation_id: str, index: int, item: _Item, previous: str | None
-) -> str:
-    """Add one message unless it is there; returns its time, which the next one has to follow."""
-    message_id = item.message_id or _id_of(conversation_id, str(index), item.role, item.content)
-    while True:
-        there = store.message(message_id)
-        if there is not None and there.conversation_id == conversation_id:
-            return there.created_at
-        if there is None and not store.is_deleted(message_id):
-            break
-        message_id = _id_of(conversation_id, message_id)
-    created_at = item.created_at
-    if previous is not None and (created_at is None or created_at <= previous):
-        created_at = just_after(previous)
-    added = store.add_message(
-        conversation_id,
-        item.role,
-        item.content,
-        message_id=message_id,
-        tier=item.tier,
-        created_at=created_at,
-    )
-    return added.created_at
+class _Adding:
+    """Adds messages one after the other, unless they are there."""
+
+    def __init__(self, store: ConversationStore, conversation_id: str) -> None:
+        self._store = store
+        self._conversation_id = conversation_id
+        self._previous: str | None = None
+        self._ids: dict[str, str] = {}
+
+    def add(self, key: str, item: _Item) -> None:
+        """Add a message behind those added before, and its other versions.
+
+        Args:
+            key: tells messages of the same content apart.
+        """
+        group = [*item.versions, item]
+        found = [self._find(f"{key}.{index}", version) for index, version in enumerate(item.versions)]
+        found.append(self._find(key, item))
+        self._ids |= {
+            one.message_id: message_id
+            for one, (message_id, _) in zip(group, found, strict=True)
+            if one.message_id is not None
+        }
+        moments = [
+            there.created_at if there is not None else self._store_as(message_id, one)
+            for one, (message_id, there) in zip(group, found, strict=True)
+        ]
+        # Where the answer stands; the better version may be younger than what follows it.
+        self._previous = min(moments)
+
+    def _find(self, key: str, item: _Item) -> tuple[str, Message | None]:
+        """The id that the message shall have here, and the message when it is there already."""
+        store, conversation_id = self._store, self._conversation_id
+        message_id = item.message_id or _id_of(conversation_id, key, item.role, item.content)
+        while True:
+            there = store.message(message_id)
+            if there is not None and there.conversation_id == conversation_id:
+                return message_id, there
+            if there is None and not store.is_deleted(message_id):
+                return message_id, None
+            message_id = _id_of(conversation_id, message_id)
+
+    def _store_as(self, message_id: str, item: _Item) -> str:
+        """Returns its time, which the next message has to follow."""
+        created_at = item.created_at
+        if self._previous is not None and (created_at is None or created_at <= self._previous):
+            created_at = just_after(self._previous)
+        added = self._store.add_message(
+            self._conversation_id,
+            item.role,
+            item.content,
+            message_id=message_id,
+            tier=item.tier,
+            supersedes=None if item.supersedes is None else self._ids.get(item.supersedes, item.supersedes),
+            created_at=created_at,
+        )
+        return added.created_at
 
 
 def _is_missing(store: ConversationStore, conversation_id: str) -> bool:

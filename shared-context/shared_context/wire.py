@@ -81,6 +81,7 @@ class MessageRecord(Wire):
     run_id: Text | None = None
     reply_to: Text | None = None
     receipt: dict[str, Any] | None = None
+    supersedes: Id | None = Field(None, description="The answer that this one takes the place of.")
 
 
 class DeletionRecord(Wire):

@@ -323,7 +323,7 @@ def test_kill_9_keeps_every_message_that_was_confirmed(tmp_path: Path) -> None:
     [
         (module._LIST, (50,), "conversations_latest"),
         (module._LIST_BEFORE, ("2026", "x", 50), "conversations_latest"),
-        (module._NEWEST, ("default", 50), "messages_in_order"),
+        (module._NEWEST, ("default", 50), "messages_placed"),
         ("SELECT max(created_at) FROM messages WHERE conversation_id = ?", ("x",), "messages_in_order"),
     ],
 )

@@ -39,6 +39,10 @@ class Conversations(RuleBasedStateMachine):
     def say(self, who: int, conversation: str) -> None:
         self.fleet.say(self.one(who), conversation)
 
+    @rule(who=WHO, conversation=CONVERSATION, at=st.integers(0, 99))
+    def answer(self, who: int, conversation: str, at: int) -> None:
+        self.fleet.answer(self.one(who), conversation, at)
+
     @rule(who=WHO, conversation=CONVERSATION)
     def deliver_twice(self, who: int, conversation: str) -> None:
         if self.one(who) != self.other(who):
@@ -128,8 +132,20 @@ def wander(fleet: Fleet, random: Random, operations: int) -> None:
     """Anything, at random: much is said, little is restored. For a while at a time some replicas
     can only reach each other, and the rest likewise."""
     apart: set[int] = set()
-    kinds = ("say", "twice", "rename", "clear", "append", "edit", "exchange", "late", "crash", "restore")
-    weights = (36, 4, 8, 1, 4, 4, 38, 3, 1, 1)
+    kinds = (
+        "say",
+        "answer",
+        "twice",
+        "rename",
+        "clear",
+        "append",
+        "edit",
+        "exchange",
+        "late",
+        "crash",
+        "restore",
+    )
+    weights = (28, 8, 4, 8, 1, 4, 4, 38, 3, 1, 1)
     for number, kind in enumerate(random.choices(kinds, weights, k=operations)):
         if number % 50 == 0:
             apart = set(random.sample(range(len(fleet.nodes)), random.randrange(3)))
@@ -138,6 +154,8 @@ def wander(fleet: Fleet, random: Random, operations: int) -> None:
         match kind:
             case "say":
                 fleet.say(who, conversation)
+            case "answer":
+                fleet.answer(who, conversation, random.randrange(1000))
             case "twice":
                 fleet.deliver_twice(who, other, conversation)
             case "rename":

@@ -19,6 +19,7 @@ from shared_context.database import Database
 from shared_context.documents import ContextFolder
 from shared_context.exchange import Exchange, PageSize, answer
 from shared_context.identity import after, now
+from shared_context.messages import Message
 from shared_context.migrations import MIGRATIONS
 from shared_context.replica import Replica
 from shared_context.wire import SyncAnswer, SyncRequest
@@ -67,6 +68,7 @@ class Fleet:
         self.count = 0
         self.generation = 0
         self.said: dict[str, str] = {}
+        self.answers: list[str] = []
         self.deleted: set[str] = set()
         self.lines: set[str] = set()
         self.removed: set[str] = set()
@@ -84,6 +86,16 @@ class Fleet:
         message = store.add_message(conversation, "user", text or f"message {self.count}")
         self.said[message.message_id] = message.content
 
+    def answer(self, who: int, conversation: str, at: int) -> None:
+        """An answer, mostly another version of an earlier one, which need not have come here yet."""
+        store = self.nodes[who].store
+        self.count += 1
+        store.create(conversation)
+        former = self.answers[at % len(self.answers)] if self.answers and at % 4 else None
+        message = store.add_message(conversation, "assistant", f"a {self.count}", supersedes=former)
+        self.answers.append(message.message_id)
+        self.said[message.message_id] = message.content
+
     def deliver_twice(self, who: int, other: int, conversation: str) -> None:
         """What a phone does that got no answer: the same message to two tiers."""
         self.count += 1
@@ -98,6 +110,8 @@ class Fleet:
         if conversation not in {one.conversation_id for one in store.list()}:
             return
         self.deleted |= {message.message_id for message in store.messages(conversation)}
+        versions = store.versions(conversation).values()
+        self.deleted |= {message.message_id for some in versions for message in some}
         (store.delete if delete else store.clear)(conversation)
 
     def rename(self, who: int, conversation: str) -> None:
@@ -315,7 +329,12 @@ def _view(store: ConversationStore) -> tuple[list[tuple[str, ...]], dict[str, li
         + ((one.created_at, one.updated_at) if one.conversation_id != "default" else ())
         for one in store.list(1000)
     ]
-    messages = {one[0]: store.messages(one[0]) for one in listed}
+    messages = {one[0]: [*store.messages(one[0]), *_hidden(store, one[0])] for one in listed}
     return sorted(listed), {
         key: [(message.message_id, message.content) for message in found] for key, found in messages.items()
     }
+
+
+def _hidden(store: ConversationStore, conversation: str) -> list[Message]:
+    """Versions of answers that are not shown, by the answer they belong to."""
+    return [message for _, some in sorted(store.versions(conversation).items()) for message in some]

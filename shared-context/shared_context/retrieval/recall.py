@@ -18,6 +18,7 @@ from shared_context.retrieval.index import PassageIndex
 from shared_context.retrieval.passages import document_passages, message_passages
 from shared_context.retrieval.question import Question
 from shared_context.starters import starter_text
+from shared_context.versions import hidden_among
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +152,13 @@ class MemorySearch:
                     holds_words=scored.holds_words,
                     before=self._index.before(passage) if len(found) < WITH_BEFORE else "",
                 )
-        return list(found.values())[:limit]
+        return self._shown(list(found.values()))[:limit]
+
+    def _shown(self, found: list[Found]) -> list[Found]:
+        """Without former versions of answers: they may be what a better one put right."""
+        with self._conversations.database.read() as connection:
+            hidden = hidden_among(connection, [one.item for one in found if one.source == "message"])
+        return [one for one in found if one.source != "message" or one.item not in hidden]
 
     def _read_documents(self, marks: dict[str, str]) -> None:
         for document in self._documents():
