@@ -118,13 +118,11 @@ include {here}/site.conf;
 
     def _make_certificate(self) -> None:
         name = f"subjectAltName=IP:{self._address[0]}"
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-            + ["-days", "2", "-subj", "/CN=orchestrator", "-addext", name]
-            + ["-keyout", str(self._folder / "nginx.key"), "-out", str(self.certificate)],
-            check=True,
-            capture_output=True,
-        )
+        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        about = ["-days", "2", "-subj", "/CN=orchestrator", "-addext", name]
+        files = ["-keyout", str(self._folder / "nginx.key"), "-out", str(self.certificate)]
+        command = ["openssl", "req", "-x509", *key, *about, *files]
+        subprocess.run(command, check=True, capture_output=True)
 
 
 def _connects(address: tuple[str, int]) -> bool:
