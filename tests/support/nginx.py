@@ -16,7 +16,6 @@ from typing import Self
 from support.namespaces import Host
 
 SITE = Path(__file__).resolve().parents[2] / "deployment" / "nginx" / "orchestrator-vps.conf"
-UPSTREAM = "127.0.0.1:8001"
 START_S = 15.0
 
 
@@ -88,6 +87,7 @@ class Nginx:
         words = {
             "PORT": str(self._address[1]),
             "LISTEN": "ssl",
+            "APP_PORT": str(upstream),
             "NAMES": "_",
             "CERTIFICATE": str(self.certificate),
             "KEY": str(self._folder / "nginx.key"),
@@ -96,7 +96,6 @@ class Nginx:
         text = "\n".join(lines)
         for word, value in words.items():
             text = text.replace(f"@{word}@", value)
-        text = text.replace(UPSTREAM, f"127.0.0.1:{upstream}")
         return text.replace("/var/log/nginx/orchestrator/", f"{self._folder}/")
 
     def _main(self) -> str:
