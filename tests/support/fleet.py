@@ -15,11 +15,12 @@ import requests
 from shared_context.identity import new_id
 from support.command_line import orchestrator, run
 from support.namespaces import Host
+from support.nginx import Nginx
 from support.stream_client import Seen, StreamClient
 from support.tier_process import TierProcess, free_port
 
 KEY = "key-of-the-phone"
-DESKTOP_PORT, VPS_PORT = 5000, 8001
+DESKTOP_PORT, VPS_PORT, NGINX_PORT = 5000, 8001, 443
 CONNECT_S = 30.0
 
 
@@ -33,6 +34,7 @@ class Fleet:
     Args:
         desktop, vps: the model of each: what a `scripted` backend reads, or a GGUF file.
         hosts: where they run; None: both here, on free ports of loopback.
+        behind_nginx: the VPS is reached through nginx with TLS, as on a real one.
         settings: further environment of both (`ORCHESTRATOR_RELAY__SETTLE_S`, ...).
     """
 
@@ -43,21 +45,29 @@ class Fleet:
         desktop: str = "echo",
         vps: str = "echo",
         hosts: tuple[Host, Host] | None = None,
+        behind_nginx: bool = False,
         settings: dict[str, str] | None = None,
     ) -> None:
         self._folder = folder
         self._settings = settings or {}
-        desktop_host, self._vps_host = hosts or (None, None)
+        desktop_host, vps_host = hosts or (None, None)
         self._stack = ExitStack()
         # The desktop listens on loopback only, wherever it runs: it opens no port.
         desktop_port = free_port() if hosts is None else DESKTOP_PORT
-        vps_address = "127.0.0.1" if self._vps_host is None else self._vps_host.address
         vps_port = free_port() if hosts is None else VPS_PORT
+        outside = "127.0.0.1" if vps_host is None else vps_host.address
+        vps_address = "127.0.0.1" if behind_nginx else outside
         self.desktop_url = f"http://127.0.0.1:{desktop_port}"
         self.vps_url = f"http://{vps_address}:{vps_port}"
+        self.nginx: Nginx | None = None
+        if behind_nginx:
+            nginx_port = free_port() if hosts is None else NGINX_PORT
+            self.nginx = Nginx(folder / "nginx", (outside, nginx_port), vps_port, vps_host)
+        self.url = self.nginx.url if self.nginx else self.vps_url
+        """Where a phone finds the VPS."""
         self.desktop_env = self._environment("desktop", desktop)
         self.vps_env = {**self._environment("vps", vps), "ORCHESTRATOR_API_KEY": KEY}
-        self.vps_env["ORCHESTRATOR_ALLOWED_HOSTS"] = vps_address
+        self.vps_env["ORCHESTRATOR_ALLOWED_HOSTS"] = outside
         self.desktop = TierProcess(
             ["serve", "--host", "127.0.0.1", "--port", str(desktop_port)],
             self.desktop_env,
@@ -70,13 +80,18 @@ class Fleet:
             self.vps_env,
             folder / "vps.log",
             (vps_address, vps_port),
-            self._vps_host,
+            vps_host,
         )
 
     @property
     def client(self) -> StreamClient:
         """Of the VPS, as a phone is."""
-        return StreamClient(self.vps_url, key=KEY)
+        return StreamClient(self.url, key=KEY, verify=self.trusted)
+
+    @property
+    def trusted(self) -> str | bool:
+        """What vouches for the VPS, for `requests`."""
+        return str(self.nginx.certificate) if self.nginx else True
 
     def ask(self, message: str, **fields: Any) -> Seen:
         return self.client.ask({"message": message, "message_id": new_id(), **fields})
@@ -84,7 +99,8 @@ class Fleet:
     def connect(self) -> None:
         """Enrol the desktop with the VPS and wait until questions go through."""
         code = orchestrator(self.vps_env, "vps", "code").stdout.split()[-1]
-        command = ["vps", "enroll", self.vps_url, code, "--insecure"]
+        proof = ["--fingerprint", self.nginx.fingerprint] if self.nginx else ["--insecure"]
+        command = ["vps", "enroll", self.url, code, *proof]
         done = run(self.desktop.command_line(command), self.desktop_env)
         assert done.returncode == 0, done.stdout + done.stderr
         self.wait_for_tier("desktop")
@@ -99,9 +115,12 @@ class Fleet:
         return bool(desktop and desktop["reachable"] and desktop["ready"])
 
     def get(self, path: str, url: str | None = None) -> requests.Response:
-        base = url or self.vps_url
         headers = {"Authorization": f"Bearer {KEY}"}
-        return requests.get(base + path, headers=headers, timeout=30)
+        return requests.get((url or self.url) + path, headers=headers, timeout=30, verify=self.trusted)
+
+    def delete(self, path: str) -> requests.Response:
+        headers = {"Authorization": f"Bearer {KEY}"}
+        return requests.delete(self.url + path, headers=headers, timeout=30, verify=self.trusted)
 
     def history(self, url: str, conversation: str = "default") -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.get(f"/conversations/{conversation}", url).json()["history"]
@@ -110,6 +129,8 @@ class Fleet:
     def __enter__(self) -> Self:
         self._stack.enter_context(self.desktop)
         self._stack.enter_context(self.vps)
+        if self.nginx is not None:
+            self._stack.enter_context(self.nginx)
         return self
 
     def __exit__(

@@ -6,19 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import gguf
-import mistral_common
-from sentencepiece import SentencePieceProcessor
-
-TOKENIZERS = Path(mistral_common.__file__).parent / "data"
+from gguf_vocabulary import SentencePieceVocabulary
 
 
 def write_vocabulary(source: str, target: Path, *, add_space_prefix: bool) -> Path:
-    """The SentencePiece model `source` as a GGUF file without weights.
-
-    Args:
-        add_space_prefix: published conversions differ in this; llama.cpp's default is true.
-    """
-    model = SentencePieceProcessor(model_file=str(TOKENIZERS / source))
+    """The SentencePiece model `source` as a GGUF file without weights."""
     writer = gguf.GGUFWriter(target, "llama")
     writer.add_context_length(1024)
     writer.add_embedding_length(32)
@@ -26,29 +18,12 @@ def write_vocabulary(source: str, target: Path, *, add_space_prefix: bool) -> Pa
     writer.add_feed_forward_length(32)
     writer.add_head_count(1)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_tokenizer_model("llama")
-    writer.add_tokenizer_pre("default")
-    ids = range(model.vocab_size())
-    writer.add_token_list([model.id_to_piece(i).encode() for i in ids])
-    writer.add_token_scores([model.get_score(i) for i in ids])
-    writer.add_token_types([_kind(model, i) for i in ids])
-    writer.add_bos_token_id(model.bos_id())
-    writer.add_eos_token_id(model.eos_id())
-    writer.add_unk_token_id(model.unk_id())
-    writer.add_add_bos_token(True)
-    writer.add_add_space_prefix(add_space_prefix)
+    vocabulary = SentencePieceVocabulary(source)
+    vocabulary.write(writer, template=None, add_bos=True, add_space_prefix=add_space_prefix)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.close()
     return target
-
-
-def _kind(model: SentencePieceProcessor, token: int) -> gguf.TokenType:
-    if model.is_unknown(token):
-        return gguf.TokenType.UNKNOWN
-    if model.is_control(token):
-        return gguf.TokenType.CONTROL
-    return gguf.TokenType.BYTE if model.is_byte(token) else gguf.TokenType.NORMAL
 
 
 class LlamaVocabulary:

@@ -69,10 +69,14 @@ class StreamClient:
         if key:
             self._session.headers["Authorization"] = f"Bearer {key}"
 
-    def ask(self, body: dict[str, Any]) -> Seen:
+    def ask(self, body: dict[str, Any], seen: Seen | None = None) -> Seen:
         """Ask and stay until the answer is there. With a `message_id` in the body, a question whose
-        connection was lost before its run was known is simply sent again."""
-        seen, began = Seen(), time.monotonic()
+        connection was lost before its run was known is simply sent again.
+
+        Args:
+            seen: filled while the answer comes, for who looks on; also the result.
+        """
+        seen, began = seen or Seen(), time.monotonic()
         while not seen.over and time.monotonic() - began < self._patience_s:
             try:
                 with self._connect(seen, body) as response:
