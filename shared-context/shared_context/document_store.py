@@ -57,6 +57,8 @@ REWRITES = 5
 FORMER_S = 0.2
 """How long a file that was replaced is kept open for programs that had opened it before."""
 
+LOCK_POLL_S = 0.02
+
 NOTICES = 20
 """Notices kept for `problems`; older ones are only in the log."""
 
@@ -84,6 +86,7 @@ class DocumentStore:
         author: who made the changes found on disk.
         step: called with each name of `STEPS` when that step is durable; for tests that
             crash there.
+        wait_s: how long to wait for another process to let go of the state.
 
     Raises:
         StoreLocked: another process, or another instance in this one, has the state open.
@@ -91,7 +94,13 @@ class DocumentStore:
     """
 
     def __init__(
-        self, folder: Path, state: Path, author: str, step: Callable[[str], None] = lambda _: None
+        self,
+        folder: Path,
+        state: Path,
+        author: str,
+        step: Callable[[str], None] = lambda _: None,
+        *,
+        wait_s: float = 0.0,
     ) -> None:
         self.folder = folder
         self.lock = threading.RLock()
@@ -104,7 +113,7 @@ class DocumentStore:
         with translated_system(state):
             state.mkdir(parents=True, exist_ok=True)
             folder.mkdir(parents=True, exist_ok=True)
-        self._process_lock = _locked(state / "lock")
+        self._process_lock = _locked(state / "lock", wait_s)
         try:
             self.memory = VersionedLines(state, step)
         except BaseException:
@@ -389,12 +398,12 @@ def _displaced(path: str) -> str:
     return f"{path}#displaced"
 
 
-def _locked(path: Path) -> FileLock:
+def _locked(path: Path, wait_s: float) -> FileLock:
     # Not bound to a thread: whoever closes the folder may be another than who opened it.
     lock = FileLock(path, thread_local=False)
     with translated_system(path):
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=wait_s, poll_interval=LOCK_POLL_S)
         except Timeout:
             raise StoreLocked(
                 f"The memory's folder {path.parent.name!r} is in use by another process.",

@@ -43,7 +43,7 @@ class ContextFolder:
             `history.git` in it is a plain git repository of all versions.
         author: this device's name in the history.
         starters: False for a replica that starts empty and receives its documents.
-        step: see `DocumentStore`.
+        step, wait_s: see `DocumentStore`.
 
     Raises:
         StoreLocked: another process has this state open. StoreError: the state is unusable.
@@ -59,9 +59,10 @@ class ContextFolder:
         author: str = "desktop",
         starters: bool = True,
         step: Callable[[str], None] = lambda _: None,
+        wait_s: float = 0.0,
     ) -> None:
         project = None if project is None else check_project_name(project)
-        store = DocumentStore(Path(folder), Path(state), author, step)
+        store = DocumentStore(Path(folder), Path(state), author, step, wait_s=wait_s)
         try:
             self._view(store, Subscribers(store), project, author, starters)
         except BaseException:

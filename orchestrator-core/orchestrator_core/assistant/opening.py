@@ -23,6 +23,9 @@ from orchestrator_core.tiers.remote import RemoteTier
 if TYPE_CHECKING:
     from orchestrator_core.assistant.answering import Assistant
 
+DOCUMENTS_WAIT_S = 5.0
+"""Commands and agents open the documents for a moment each while no server runs."""
+
 AnyAssistant = TypeVar("AnyAssistant", bound="Assistant")
 
 
@@ -48,6 +51,7 @@ def open_assistant(
             author=tier,
             # The others start empty and pull: two sets of starters would merge into doubled lines.
             starters=tier == "desktop",
+            wait_s=DOCUMENTS_WAIT_S,
         )
         opened.callback(context.close)
         memory = open_memory(folder.search, conversations, context.documents)
