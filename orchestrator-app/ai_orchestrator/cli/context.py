@@ -89,15 +89,17 @@ def edit(document: str, config: str | None, data: str | None) -> None:
     """
     with _open(config, data) as documents:
         before = documents.show(document)
-        text = terminal.piped_input()
-        if text is None:
-            text = _in_editor(before["text"], document)
-        elif not text.strip():
-            # A script whose command failed pipes nothing; that must not empty a document.
-            raise click.UsageError("Standard input is empty; the document stays as it is.")
-        if text is None or text == before["text"]:
-            terminal.note("Nothing changed.")
-            return
+    # Others may use the documents while a person writes.
+    text = terminal.piped_input()
+    if text is None:
+        text = _in_editor(before["text"], document)
+    elif not text.strip():
+        # A script whose command failed pipes nothing; that must not empty a document.
+        raise click.UsageError("Standard input is empty; the document stays as it is.")
+    if text is None or text == before["text"]:
+        terminal.note("Nothing changed.")
+        return
+    with _open(config, data) as documents:
         after = documents.edit(document, text, before["version"])
     merged = "" if after["text"] == text else ", merged with what others changed meanwhile"
     terminal.note(f"{document} is now version {after['version']}{merged}.")

@@ -20,7 +20,7 @@ class Documents(Protocol):
     def index(self) -> Fields: ...
     def show(self, name: str) -> Fields: ...
     def edit(self, name: str, text: str, base_version: str) -> Fields: ...
-    def append(self, text: str) -> Fields: ...
+    def append(self, text: str, entry_id: str | None = None) -> Fields: ...
     def history(self, name: str, limit: int) -> list[Fields]: ...
     def text_at(self, name: str, version: str) -> str: ...
     def restore(self, name: str, version: str) -> Fields: ...
@@ -35,23 +35,12 @@ def open_documents(settings: Settings) -> Documents:
     Raises:
         StoreLocked: a process that is no server holds the folder.
     """
-    from shared_context.errors import StoreLocked
-
-    from ai_orchestrator.cli.link.server import running_server
-
-    server = running_server(settings)
-    if server is not None:
-        return ServedDocuments(server)
     from shared_context.documents import ContextFolder
 
-    try:
-        folder = ContextFolder(
-            settings.context_folder, project=settings.context.project, state=settings.data / "context-state"
-        )
-    except StoreLocked as error:
-        hint = "Another orchestrator command is using it: end that one first."
-        raise StoreLocked(error.message, hint) from error
-    return FolderDocuments(folder)
+    from ai_orchestrator.holding import reach
+
+    found = reach(settings)
+    return FolderDocuments(found) if isinstance(found, ContextFolder) else ServedDocuments(found)
 
 
 class FolderDocuments:
@@ -75,8 +64,8 @@ class FolderDocuments:
     def edit(self, name: str, text: str, base_version: str) -> Fields:
         return _text_fields(self._folder.edit(name, text, base_version=base_version))
 
-    def append(self, text: str) -> Fields:
-        document, entry_id = self._folder.append_entry(text)
+    def append(self, text: str, entry_id: str | None = None) -> Fields:
+        document, entry_id = self._folder.append_entry(text, entry_id=entry_id)
         return {"name": document.name, "version": document.version, "entry_id": entry_id}
 
     def history(self, name: str, limit: int) -> list[Fields]:
@@ -116,8 +105,9 @@ class ServedDocuments:
         path = f"/context/{quote(name, safe='')}"
         return dict(self._server.call("PUT", path, body={"text": text}, headers=headers))
 
-    def append(self, text: str) -> Fields:
-        return dict(self._server.call("POST", "/context/SESSION_LOG.md/entries", body={"text": text}))
+    def append(self, text: str, entry_id: str | None = None) -> Fields:
+        body = {"text": text} | ({"entry_id": entry_id} if entry_id else {})
+        return dict(self._server.call("POST", "/context/SESSION_LOG.md/entries", body=body))
 
     def history(self, name: str, limit: int) -> list[Fields]:
         path = f"/context/{quote(name, safe='')}/history"

@@ -6,13 +6,14 @@ so reading needs neither the server nor the data folder's lock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator_core.settings import Settings
     from shared_context.conversations import ConversationStore
+    from shared_context.document import Document
 
 
 @contextmanager
@@ -49,22 +50,35 @@ def document_texts(settings: Settings) -> dict[str, str]:
 
 def found_in_memory(settings: Settings, query: str, limit: int) -> list[dict[str, Any]]:
     """What a search of the memory finds, as `GET /search` tells it. Entries of documents are
-    found as the server read them last.
+    found as they were read last.
 
     Raises:
         StoreError: the conversations cannot be read.
     """
     with open_store(settings) as store:
-        if store is None:
-            return []
-        from dataclasses import asdict
+        return [] if store is None else search_store(settings, store, query, limit)
 
-        from orchestrator_core.assistant.remembering import open_memory
-        from orchestrator_core.assistant.searching import search_all
 
-        memory = open_memory(settings.data / "search.db", store)
-        try:
-            return [asdict(hit) for hit in search_all(query, limit, store, memory)]
-        finally:
-            if memory is not None:
-                memory.close()
+def search_store(
+    settings: Settings,
+    store: ConversationStore,
+    query: str,
+    limit: int,
+    documents: Callable[[], Sequence[Document]] = tuple,
+) -> list[dict[str, Any]]:
+    """What a search of these conversations and documents finds, as `GET /search` tells it.
+
+    Raises:
+        StoreError: the conversations cannot be read.
+    """
+    from dataclasses import asdict
+
+    from orchestrator_core.assistant.remembering import open_memory
+    from orchestrator_core.assistant.searching import search_all
+
+    memory = open_memory(settings.data / "search.db", store, documents)
+    try:
+        return [asdict(hit) for hit in search_all(query, limit, store, memory)]
+    finally:
+        if memory is not None:
+            memory.close()
