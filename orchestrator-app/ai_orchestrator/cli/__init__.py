@@ -21,6 +21,7 @@ COMMANDS = {
     "logs": ("ai_orchestrator.cli.logs:logs", "List, show and search conversations."),
     "search": ("ai_orchestrator.cli.search:search", "Search everything said and written."),
     "context": ("ai_orchestrator.cli.context:context", "Read and edit the handoff documents."),
+    "mcp": ("ai_orchestrator.cli.mcp:mcp", "Offer the memory to other agents (MCP)."),
     "models": ("ai_orchestrator.cli.models:models", "List the models that can answer."),
     "backup": ("ai_orchestrator.cli.backup:backup", "Write a backup, also while the server runs."),
     "restore": ("ai_orchestrator.cli.backup:restore", "Put a backup back."),

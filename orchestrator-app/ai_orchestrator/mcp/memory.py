@@ -1,0 +1,143 @@
+"""The memory, for as long as one call takes.
+
+Several agents' processes share one data folder. Each call takes the documents' lock, works and lets
+go, so that all take turns; while a desktop server runs it holds the lock, and the call is sent there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import quote
+
+from orchestrator_core.errors import BackendUnreachable, Conflict
+
+from ai_orchestrator.cli.documents import Documents, Fields, FolderDocuments, ServedDocuments
+from ai_orchestrator.cli.stored import open_store, search_store
+from ai_orchestrator.holding import reach
+
+if TYPE_CHECKING:
+    from orchestrator_core.settings import Settings
+    from shared_context.documents import ContextFolder
+
+WAIT_S = 15.0
+"""How long a call waits for its turn: a server that stops lets answers end within 10 s."""
+
+ATTEMPTS = 3
+"""Of a call whose server went away in the middle. Writing the same twice writes it once."""
+
+MOST_FOUND = 100
+"""Results of one search; as `GET /search`."""
+
+Result = TypeVar("Result")
+
+
+class Memory(Documents, Protocol):
+    """What an agent can read and write. JSON-shaped, with the names of DESIGN §6."""
+
+    def search(self, query: str, limit: int) -> list[Fields]: ...
+    def conversations(self, limit: int) -> list[Fields]: ...
+    def conversation(self, conversation_id: str, limit: int) -> Fields: ...
+    def ask(self, fields: Fields) -> Fields: ...
+
+
+class SharedMemory:
+    """Gives each call the memory. Safe to use from any thread.
+
+    Args:
+        wait_s: how long a call waits for its turn, in seconds.
+    """
+
+    def __init__(self, settings: Settings, wait_s: float = WAIT_S) -> None:
+        self._settings = settings
+        self._wait_s = wait_s
+        # Calls of this process queue here, in order; only one at a time asks for the lock.
+        self._turn = threading.Lock()
+
+    def do(self, work: Callable[[Memory], Result], *, repeatable: bool = True) -> Result:
+        """Do something with the memory.
+
+        Args:
+            repeatable: doing it twice is the same as doing it once.
+
+        Raises:
+            StoreLocked: another program kept the documents for too long.
+            OrchestratorError, SharedContextError: whatever `work` raises.
+        """
+        for _ in range(ATTEMPTS - 1 if repeatable else 0):
+            try:
+                return self._once(work)
+            except BackendUnreachable:
+                continue
+        return self._once(work)
+
+    def _once(self, work: Callable[[Memory], Result]) -> Result:
+        from shared_context.documents import ContextFolder
+
+        with self._turn:
+            found = reach(self._settings, self._wait_s)
+            if isinstance(found, ContextFolder):
+                with FolderMemory(found, self._settings) as here:
+                    return work(here)
+        # A server takes many calls at once.
+        with ServedMemory(found) as there:
+            return work(there)
+
+
+class FolderMemory(FolderDocuments):
+    """The memory in the data folder, opened by this process."""
+
+    def __init__(self, folder: ContextFolder, settings: Settings) -> None:
+        super().__init__(folder)
+        self._settings = settings
+
+    def search(self, query: str, limit: int) -> list[Fields]:
+        from shared_context.conversations import ConversationStore
+
+        with ConversationStore.open(self._settings.data / "memory.db") as store:
+            return search_store(self._settings, store, query, limit, self._folder.documents)
+
+    def conversations(self, limit: int) -> list[Fields]:
+        with open_store(self._settings) as store:
+            return [] if store is None else [asdict(one) for one in store.list(limit)]
+
+    def conversation(self, conversation_id: str, limit: int) -> Fields:
+        from shared_context.errors import ConversationNotFound
+
+        with open_store(self._settings) as store:
+            if store is None:
+                raise ConversationNotFound("There are no conversations yet.")
+            history = [asdict(message) for message in store.messages(conversation_id, limit=limit)]
+            return {**asdict(store.get(conversation_id)), "history": history}
+
+    def ask(self, fields: Fields) -> Fields:
+        raise Conflict(
+            "No desktop server runs for this data folder, so there is no model to ask.",
+            hint="Start `orchestrator serve`.",
+        )
+
+
+class ServedMemory(ServedDocuments):
+    """The memory of a running desktop server."""
+
+    def search(self, query: str, limit: int) -> list[Fields]:
+        return list(self._server.call("GET", "/search", q=query, limit=min(limit, MOST_FOUND))["results"])
+
+    def conversations(self, limit: int) -> list[Fields]:
+        return list(self._server.call("GET", "/conversations", limit=limit)["conversations"])
+
+    def conversation(self, conversation_id: str, limit: int) -> Fields:
+        path = f"/conversations/{quote(conversation_id, safe='')}"
+        return dict(self._server.call("GET", path, limit=limit))
+
+    def ask(self, fields: Fields) -> Fields:
+        from orchestrator_core.chat_request import ChatRequest
+
+        if fields.get("conversation_id") is None:
+            fields = {**fields, "conversation_id": self._server.begin()}
+        done: Any = {}
+        for event in self._server.ask(ChatRequest.parse(fields)):
+            done = event.data
+        return dict(done)

@@ -1,0 +1,256 @@
+"""What an agent can do, told with the SDK's own client; in this process, where nothing needs another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import pytest
+from ai_orchestrator.mcp.memory import SharedMemory
+from ai_orchestrator.mcp.server import create_server
+from mcp import Client, MCPError
+from orchestrator_core.errors import BackendUnreachable
+from orchestrator_core.settings import Settings
+from shared_context.conversations import ConversationStore
+from shared_context.documents import ContextFolder
+from support.mcp_clients import call, refusal
+
+BRIEFING, LOG = "SESSION_BRIEFING.md", "SESSION_LOG.md"
+Result = TypeVar("Result")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data=tmp_path / "data")
+
+
+@pytest.fixture
+def memory(settings: Settings) -> SharedMemory:
+    return SharedMemory(settings, wait_s=0.1)
+
+
+@pytest.fixture
+def talk(settings: Settings, memory: SharedMemory) -> Callable[[Callable[[Client], Awaitable[Any]]], Any]:
+    def run(work: Callable[[Client], Awaitable[Any]]) -> Any:
+        async def connected() -> Any:
+            async with Client(create_server(settings, memory)) as client:
+                return await work(client)
+
+        return anyio.run(connected)
+
+    return run
+
+
+Talk = Callable[[Callable[[Client], Awaitable[Any]]], Any]
+
+
+def test_every_tool_tells_what_it_takes_and_gives(talk: Talk) -> None:
+    async def list_tools(client: Client) -> Any:
+        return (await client.list_tools()).tools
+
+    tools = {tool.name: tool for tool in talk(list_tools)}
+    assert {"search", "append_log", "read_document", "update_briefing"} <= set(tools)
+    for tool in tools.values():
+        assert tool.description and tool.output_schema, tool.name
+        assert tool.annotations is not None and tool.annotations.destructive_hint is not True
+    assert tools["update_briefing"].input_schema["required"] == ["text", "base_version"]
+    assert tools["read_document"].annotations.read_only_hint is True
+
+
+def test_what_is_written_is_read_searched_and_in_the_resources(talk: Talk) -> None:
+    async def work(client: Client) -> None:
+        added = await call(client, "append_log", text="The **lamp** is blue.", entry_id="lamp-1")
+        assert added["entry_id"] == "lamp-1"
+        again = await call(client, "append_log", text="The **lamp** is blue.", entry_id="lamp-1")
+        assert again == added
+        log = await call(client, "read_document", name=LOG)
+        assert log["version"] == added["version"] and log["text"].count("lamp") == 2
+        (hit,) = (await call(client, "search", query="lamp colour blue"))["results"]
+        assert (hit["source"], hit["id"]) == ("log", f"{LOG}#lamp-1")
+        resource = await client.read_resource(f"orchestrator://context/{LOG}")
+        assert resource.contents[0].text == log["text"]
+        assert resource.contents[0].mime_type == "text/markdown"
+        listed = await call(client, "list_documents")
+        assert [one["name"] for one in listed["documents"]][-1] == LOG
+        assert listed["documents"][-1]["version"] == log["version"]
+
+    talk(work)
+
+
+def test_an_update_says_what_it_was_merged_with(talk: Talk, settings: Settings) -> None:
+    async def work(client: Client) -> None:
+        first = await call(client, "read_document", name="PROJECT_CONTEXT.md")
+        written = "# House\r\n\r\none\r\n"
+        mine = await call(
+            client,
+            "update_document",
+            name="PROJECT_CONTEXT.md",
+            text=written,
+            base_version=first["version"],
+        )
+        assert (mine["merged"], mine["text"]) == (False, "# House\n\none\n")
+        with (settings.context_folder / "PROJECT_CONTEXT.md").open("a") as editor:
+            editor.write("by hand\n")
+        mine = await call(
+            client,
+            "update_document",
+            name="PROJECT_CONTEXT.md",
+            text="# House\n\nONE\n",
+            base_version=mine["version"],
+        )
+        assert (mine["merged"], mine["text"]) == (True, "# House\n\nONE\nby hand\n")
+
+    talk(work)
+
+
+def test_conflicts_are_reported_and_resolved(talk: Talk) -> None:
+    async def work(client: Client) -> None:
+        read = await call(client, "read_document", name=BRIEFING)
+        base = await call(client, "update_briefing", text="# Now\n\nplan\n", base_version=read["version"])
+        await call(client, "update_briefing", text="# Now\n\nplan A\n", base_version=base["version"])
+        both = await call(client, "update_briefing", text="# Now\n\nplan B\n", base_version=base["version"])
+        (conflict,) = both["conflicts"]
+        assert conflict["name"] == BRIEFING
+        assert {side["text"] for side in conflict["sides"]} == {"plan A", "plan B"}
+        solved = await call(
+            client, "resolve_conflict", conflict_id=conflict["conflict_id"], text="plan A, then B"
+        )
+        assert solved["text"] == "# Now\n\nplan A, then B\n"
+        told = await refusal(client, "resolve_conflict", conflict_id=conflict["conflict_id"], text="x")
+        assert "no conflict" in told
+
+    talk(work)
+
+
+def test_conversations_are_listed_and_read(talk: Talk, settings: Settings) -> None:
+    settings.data.mkdir()
+    with ConversationStore.open(settings.data / "memory.db") as store:
+        store.create("odd/id ü", "Lamps")
+        store.add_message("odd/id ü", "user", "Which lamp?")
+        store.add_message("odd/id ü", "assistant", "The blue one.")
+
+    async def work(client: Client) -> None:
+        (listed,) = (await call(client, "list_conversations", limit=1))["conversations"]
+        assert (listed["title"], listed["turn_count"]) == ("Lamps", 1)
+        found = await call(client, "read_conversation", conversation_id=listed["conversation_id"], limit=1)
+        assert [one["content"] for one in found["history"]] == ["The blue one."]
+        (resource,) = [one for one in (await client.list_resources()).resources if "conversations" in one.uri]
+        assert resource.title == "Lamps"
+        text = (await client.read_resource(resource.uri)).contents[0].text
+        assert text.startswith("# Lamps\n") and "Which lamp?" in text and "The blue one." in text
+        (template,) = (await client.list_resource_templates()).resource_templates
+        assert template.uri_template == "orchestrator://conversations/{conversation_id}"
+        (hit, *_) = (await call(client, "search", query="blue one"))["results"]
+        assert hit["conversation_id"] == "odd/id ü"
+
+    talk(work)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "words"),
+    [
+        ("append_log", {}, "Field required"),
+        ("append_log", {"text": ""}, "at least 1 character"),
+        ("append_log", {"text": "  \n "}, "empty"),
+        ("append_log", {"text": 12}, "valid string"),
+        ("append_log", {"text": "x", "entry_id": "no spaces -->"}, "entry id"),
+        ("append_log", {"text": "x" * (4 * 1024 * 1024 + 1)}, "at most"),
+        ("read_document", {"name": "../../etc/passwd"}, "PORTFOLIO_CONTEXT.md"),
+        ("update_briefing", {"text": "x"}, "base_version"),
+        ("update_briefing", {"text": "x", "base_version": "latest-one"}, "pattern"),
+        ("update_briefing", {"text": "x", "base_version": "0123456789ab"}, "Read the document again"),
+        ("update_document", {"name": LOG, "text": "x", "base_version": "0123456789ab"}, "SESSION_BRIEFING"),
+        ("search", {"query": "", "limit": 5}, "at least 1"),
+        ("search", {"query": "x", "limit": 0}, "greater than or equal to 1"),
+        ("read_conversation", {"conversation_id": "nope"}, "nope"),
+        ("ask", {"message": "Hello"}, "orchestrator serve"),
+        ("no_such_tool", {}, "Unknown tool"),
+    ],
+)
+def test_bad_input_is_answered_with_words_that_help(
+    talk: Talk, settings: Settings, tool: str, arguments: dict[str, Any], words: str
+) -> None:
+    settings.data.mkdir()
+    ConversationStore.open(settings.data / "memory.db").close()
+
+    async def work(client: Client) -> str:
+        return await refusal(client, tool, **arguments)
+
+    told = talk(work)
+    assert words in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "orchestrator://context/OTHER.md",
+        "orchestrator://conversations/nope",
+        "orchestrator://conversations/..%2F..%2Fetc%2Fpasswd",
+        "file:///etc/passwd",
+    ],
+)
+def test_a_resource_that_is_not_there_is_a_protocol_error(talk: Talk, uri: str) -> None:
+    async def work(client: Client) -> None:
+        with pytest.raises(MCPError) as caught:
+            await client.read_resource(uri)
+        assert caught.value.code == -32602
+
+    talk(work)
+
+
+def test_a_memory_in_use_is_said_and_what_to_do(talk: Talk, settings: Settings) -> None:
+    held = ContextFolder(settings.context_folder, state=settings.data / "context-state")
+
+    async def work(client: Client) -> str:
+        return await refusal(client, "append_log", text="x")
+
+    try:
+        told = talk(work)
+    finally:
+        held.close()
+    assert "in use by another process" in told and "orchestrator serve" in told
+
+
+def test_a_defect_of_ours_is_not_told_to_the_agent(
+    talk: Talk, memory: SharedMemory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise RuntimeError("secret inside")
+
+    monkeypatch.setattr(memory, "do", fail)
+
+    async def work(client: Client) -> str:
+        return await refusal(client, "append_log", text="x")
+
+    assert "secret" not in talk(work)
+    assert "secret inside" in caplog.text
+
+
+def test_a_call_whose_server_went_away_is_sent_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = SharedMemory(settings)
+    tried = []
+
+    def work(now: object) -> str:
+        tried.append(now)
+        if len(tried) < 3:
+            raise BackendUnreachable("gone")
+        return "done"
+
+    assert memory.do(work) == "done"
+    with pytest.raises(BackendUnreachable):
+        memory.do(lambda now: tried.clear() or work(now), repeatable=False)
+    assert len(tried) == 1
+
+
+def test_the_data_folder_is_made_for_its_owner_only(talk: Talk, settings: Settings) -> None:
+    async def work(client: Client) -> None:
+        await call(client, "append_log", text=json.dumps("x"))
+
+    talk(work)
+    assert settings.data.stat().st_mode & 0o777 == 0o700
