@@ -118,6 +118,10 @@ class Fleet:
         headers = {"Authorization": f"Bearer {KEY}"}
         return requests.get((url or self.url) + path, headers=headers, timeout=30, verify=self.trusted)
 
+    def post(self, path: str, body: dict[str, Any]) -> requests.Response:
+        headers = {"Authorization": f"Bearer {KEY}"}
+        return requests.post(self.url + path, json=body, headers=headers, timeout=30, verify=self.trusted)
+
     def delete(self, path: str) -> requests.Response:
         headers = {"Authorization": f"Bearer {KEY}"}
         return requests.delete(self.url + path, headers=headers, timeout=30, verify=self.trusted)
