@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from importlib.metadata import version
 
 from flask import Flask
@@ -17,18 +18,28 @@ from orchestrator_core.http.services import Services
 from orchestrator_core.settings import Settings
 
 from orchestrator_vps.api_key import provide_key
+from orchestrator_vps.credentials import Credentials
+from orchestrator_vps.enrolment import Enrolment
+from orchestrator_vps.hub import Hub
+from orchestrator_vps.relay_route import relay_api
+from orchestrator_vps.relaying import Relaying
 
 TIER = "vps"
+_HUB = "orchestrator_hub"
+_CLOSE = "orchestrator_close"
 
 _log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings, assistant: Assistant | None = None) -> Flask:
+def create_app(
+    settings: Settings, assistant: Assistant | None = None, *, backend: ChatBackend | None = None
+) -> Flask:
     """The app. The model is loaded in the background: `/health` answers at once, `/ready` when
-    this tier can answer questions by itself.
+    this tier can answer questions by itself. `close_app` ends what was opened.
 
     Args:
         assistant: an open one, which stays the caller's to close; None opens one.
+        backend: for the one that is opened, instead of what the settings name.
 
     Raises:
         ConfigurationError: the settings cannot work, or the key cannot be kept.
@@ -37,10 +48,24 @@ def create_app(settings: Settings, assistant: Assistant | None = None) -> Flask:
     """
     provide_key(settings)
     refuse_open_bind(settings.server)
-    if assistant is None:
-        assistant = Assistant.open(settings, tier=TIER, backend=_backend(settings))
-    services = Services.around(settings, assistant, version=version("orchestrator"))
-    app = create_http_app(services)
+    with ExitStack() as opened:
+        credentials = Credentials(settings.data)
+        opened.callback(credentials.close)
+        hub = Hub(settings.relay, credentials, tier=TIER, version=version("orchestrator"))
+        if assistant is None:
+            assistant = Assistant.open(settings, tier=TIER, backend=backend or _backend(settings), remote=hub)
+            opened.callback(assistant.close)
+        opened.callback(hub.close)
+        services = Services.around(settings, assistant, version=version("orchestrator"))
+        hub.attach(services.replica, services.changes)
+        opened.callback(services.changes.close)
+        enrolment = Enrolment(
+            credentials, extra=settings.relay.extra_desktops, connected=hub.connected, drop=hub.drop
+        )
+        app = create_http_app(services, apis=[enrolment.api, relay_api(hub)], verifiers=[enrolment.verify])
+        Relaying(app, services, hub)
+        app.extensions[_HUB] = hub
+        app.extensions[_CLOSE] = opened.pop_all()
     services.model.start()
     return app
 
@@ -48,6 +73,18 @@ def create_app(settings: Settings, assistant: Assistant | None = None) -> Flask:
 def app_services(app: Flask) -> Services:
     """What the routes of this app work with."""
     return Services.of(app)
+
+
+def app_hub(app: Flask) -> Hub:
+    """The desktops connected to this app."""
+    found: Hub = app.extensions[_HUB]
+    return found
+
+
+def close_app(app: Flask) -> None:
+    """End the desktops' connections and close what `create_app` opened. Idempotent."""
+    stack: ExitStack = app.extensions[_CLOSE]
+    stack.close()
 
 
 def _backend(settings: Settings) -> ChatBackend:

@@ -23,17 +23,18 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import AppImportError
 from orchestrator_core.errors import OrchestratorError
+from orchestrator_core.http.binding import BACKLOG, bind, close_all, reachable_url
 from orchestrator_core.http.keys import refuse_open_bind
 from orchestrator_core.settings import Settings
 from shared_context.errors import SharedContextError
 from shared_context.folder_lock import FolderLock
 
-from orchestrator_vps import listening
 from orchestrator_vps.api_key import key_file, provide_key
+from orchestrator_vps.credentials import Credentials
 from orchestrator_vps.notify import Notifier
 
 if TYPE_CHECKING:
-    from orchestrator_core.http.services import Services
+    from flask import Flask
 
     from orchestrator_vps.proxied import Front
 
@@ -62,23 +63,25 @@ def serve(settings: Settings, *, say: Callable[[str], None] = click.echo) -> Non
     Raises:
         ConfigurationError, StoreError: it cannot start. ServerFailed: its worker could not.
     """
-    refuse_open_bind(settings.server) if settings.server.api_key else None
-    sockets = listening.bind(settings.server.host, settings.server.port)
+    if settings.server.api_key is not None:
+        refuse_open_bind(settings.server)
+    sockets = bind(settings.server.host, settings.server.port)
     try:
+        code = first_code(settings.data)
         # Held by the worker alone; here only to say in time that somebody else has it.
         FolderLock(settings.data).release()
         made = provide_key(settings)
     except BaseException:
-        listening.close(sockets)
+        close_all(sockets)
         raise
-    gateway = Gateway(settings, sockets, lambda: _greet(settings, sockets, made, say))
+    gateway = Gateway(settings, sockets, lambda: _greet(settings, sockets, made, code, say))
     try:
         gateway.run()
     except SystemExit as ending:
         if ending.code:
             raise ServerFailed("The server could not start.", hint="The reason is above.") from None
     finally:
-        listening.close(sockets)
+        close_all(sockets)
 
 
 class Gateway(BaseApplication):  # type: ignore[misc]
@@ -99,7 +102,7 @@ class Gateway(BaseApplication):  # type: ignore[misc]
         self.ready_pipe = os.pipe()
         os.set_blocking(self.ready_pipe[0], False)
         self._leaving = threading.Event()
-        self._services: Services | None = None
+        self._app: Flask | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -119,7 +122,7 @@ class Gateway(BaseApplication):  # type: ignore[misc]
         """
         from orchestrator_core.logs import configure_logging
 
-        from orchestrator_vps.app import app_services, create_app
+        from orchestrator_vps.app import create_app
         from orchestrator_vps.proxied import Front
 
         try:
@@ -128,7 +131,7 @@ class Gateway(BaseApplication):  # type: ignore[misc]
             app = create_app(self.settings)
         except (OrchestratorError, SharedContextError) as error:
             raise AppImportError(f"Error: {error.message}\n{error.hint or ''}".rstrip()) from error
-        self._services = app_services(app)
+        self._app = app
         return Front(app.wsgi_app)
 
     def leave(self) -> None:
@@ -137,8 +140,10 @@ class Gateway(BaseApplication):  # type: ignore[misc]
 
     def left(self) -> None:
         """In the worker: no request is served any more, or none may be waited for any longer."""
-        if self._services is not None:
-            self._services.assistant.close()
+        if self._app is not None:
+            from orchestrator_vps.app import close_app
+
+            close_app(self._app)
         _log.info("Stopped")
 
     def _serving(self) -> None:
@@ -149,8 +154,10 @@ class Gateway(BaseApplication):  # type: ignore[misc]
 
     def _drain(self) -> None:
         self._leaving.wait()
-        services = self._services
-        assert services is not None
+        from orchestrator_vps.app import app_hub, app_services
+
+        assert self._app is not None
+        services = app_services(self._app)
         services.stopping.set()
         services.model.stop_waiting()
         runs = services.assistant.runs
@@ -159,6 +166,7 @@ class Gateway(BaseApplication):  # type: ignore[misc]
             time.sleep(0.1)
         runs.close(timeout=0)
         services.closing.set()
+        app_hub(self._app).close()
 
 
 class NotifyingArbiter(Arbiter):  # type: ignore[misc]
@@ -201,7 +209,7 @@ def gunicorn_options(settings: Settings) -> dict[str, Any]:
         "timeout": 30,
         "graceful_timeout": int(STOP_S),
         "keepalive": 20,
-        "backlog": listening.BACKLOG,
+        "backlog": BACKLOG,
         "limit_request_line": 8190,
         "loglevel": "warning",
         "control_socket_disable": True,
@@ -212,15 +220,36 @@ def gunicorn_options(settings: Settings) -> dict[str, Any]:
     return options
 
 
+def first_code(data: Path) -> str | None:
+    """A code for the first desktop; None when one was enrolled before.
+
+    Raises:
+        StoreError: the list of desktops cannot be used.
+    """
+    with Credentials(data) as credentials:
+        return None if credentials.desktops() else credentials.new_code()
+
+
 def _greet(
-    settings: Settings, sockets: Sequence[socket.socket], made: bool, say: Callable[[str], None]
+    settings: Settings,
+    sockets: Sequence[socket.socket],
+    made: bool,
+    code: str | None,
+    say: Callable[[str], None],
 ) -> None:
-    say(f"Orchestrator VPS listens on {listening.url(sockets)}   (Ctrl-C stops it)")
+    say(f"Orchestrator VPS listens on {_url(settings, sockets)}   (Ctrl-C stops it)")
     if made and settings.server.api_key is not None:
         key = settings.server.api_key.get_secret_value()
         path = key_file(settings.data)
         # A journal keeps what a terminal only shows.
         say(f"API key, kept in {path}" + (f": {key}" if sys.stdout.isatty() else ""))
+    if code is not None:
+        say(f"Enrolment code for the desktop (valid for an hour): {code}")
+        say("  at home: orchestrator vps enroll https://THIS-HOST " + code)
+
+
+def _url(settings: Settings, sockets: Sequence[socket.socket]) -> str:
+    return reachable_url(settings.server.host, sockets[0].getsockname()[1])
 
 
 def _suit_the_journal() -> None:

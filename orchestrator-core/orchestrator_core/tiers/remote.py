@@ -37,9 +37,12 @@ class TierState:
 class RemoteResponse(Protocol):
     """An answer whose head is there and whose body may still be coming."""
 
-    status: int
-    headers: Mapping[str, str]
-    """Names in lower case; of a repeated name the last."""
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Names in lower case; of a repeated name the last."""
 
     def chunks(self) -> Iterator[bytes]:
         """The body, as it comes.

@@ -8,5 +8,8 @@ from __future__ import annotations
 
 COMMANDS = {
     "serve": ("orchestrator_vps.cli.serve:serve", "Start the VPS server."),
+    "code": ("orchestrator_vps.cli.desktops:code", "Make a code that enrols one desktop."),
+    "desktops": ("orchestrator_vps.cli.desktops:desktops", "List the enrolled desktops."),
+    "revoke": ("orchestrator_vps.cli.desktops:revoke", "Refuse a desktop from now on."),
 }
 """Name, where it lives, one line of help (the same line as the command's own)."""

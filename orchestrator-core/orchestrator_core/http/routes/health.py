@@ -14,6 +14,7 @@ from orchestrator_core.http.shapes.health import (
     LoadFields,
     ModelInfoAnswer,
     ReadyAnswer,
+    TierFields,
 )
 from orchestrator_core.metrics import CONTENT_TYPE
 
@@ -42,6 +43,7 @@ def metrics() -> Response:
 def info() -> InfoAnswer:
     here = services()
     described = here.assistant.backend.describe() if here.model.state == "ready" else None
+    other = None if here.assistant.remote is None else here.assistant.remote.state()
     return InfoAnswer(
         name="orchestrator",
         version=here.version,
@@ -51,6 +53,7 @@ def info() -> InfoAnswer:
         state=here.model.state,
         context_length=described.context_length if described else None,
         uptime_s=round(here.uptime_s(), 3),
+        relay=None if other is None else {other.name: TierFields(**asdict(other))},
     )
 
 

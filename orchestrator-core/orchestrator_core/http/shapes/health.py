@@ -17,6 +17,18 @@ class ReadyAnswer(BaseModel):
     status: Literal["ready"]
 
 
+class TierFields(BaseModel):
+    """Another tier, as this one sees it; see `tiers.remote.TierState`."""
+
+    name: str
+    reachable: bool
+    ready: bool
+    queue: int
+    up_s: float
+    drops: int
+    why: str
+
+
 class InfoAnswer(BaseModel):
     name: str
     version: str
@@ -26,6 +38,9 @@ class InfoAnswer(BaseModel):
     state: Literal["loading", "ready", "failed"]
     context_length: int | None
     uptime_s: float
+    relay: dict[str, TierFields] | None = Field(
+        None, description="The other tier under its name; null where there is none."
+    )
 
 
 class LoadFields(BaseModel):

@@ -1,0 +1,192 @@
+"""`/enroll` and `/desktops`: how a desktop gets its credential, and how it loses it.
+
+Covered: guessing codes (limited per address as wrong keys are), a credential used where it must not
+be (a desktop reaches its connection, the exchange and the answers of this tier; an extra one
+only its connection).
+Not covered: what a person with the API key does: it may do everything.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from flask import g, request
+from orchestrator_core.errors import Forbidden, NotFound, Overloaded, Unauthorized
+from orchestrator_core.http.api import Api
+from orchestrator_core.http.keys import FailedAttempts
+from orchestrator_core.http.services import services
+from orchestrator_core.http.shapes.common import Body, Identifier, Parameters
+from pydantic import BaseModel, Field
+
+from orchestrator_vps.credentials import Credentials, Desktop, ExtraDesktops
+
+SELF = "self"
+"""In a path: the desktop whose credential the request carries."""
+
+_OWN_PATHS = ("/relay", f"/desktops/{SELF}")
+_SOURCE_PATHS = (*_OWN_PATHS, "/sync", "/sync/events", "/info", "/ready", "/chat", "/chat/stream")
+_SOURCE_PREFIXES = ("/runs/",)
+"""Besides its connection: the exchange, and answers when it has too many to give."""
+
+_log = logging.getLogger(__name__)
+
+
+class EnrollBody(Body):
+    code: str = Field(min_length=1, max_length=100, description="As `orchestrator vps code` printed it.")
+    name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    replica: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,64}$")] = Field(
+        "", description="Id of its memory: enrolling again replaces the former enrolment."
+    )
+
+
+class EnrollAnswer(BaseModel):
+    credential: str = Field(description="Secret; told this once.")
+    desktop_id: str
+    role: Literal["source", "extra"]
+    tier: str
+    version: str
+    replica: str = Field(description="Id of this server's memory.")
+
+
+class DesktopAnswer(BaseModel):
+    desktop_id: str
+    name: str
+    role: Literal["source", "extra"]
+    enrolled_at: str
+    seen_at: str | None
+    revoked_at: str | None
+    connected: bool
+
+
+class DesktopsAnswer(BaseModel):
+    desktops: list[DesktopAnswer]
+
+
+class DesktopPath(Parameters):
+    desktop_id: Identifier
+
+
+class Enrolment:
+    """The routes and the check of credentials, around one list of desktops.
+
+    Args:
+        extra: what becomes of a second desktop.
+        connected: ids of the desktops that are connected now.
+        drop: end the connection of a desktop that was revoked.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        extra: ExtraDesktops,
+        connected: Callable[[], frozenset[str]],
+        drop: Callable[[str], None],
+    ) -> None:
+        self._credentials = credentials
+        self._extra = extra
+        self._connected = connected
+        self._drop = drop
+        self._attempts = FailedAttempts()
+        self._one_at_a_time = threading.Lock()
+        self.api = Api("desktops")
+        declare = self.api.route
+        declare("POST", "/enroll", summary="Enrol a desktop", errors=(409, 429, 507), open=True,
+                status=201, max_body_bytes=4096)(self.enroll)  # fmt: skip
+        declare("GET", "/desktops", summary="The enrolled desktops")(self.index)
+        declare("DELETE", "/desktops/<desktop_id>", summary="Refuse a desktop from now on",
+                errors=(404, 507))(self.revoke)  # fmt: skip
+
+    def verify(self, key: str) -> bool:
+        """Whether the key is a desktop's credential, good for this request; `g.desktop` says whose.
+
+        Raises:
+            Forbidden: a valid one, used elsewhere.
+            Unauthorized: it was revoked.
+        """
+        desktop = self._credentials.find(key)
+        if desktop is None:
+            if self._credentials.was_revoked(key):
+                raise Unauthorized(
+                    "This desktop was revoked.",
+                    code="revoked",
+                    hint="Enrol it anew: orchestrator vps enroll.",
+                )
+            return False
+        if not _may(desktop, request.path):
+            raise Forbidden(
+                f"A desktop's credential is not for {request.path[:80]!r}.",
+                code="not_for_desktops",
+                hint="Use the API key.",
+            )
+        g.desktop = desktop
+        return True
+
+    def enroll(self, body: EnrollBody) -> EnrollAnswer:
+        """The code is good for one desktop and one hour. 403 with the code `wrong_code`,
+        `used_code` or `expired_code`; 409 when another desktop is the source of truth and this server
+        takes no further ones."""
+        address = request.remote_addr or ""
+        here = services()
+        # In turn, so that the limit holds also for guesses that come at the same moment.
+        with self._one_at_a_time:
+            blocked_s = self._attempts.seconds_blocked(address)
+            if blocked_s:
+                raise Overloaded(
+                    "Too many wrong enrolment codes from this address.",
+                    retry_after_s=max(1, round(blocked_s)),
+                )
+            try:
+                desktop, credential = self._credentials.enroll(
+                    body.code, body.name, body.replica, self._extra
+                )
+            except Forbidden:
+                self._attempts.add(address)
+                raise
+        _log.info("Enrolled the desktop %s as %s", desktop.desktop_id, desktop.role)
+        return EnrollAnswer(
+            credential=credential,
+            desktop_id=desktop.desktop_id,
+            role=desktop.role,
+            tier=here.assistant.tier,
+            version=here.version,
+            replica=here.replica.replica_id,
+        )
+
+    def index(self) -> DesktopsAnswer:
+        connected = self._connected()
+        return DesktopsAnswer(desktops=[_shown(one, connected) for one in self._credentials.desktops()])
+
+    def revoke(self, path: DesktopPath) -> DesktopAnswer:
+        """Its connection ends at once. `self` is the desktop that asks."""
+        desktop_id = path.desktop_id
+        if desktop_id == SELF:
+            asking: Desktop | None = g.get("desktop")
+            if asking is None:
+                raise NotFound("Only a desktop is 'self' here.", hint="GET /desktops lists the ids.")
+            desktop_id = asking.desktop_id
+        desktop = self._credentials.revoke(desktop_id)
+        self._drop(desktop_id)
+        _log.info("Revoked the desktop %s", desktop_id)
+        return _shown(desktop, frozenset())
+
+
+def _may(desktop: Desktop, path: str) -> bool:
+    if desktop.role != "source":
+        return path in _OWN_PATHS
+    return path in _SOURCE_PATHS or path.startswith(_SOURCE_PREFIXES)
+
+
+def _shown(desktop: Desktop, connected: frozenset[str]) -> DesktopAnswer:
+    return DesktopAnswer(
+        desktop_id=desktop.desktop_id,
+        name=desktop.name,
+        role=desktop.role,
+        enrolled_at=desktop.enrolled_at,
+        seen_at=desktop.seen_at,
+        revoked_at=desktop.revoked_at,
+        connected=desktop.desktop_id in connected,
+    )

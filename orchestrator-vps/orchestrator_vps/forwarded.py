@@ -1,0 +1,108 @@
+"""Which requests the desktop answers, and what of their headers travels. Pure: paths, methods and headers
+in, decisions out.
+
+RFC 9110 §7.6.1 names the headers that belong to one hop. The key of this server is never passed
+on: the desktop trusts the connection, not the client.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote
+
+HERE = frozenset(
+    {"/health", "/ready", "/metrics", "/openapi.json", "/relay", "/enroll", "/info", "/model/info"}
+)
+HERE_UNDER = ("/desktops", "/sync", "/chat")
+"""This tier's own. Questions go to the desktop in the assistant's way, which can hand an answer over."""
+
+RUNS_UNDER = "/runs"
+
+HOP_BY_HOP = frozenset(
+    {
+        *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
+        *("proxy-authenticate", "proxy-authorization", "proxy-authentication-info"),
+    }
+)
+_NOT_ASKED = HOP_BY_HOP | {"host", "authorization", "content-length", "expect", "origin", "x-tier"}
+"""Of a request. The Origin has been checked against the name of this server; the desktop has another."""
+
+_NOT_ANSWERED = HOP_BY_HOP | {"date", "server", "x-request-id", "x-tier", "x-tier-reason"}
+"""Of an answer: what this server says itself."""
+
+_PROXIES = re.compile(r"^(forwarded|via|x-forwarded-.*|x-real-ip)$")
+_HARMLESS = re.compile(r"^[\t\x20-\x7e\x80-\xff]*$")
+
+REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+"""Methods that may be done twice (RFC 9110 §9.2.2)."""
+
+_STATELESS = re.compile(r"^(/v1/.*|/generate|/context/load)$")
+"""POSTs that change nothing: who asks twice only gets two answers."""
+
+_ASKS_MODEL = re.compile(r"^(/v1/(chat/completions|completions|embeddings)|/generate)$")
+
+_VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
+
+
+def answered_here(path: str) -> bool:
+    """Whether this tier answers the path whatever the desktop does."""
+    return path in HERE or any(path == one or path.startswith(f"{one}/") for one in HERE_UNDER)
+
+
+def is_run(path: str) -> str | None:
+    """The id of the run that the path names, or None."""
+    parts = path.split("/")
+    return parts[2] if path.startswith(f"{RUNS_UNDER}/") and len(parts) > 2 else None
+
+
+def is_page(method: str, path: str) -> bool:
+    """The chat page and its files, which the desktop serves without a key, for they hold nothing."""
+    return method in ("GET", "HEAD") and (path == "/" or path.startswith("/static/"))
+
+
+def repeatable(method: str, path: str) -> bool:
+    """Whether the request may be done here after it may have been done there."""
+    return method in REPEATABLE or _STATELESS.match(path) is not None
+
+
+def asks_model(method: str, path: str) -> bool:
+    """Whether any model can answer it, with no memory besides the request."""
+    return method == "POST" and _ASKS_MODEL.match(path) is not None
+
+
+def request_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Those that travel, names in lower case; repeated ones joined as RFC 9110 §5.3 allows."""
+    fields = [(name.lower(), value) for name, value in headers]
+    dropped = _NOT_ASKED | _named_by_connection(fields)
+    found: dict[str, str] = {}
+    for name, value in fields:
+        if name in dropped or _PROXIES.match(name) or not _HARMLESS.match(value):
+            continue
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
+
+
+def response_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Those that reach the client."""
+    fields = list(headers)
+    dropped = _NOT_ANSWERED | _named_by_connection((name.lower(), value) for name, value in fields)
+    return [(name, value) for name, value in fields if name.lower() not in dropped]
+
+
+def target(environ: Mapping[str, object], path: str, query: str) -> str:
+    """The path with its query, as the client wrote it, where the server kept that."""
+    raw = environ.get("RAW_URI")
+    if not isinstance(raw, str) or not raw.startswith("/"):
+        raw = quote(path, safe="/:@!$&'()*+,;=~") + (f"?{query}" if query else "")
+    return quote(raw.partition("#")[0].encode("latin-1", "replace"), safe=_VISIBLE)
+
+
+def in_a_header(text: str) -> str:
+    """Words for people as a header's value."""
+    return "".join(one if " " <= one <= "~" else "?" for one in text)[:300]
+
+
+def _named_by_connection(fields: Iterable[tuple[str, str]]) -> set[str]:
+    values = [value for name, value in fields if name == "connection"]
+    return {part.strip().lower() for value in values for part in value.split(",")}

@@ -1,0 +1,381 @@
+"""The desktops that are connected now, and the one of them that is the other tier for this one.
+
+A thread looks after them once a second: it tells the source of changes in this tier's memory, and ends
+the connections of desktops that were revoked, also from the command line.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from orchestrator_core.errors import InvalidRequest, NotFound, TierUnreachable
+from orchestrator_core.relay import heads
+from orchestrator_core.relay.connection import Ending, Messages, RelayConnection
+from orchestrator_core.relay.greeting import Refused, receive_hello, refuse, welcome
+from orchestrator_core.relay.heads import RequestHead, Welcome
+from orchestrator_core.relay.message_socket import SocketClosed
+from orchestrator_core.relay.opening import RelayStream
+from orchestrator_core.settings import RelaySettings
+from orchestrator_core.tiers.remote import TierState
+from pydantic import ValidationError
+from shared_context.change_feed import ChangeFeed
+from shared_context.errors import SharedContextError
+from shared_context.replica import Replica
+
+from orchestrator_vps.credentials import Credentials, Desktop
+
+DESKTOP = "desktop"
+ADDRESS = "x-forwarded-for"
+"""A header given to `open` under this name travels as the client's address."""
+
+PROBE_S = 2.0
+"""How long a connection has to answer a ping when the same desktop dials in anew."""
+
+TICK_S = 1.0
+SEEN_EVERY_S = 30.0
+DROPS_WITHIN_S = 60.0
+_DROPPED = frozenset({heads.LOST, heads.SILENT, heads.PROTOCOL_ERROR, heads.REPLACED})
+"""Endings nobody wanted."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Link:
+    """A connected desktop.
+
+    Args:
+        noticed: the state of the memory that it was told of last.
+        synced: the state of the memory that it said it has taken in.
+        gave_up_on: the state of the memory that it did not take in in time.
+    """
+
+    desktop: Desktop
+    connection: RelayConnection
+    since: float = field(default_factory=time.monotonic)
+    seen: float = 0.0
+    noticed: str = ""
+    synced: str = ""
+    gave_up_on: str = ""
+
+
+class Hub:
+    """Safe from any thread. As a `RemoteTier` it is the source desktop.
+
+    Args:
+        version: of this program, told to desktops.
+    """
+
+    def __init__(
+        self, relay: RelaySettings, credentials: Credentials, *, tier: str = "vps", version: str = ""
+    ) -> None:
+        self._relay = relay
+        self._credentials = credentials
+        self._tier = tier
+        self._version = version
+        self._links: dict[str, Link] = {}
+        self._changed = threading.Condition()
+        self._admitting = threading.Lock()
+        self._drops: deque[float] = deque(maxlen=100)
+        self._last_ending = ""
+        self._replica: Replica | None = None
+        self._changes: ChangeFeed | None = None
+        self._closed = threading.Event()
+
+    def attach(self, replica: Replica, changes: ChangeFeed) -> None:
+        """The memory whose changes the source is told of. Once, before the first connection."""
+        self._replica, self._changes = replica, changes
+        threading.Thread(target=self._look_after, name="hub", daemon=True).start()
+
+    # A desktop's connection
+
+    def serve(self, desktop: Desktop, socket: Messages) -> None:
+        """Hold a desktop's connection, from its greeting to its end; returns after it."""
+        try:
+            hello = receive_hello(socket)
+            link = self._admit(desktop, socket, min(hello.max_streams, self._relay.max_streams))
+        except Refused as refusal:
+            _log.warning("The desktop %s was not let in: %s", desktop.desktop_id, refusal)
+            return
+        except SocketClosed as error:
+            _log.info("The desktop %s left before it was let in: %s", desktop.desktop_id, error)
+            return
+        finally:
+            if desktop.desktop_id not in self.connected():
+                socket.release()
+        _log.info("The desktop %s (%s) is connected", desktop.desktop_id, desktop.role)
+        self._ended(link, link.connection.run())
+
+    def connected(self) -> frozenset[str]:
+        return frozenset(self._links)
+
+    def drop(self, desktop_id: str) -> None:
+        """End the connection of a desktop that was revoked."""
+        link = self._links.get(desktop_id)
+        if link is not None:
+            link.connection.goodbye(heads.REVOKED, "This desktop was revoked on the VPS.")
+
+    def close(self) -> None:
+        """Tell every desktop that this server stops. Idempotent."""
+        self._closed.set()
+        for link in list(self._links.values()):
+            link.connection.goodbye(heads.STOPPING, "The VPS is being stopped.")
+
+    # The source desktop, as another tier
+
+    @property
+    def enrolled(self) -> bool:
+        """Whether any desktop may connect."""
+        return any(one.revoked_at is None for one in self._credentials.desktops())
+
+    def state(self) -> TierState:
+        link = self._source()
+        drops = self._recent_drops()
+        if link is None:
+            why = self._last_ending or "it has not connected yet"
+            return TierState(DESKTOP, reachable=False, ready=False, drops=drops, why=why)
+        return _state_of(link, self._relay.silence_s, drops)
+
+    def open(
+        self,
+        method: str,
+        target: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        timeout_s: float | None = None,
+    ) -> RelayStream:
+        """See `RemoteTier`.
+
+        Raises:
+            TierUnreachable, TierLost.
+            InvalidRequest: the request cannot be written down in a frame.
+        """
+        link = self._source()
+        if link is None:
+            raise TierUnreachable(
+                f"The desktop is not connected ({self._last_ending or 'it has not connected yet'}).",
+                hint="Start it, or ask again later.",
+            )
+        return self.open_on(link, method, target, headers=headers, body=body, timeout_s=timeout_s)
+
+    def open_on(
+        self,
+        link: Link,
+        method: str,
+        target: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        timeout_s: float | None = None,
+    ) -> RelayStream:
+        """`open`, of a certain desktop."""
+        fields = {name.lower(): value for name, value in (headers or {}).items()}
+        address = fields.pop(ADDRESS, "")
+        try:
+            head = RequestHead(
+                method=method, target=target, headers=tuple(fields.items()), body=len(body), address=address
+            )
+        except ValidationError as error:
+            where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
+            raise InvalidRequest(f"The request cannot be passed on: its {where} is not usable.") from None
+        return link.connection.open(head, body, timeout_s or self._relay.answer_timeout_s)
+
+    def lenders(self) -> list[Link]:
+        """Extra desktops that can answer now, the least busy first."""
+        found = [link for link in list(self._links.values()) if link.desktop.role == "extra"]
+        states = [(_state_of(link, self._relay.silence_s), link) for link in found]
+        usable = [(state.queue, link) for state, link in states if state.reachable and state.ready]
+        return [link for _, link in sorted(usable, key=lambda pair: pair[0])]
+
+    def settle(self, timeout_s: float) -> bool:
+        """See `RemoteTier`."""
+        deadline = time.monotonic() + timeout_s
+        while (link := self._source()) is not None and self._replica is not None:
+            digest = self._replica.state().digest
+            if link.synced == digest:
+                return True
+            if not self._notify(link, digest):
+                return False
+            with self._changed:
+                before = link.synced
+                self._changed.wait_for(
+                    lambda: link.synced != before or link.connection.ending is not None,  # noqa: B023
+                    deadline - time.monotonic(),
+                )
+                if link.synced == digest:
+                    return True
+            if time.monotonic() >= deadline:
+                return False
+        return False
+
+    def catch_up(self, timeout_s: float) -> None:
+        """`settle`, when there is something to settle, and once for each state of the memory: a desktop
+        that cannot exchange does not hold up every request."""
+        link = self._source()
+        if link is None or self._replica is None:
+            return
+        digest = self._replica.state().digest
+        if digest not in (link.synced, link.gave_up_on) and not self.settle(timeout_s):
+            link.gave_up_on = digest
+
+    # Inside
+
+    def _admit(self, desktop: Desktop, socket: Messages, max_streams: int) -> Link:
+        """
+        Raises:
+            Refused, SocketClosed.
+        """
+        with self._admitting:
+            self._refuse_unwanted(desktop, socket)
+            replica = self._replica.replica_id if self._replica is not None else ""
+            greeting = Welcome(
+                tier=self._tier,
+                role=desktop.role,
+                replica=replica,
+                version=self._version,
+                heartbeat_s=self._relay.heartbeat_s,
+                silence_s=self._relay.silence_s,
+            )
+            welcome(socket, greeting)
+            link = Link(desktop, self._connection(desktop, socket, max_streams))
+            with self._changed:
+                self._links[desktop.desktop_id] = link
+                self._changed.notify_all()
+        return link
+
+    def _connection(self, desktop: Desktop, socket: Messages, max_streams: int) -> RelayConnection:
+        def synced(digest: str) -> None:
+            link = self._links.get(desktop.desktop_id)
+            if link is not None and link.connection is connection:
+                with self._changed:
+                    link.synced = digest
+                    self._changed.notify_all()
+
+        connection = RelayConnection(
+            socket,
+            max_streams=max_streams,
+            heartbeat_s=self._relay.heartbeat_s,
+            silence_s=self._relay.silence_s,
+            on_synced=synced,
+            name=f"desktop-{desktop.desktop_id[-6:]}",
+        )
+        return connection
+
+    def _refuse_unwanted(self, desktop: Desktop, socket: Messages) -> None:
+        """
+        Raises:
+            Refused: it was revoked, is one too many, or is connected already.
+        """
+        if self._closed.is_set():
+            raise refuse(socket, heads.STOPPING, "The VPS is being stopped.")
+        if self._is_revoked(desktop.desktop_id):
+            raise refuse(socket, heads.REVOKED, "This desktop was revoked on the VPS.")
+        if desktop.role == "extra" and self._relay.extra_desktops == "refuse":
+            raise refuse(socket, heads.REFUSED, "Another desktop is the source of truth here.")
+        former = self._links.get(desktop.desktop_id)
+        if former is None:
+            return
+        if former.connection.ping(PROBE_S):
+            raise refuse(socket, heads.DUPLICATE, "This desktop is connected already.")
+        former.connection.goodbye(heads.REPLACED, "The same desktop has dialled anew.")
+
+    def _ended(self, link: Link, ending: Ending) -> None:
+        with self._changed:
+            if self._links.get(link.desktop.desktop_id) is link:
+                del self._links[link.desktop.desktop_id]
+            if link.desktop.role == "source":
+                self._last_ending = _in_words(ending)
+                if ending.code in _DROPPED:
+                    self._drops.append(time.monotonic())
+            self._changed.notify_all()
+        _log.info(
+            "The desktop %s is gone: %s %s", link.desktop.desktop_id, ending.code, ascii(ending.message[:200])
+        )
+        self._mark_seen(link)
+
+    def _source(self) -> Link | None:
+        for link in list(self._links.values()):
+            if link.desktop.role == "source" and link.connection.ending is None:
+                return link
+        return None
+
+    def _recent_drops(self) -> int:
+        since = time.monotonic() - DROPS_WITHIN_S
+        return sum(moment >= since for moment in list(self._drops))
+
+    def _notify(self, link: Link, digest: str) -> bool:
+        """Tell a desktop of this state of the memory; False when it is gone."""
+        if link.noticed == digest:
+            return True
+        try:
+            link.connection.notice(digest)
+        except SocketClosed:
+            return False
+        link.noticed = digest
+        return True
+
+    def _look_after(self) -> None:
+        assert self._changes is not None
+        seen = -1
+        while not self._closed.is_set():
+            count = self._changes.wait(seen, TICK_S)
+            try:
+                self._look_once(changed=count > seen)
+            except SharedContextError as error:
+                _log.warning("The desktops cannot be looked after: %s", error.message)
+            seen = count
+
+    def _look_once(self, *, changed: bool) -> None:
+        for link in list(self._links.values()):
+            if self._is_revoked(link.desktop.desktop_id):
+                self.drop(link.desktop.desktop_id)
+            elif (
+                link.desktop.role == "source" and (changed or not link.noticed) and self._replica is not None
+            ):
+                self._notify(link, self._replica.state().digest)
+            if time.monotonic() - link.seen >= SEEN_EVERY_S:
+                self._mark_seen(link)
+
+    def _is_revoked(self, desktop_id: str) -> bool:
+        try:
+            return self._credentials.get(desktop_id).revoked_at is not None
+        except NotFound:
+            return True
+
+    def _mark_seen(self, link: Link) -> None:
+        link.seen = time.monotonic()
+        try:
+            self._credentials.seen(link.desktop.desktop_id)
+        except SharedContextError as error:
+            _log.warning("%s", error.message)
+
+
+def _state_of(link: Link, silence_s: float, drops: int = 0) -> TierState:
+    peer = link.connection.peer
+    ready = peer is not None and peer.ready
+    return TierState(
+        DESKTOP,
+        reachable=link.connection.heard_s_ago() < silence_s,
+        ready=ready,
+        queue=peer.queue if peer is not None else 0,
+        up_s=time.monotonic() - link.since,
+        drops=drops,
+        why="" if ready else "it has not exchanged memories yet",
+    )
+
+
+def _in_words(ending: Ending) -> str:
+    """For people, in a few words that say nothing a desktop could have chosen freely."""
+    words = {
+        heads.STOPPING: "it was stopped",
+        heads.REVOKED: "it was revoked",
+        heads.SILENT: "it has fallen silent",
+        heads.REPLACED: "it dialled anew",
+    }
+    return words.get(ending.code, "the connection was lost")

@@ -1,0 +1,42 @@
+"""`GET /relay`: where a desktop dials in. The request's thread belongs to its connection until it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from flask import Response, g, request
+from orchestrator_core.errors import Forbidden
+from orchestrator_core.http.api import Api
+from orchestrator_core.relay.accept import accept
+
+from orchestrator_vps.credentials import Desktop
+from orchestrator_vps.hub import Hub
+
+
+class HandedOver(Response):
+    """The socket is not the web server's any more: nothing may be written to it."""
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        self.close()
+        # gunicorn's way of ending a connection without an answer.
+        raise StopIteration
+
+
+def relay_api(hub: Hub) -> Api:
+    api = Api("relay")
+
+    @api.route("GET", "/relay", summary="Where a desktop dials in (WebSocket)", status=101, media=())
+    def dial_in() -> Response:
+        """docs/relay.md tells the protocol. Only for the credential of an enrolled desktop."""
+        desktop: Desktop | None = g.get("desktop")
+        if desktop is None:
+            raise Forbidden(
+                "Only an enrolled desktop may connect here.",
+                code="not_a_desktop",
+                hint="orchestrator vps enroll, at home, makes it one.",
+            )
+        hub.serve(desktop, accept(request.environ))
+        return HandedOver()
+
+    return api

@@ -1,0 +1,253 @@
+"""Passing requests on to the desktop, and answering them here when it is away.
+
+Asked before every route, behind the checks of the edge. What the desktop refuses stays refused: only a
+desktop that cannot be reached, or that is lost, is replaced by this tier's own routes.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+
+from flask import Flask, Response, g, request
+from orchestrator_core.errors import NotFound, TierLost, TierUnreachable
+from orchestrator_core.http import sse
+from orchestrator_core.http.api import EVENTS
+from orchestrator_core.http.factory import key_guard
+from orchestrator_core.http.problems import problem_from
+from orchestrator_core.http.services import Services
+from orchestrator_core.http.watching import stopping
+from orchestrator_core.relay.opening import RelayStream
+from orchestrator_core.tiers.router import Because
+from werkzeug.exceptions import MethodNotAllowed
+
+from orchestrator_vps import forwarded
+from orchestrator_vps.hub import ADDRESS, DESKTOP, Hub
+from orchestrator_vps.leaving import Leavers
+from orchestrator_vps.proxied import GONE
+
+WHOLE_ANSWER_S = 600.0
+"""For the head of an answer that a model writes to its end first. A desktop that is lost meanwhile is
+noticed by its heartbeat."""
+
+SETTLE_S = 0.5
+"""How long a request waits for the desktop to take in what was said or written here."""
+
+BUFFERED_BYTES = 64 * 1024
+"""A body known to be no larger is taken in whole before the client gets its head, so that a desktop lost
+in the middle of it is no broken answer."""
+
+MAX_EVENT_BYTES = 1024 * 1024
+"""Of one event that is held back until it is whole."""
+
+LOST_HINT = "It may have been done there: look before you send it again."
+
+_log = logging.getLogger(__name__)
+
+
+class Relaying:
+    """The hooks of one app."""
+
+    def __init__(self, app: Flask, services: Services, hub: Hub) -> None:
+        self._app = app
+        self._services = services
+        self._hub = hub
+        self._leavers = Leavers()
+        app.before_request(self.before)
+        app.after_request(self.after)
+
+    def before(self) -> Response | None:
+        """The desktop's answer, or None where this tier's own route is to answer.
+
+        Raises:
+            Unauthorized, Overloaded, ServerStopping: as the edge does for its own routes.
+            TierUnreachable: only the desktop could answer. TierLost: it may have.
+        """
+        if forwarded.answered_here(request.path) or self._is_own_run():
+            return None
+        self._guard()
+        decision = self._services.assistant.route(request.headers.get("X-Tier", "auto").strip().lower())
+        for_any_model = forwarded.asks_model(request.method, request.path)
+        if decision.tier == DESKTOP:
+            if not for_any_model:
+                self._hub.catch_up(SETTLE_S)
+            return self._pass_on(self._hub.open, decision.reason, demanded=decision.code is Because.ASKED_FOR)
+        if for_any_model and decision.code is not Because.ASKED_FOR:
+            for link in self._hub.lenders():
+                reason = f"{decision.reason}; an extra desktop lends its model"
+                return self._pass_on(partial(self._hub.open_on, link), reason, instead=decision.reason)
+        self._answer_here(decision.reason)
+        return None
+
+    def after(self, response: Response) -> Response:
+        """Says which tier answered a request that another could have answered too."""
+        label: tuple[str, str] | None = g.get("tier_label")
+        if label is not None:
+            response.headers["X-Tier"] = label[0]
+            response.headers["X-Tier-Reason"] = forwarded.in_a_header(label[1])
+        return response
+
+    def _is_own_run(self) -> bool:
+        """A run that began here, or that nobody can know: one that is not known here may be the desktop's."""
+        run_id = forwarded.is_run(request.path)
+        if run_id is None:
+            return False
+        try:
+            self._services.assistant.runs.get(run_id)
+        except NotFound:
+            return False
+        return True
+
+    def _guard(self) -> None:
+        """Addresses without a view pass the edge unchecked, for there they lead nowhere."""
+        if request.endpoint is not None or forwarded.is_page(request.method, request.path):
+            return
+        key_guard(self._app).check(request.headers.get("Authorization"), request.remote_addr or "")
+        if self._services.stopping.is_set() and request.method in ("POST", "PUT", "PATCH"):
+            raise stopping()
+
+    def _answer_here(self, reason: str) -> None:
+        """
+        Raises:
+            TierUnreachable: there is no such route or run here, and the desktop may have one.
+        """
+        unknown = request.endpoint is None and not isinstance(request.routing_exception, MethodNotAllowed)
+        if unknown or forwarded.is_run(request.path) is not None:
+            if self._hub.enrolled:
+                raise TierUnreachable(
+                    f"Only the desktop could answer this, and {reason}.", hint="Ask again when it is back."
+                )
+            return
+        g.tier_label = (self._services.assistant.tier, reason)
+
+    def _pass_on(
+        self,
+        open_: Callable[..., RelayStream],
+        reason: str,
+        *,
+        instead: str | None = None,
+        demanded: bool = False,
+    ) -> Response | None:
+        """
+        Args:
+            instead: why this tier answers, when that desktop does not.
+            demanded: this tier may not.
+
+        Raises:
+            TierUnreachable, TierLost: see `before`.
+        """
+        with ExitStack() as held:
+            self._services.slots.take()
+            held.callback(self._services.slots.give_back)
+            try:
+                answer = self._asked(open_)
+                held.callback(answer.close)
+                body = self._small_body(answer)
+            except TierUnreachable as error:
+                if demanded:
+                    raise
+                self._replaced(error, instead)
+                return None
+            g.tier_label = (DESKTOP, reason)
+            response = self._response(answer, body)
+            if body is None:
+                # From here on the response holds them.
+                self._watch(answer, held)
+                response.call_on_close(held.pop_all().close)
+            return response
+
+    def _asked(self, open_: Callable[..., RelayStream]) -> RelayStream:
+        waits_for_model = forwarded.asks_model(request.method, request.path)
+        query = request.query_string.decode("latin-1")
+        return open_(
+            request.method,
+            forwarded.target(request.environ, request.path, query),
+            headers={**forwarded.request_headers(request.headers), ADDRESS: request.remote_addr or ""},
+            body=request.get_data(cache=True),
+            timeout_s=WHOLE_ANSWER_S if waits_for_model else None,
+        )
+
+    def _small_body(self, answer: RelayStream) -> bytes | None:
+        """
+        Raises:
+            TierLost.
+        """
+        length = answer.headers.get("content-length", "")
+        empty = request.method == "HEAD" or answer.status in (204, 304)
+        if empty or (length.isdecimal() and int(length) <= BUFFERED_BYTES):
+            return b"".join(answer.chunks())
+        return None
+
+    def _response(self, answer: RelayStream, body: bytes | None) -> Response:
+        if body is None:
+            events = answer.headers.get("content-type", "").startswith(EVENTS)
+            parts = _whole_events(answer, request.path) if events else _whole_body(answer)
+            response = Response(parts, status=answer.status, direct_passthrough=True)
+        else:
+            response = Response(body, status=answer.status)
+        # The length of what HEAD leaves out is known only to the desktop.
+        response.automatically_set_content_length = False
+        del response.headers["Content-Type"]
+        for name, value in forwarded.response_headers(answer.header_list):
+            response.headers.add(name, value)
+        return response
+
+    def _watch(self, answer: RelayStream, held: ExitStack) -> None:
+        """Leave the answer when its client has left."""
+        has_left = request.environ.get(GONE)
+        if callable(has_left):
+            held.enter_context(self._leavers.during(has_left, answer.close))
+
+    def _replaced(self, error: TierUnreachable, instead: str | None) -> None:
+        """
+        Raises:
+            TierLost: doing it here as well could do it twice.
+            TierUnreachable: only the desktop could do it.
+        """
+        lost = isinstance(error, TierLost)
+        if lost and not forwarded.repeatable(request.method, request.path):
+            raise TierLost(error.message, hint=LOST_HINT, code=error.code)
+        self._answer_here(
+            instead or ("the desktop was lost while it answered" if lost else "the desktop is away")
+        )
+
+
+def _whole_body(answer: RelayStream) -> Iterator[bytes]:
+    """
+    Raises:
+        BrokenPipeError: it broke off; the connection to the client is to be cut as well, so that nobody
+            takes a part for the whole.
+    """
+    try:
+        yield from answer.chunks()
+    except TierLost as loss:
+        _log.warning("An answer of the desktop broke off: %s", loss)
+        raise BrokenPipeError(errno.EPIPE, "the desktop was lost") from None
+
+
+def _whole_events(answer: RelayStream, path: str) -> Iterator[bytes]:
+    """Event by event; a stream that breaks off ends with an event that says so."""
+    rest = b""
+    try:
+        for part in answer.chunks():
+            whole, end, rest = (rest + part).rpartition(b"\n\n")
+            if end:
+                yield whole + end
+            elif len(rest) > MAX_EVENT_BYTES:
+                yield rest
+                rest = b""
+        if rest:
+            yield rest
+    except TierLost as loss:
+        _log.warning("A stream of the desktop broke off: %s", loss)
+        problem = problem_from(
+            TierLost("The desktop was lost in the middle of its answer.", hint="Ask again.")
+        )
+        assert problem is not None
+        if path.startswith("/v1/"):
+            yield sse.frame(problem.openai_body())
+        else:
+            yield sse.frame(problem.body(), event="error")
