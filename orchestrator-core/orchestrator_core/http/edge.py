@@ -1,7 +1,8 @@
 """What happens to every request before and after its route: checks, errors, headers, a log line.
 
-The order of the checks: Host and Origin, then the key, then whether the server is being
-stopped (new work is refused; looking, and stopping a run, is not). Security headers are on every answer, also on refusals.
+The order of the checks: Host and Origin, then the key (of a relayed request the other tier has
+checked it), then whether the server is being stopped (new work is refused; looking, and
+stopping a run, is not). Security headers are on every answer, also on refusals.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from orchestrator_core.http.origins import HostGuard
 from orchestrator_core.http.problems import Problem, problem_from, unexpected
 from orchestrator_core.http.services import Services
 from orchestrator_core.http.watching import ClientGone, stopping
+from orchestrator_core.relay.wsgi_call import is_relayed
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -50,7 +52,8 @@ def guard(app: Flask, services: Services, keys: KeyGuard, hosts: HostGuard) -> N
         view = app.view_functions.get(request.endpoint or "")
         if view is None or not needs_key(view):
             return
-        keys.check(request.headers.get("Authorization"), request.remote_addr or "")
+        if not is_relayed(request.environ):
+            keys.check(request.headers.get("Authorization"), request.remote_addr or "")
         if services.stopping.is_set() and request.method in ("POST", "PUT", "PATCH"):
             raise stopping()
 

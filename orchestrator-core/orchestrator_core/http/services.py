@@ -6,11 +6,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from flask import Flask, current_app
+from flask import Flask, current_app, request
 from shared_context.change_feed import ChangeFeed
 from shared_context.replica import Replica
 
@@ -19,6 +19,7 @@ from orchestrator_core.http.readiness import ModelLoader
 from orchestrator_core.http.response_cache import ResponseCache
 from orchestrator_core.http.token_counts import TokenCounts
 from orchestrator_core.metrics import Metrics
+from orchestrator_core.relay.wsgi_call import is_relayed
 from orchestrator_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -111,6 +112,14 @@ class Services:
         """How many may follow the memory's changes at once: each keeps a thread."""
         return Slots(self.settings.server.threads // 4)
 
+    @cached_property
+    def relayed(self) -> Services:
+        """These, for requests that came over the relay: they take no thread of the listener, so
+        they have places of their own."""
+        twin = replace(self, slots=Slots(self.settings.relay.max_streams))
+        twin.__dict__.update(replica=self.replica, changes=self.changes, listeners=self.listeners)
+        return twin
+
     @staticmethod
     def of(app: Flask) -> Services:
         found: Services = app.extensions[_KEY]
@@ -125,4 +134,5 @@ class Services:
 
 def services() -> Services:
     """Those of the app that handles the current request."""
-    return Services.of(current_app)
+    found = Services.of(current_app)
+    return found.relayed if is_relayed(request.environ) else found

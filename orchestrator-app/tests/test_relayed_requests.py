@@ -1,0 +1,81 @@
+"""The desktop's app, asked over the relay."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from orchestrator_core.relay.connection import RelayConnection
+from orchestrator_core.relay.heads import RequestHead
+from orchestrator_core.relay.wsgi_call import WsgiCall
+from support.desktop import Desk, desk, events
+from support.relay_ends import connected, get
+
+KEY = "a-key-that-is-long-enough"
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[Desk]:
+    with desk(tmp_path, api_key=KEY) as one:
+        yield one
+
+
+@pytest.fixture
+def vps(locked: Desk) -> Iterator[RelayConnection]:
+    with connected(WsgiCall(locked.app)) as (asking, _):
+        yield asking
+
+
+def _post(path: str, body: object, *headers: tuple[str, str]) -> tuple[RequestHead, bytes]:
+    head = RequestHead(method="POST", target=path, headers=(("Content-Type", "application/json"), *headers))
+    return head, json.dumps(body).encode()
+
+
+def test_needs_no_key_of_the_desktop(locked: Desk, vps: RelayConnection) -> None:
+    assert locked.client.get("/conversation").status_code == 401
+    answer = vps.open(get("/conversation"))
+    assert answer.status == 200
+    assert json.loads(b"".join(answer.chunks()))["history"] == []
+
+
+@pytest.mark.parametrize("name", ["orchestrator.relayed", "Orchestrator-Relayed", "orchestrator_relayed"])
+def test_cannot_be_claimed_over_http(locked: Desk, name: str) -> None:
+    assert locked.client.get("/conversation", headers={name: "True"}).status_code == 401
+
+
+def test_a_page_of_the_vps_may_ask(vps: RelayConnection) -> None:
+    asked = vps.open(*_post("/chat", {"message": "hello"}, ("Origin", "https://vps.example")))
+    assert asked.status == 200
+    assert json.loads(b"".join(asked.chunks()))["response"]
+
+
+def test_streams_token_by_token(vps: RelayConnection) -> None:
+    answer = vps.open(*_post("/chat/stream", {"message": "one two three"}))
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    seen = events(b"".join(answer.chunks()).decode())
+    assert seen[-1]["data"]["done"] is True
+    assert len(seen) > 2
+
+
+def test_errors_keep_their_status_and_shape(vps: RelayConnection) -> None:
+    for path, body, status in (("/chat", {}, 400), ("/v1/chat/completions", {}, 400), ("/none", {}, 404)):
+        answer = vps.open(*_post(path, body))
+        assert answer.status == status
+        assert "error" in json.loads(b"".join(answer.chunks()))
+
+
+def test_takes_no_place_of_the_desktops_own_clients(locked: Desk, vps: RelayConnection) -> None:
+    own = [locked.services.slots.take() for _ in range(12)]
+    assert len(own) == 12
+    refused = locked.client.post("/chat", json={"message": "x"}, headers={"Authorization": f"Bearer {KEY}"})
+    assert refused.status_code == 429
+    assert vps.open(*_post("/chat", {"message": "hello"})).status == 200
+    assert locked.services.relayed.changes is locked.services.changes
+
+
+def test_gives_its_places_back(locked: Desk, vps: RelayConnection) -> None:
+    for _ in range(3):
+        answer = vps.open(*_post("/chat/stream", {"message": "one two three"}))
+        assert b"".join(answer.chunks())
+    assert locked.services.relayed.slots.taken == 0
+    assert locked.services.slots.taken == 0
