@@ -275,11 +275,14 @@ class ConversationStore:
 
 def insert_message(connection: sqlite3.Connection, message: Message, origin: str, sequence: int) -> None:
     """Write a message's row and arrange it with other versions of the same answer."""
-    values = {field.name: getattr(message, field.name) for field in fields(Message)}
-    values["receipt"] = None if message.receipt is None else json.dumps(message.receipt)
-    connection.execute(_INSERT, (*values.values(), message.created_at, origin, sequence))
+    packed = None if message.receipt is None else json.dumps(message.receipt)
+    values = [
+        packed if field.name == "receipt" else getattr(message, field.name) for field in fields(Message)
+    ]
+    connection.execute(_INSERT, (*values, origin, sequence))
     if message.role == "assistant":
-        versions.regroup(connection, message.conversation_id, message.message_id, message.supersedes)
+        joined = (message.message_id, message.supersedes, message.reply_to)
+        versions.regroup(connection, message.conversation_id, *joined)
 
 
 def is_name(text: str, most: int) -> bool:
@@ -291,13 +294,16 @@ _LIST = """SELECT * FROM conversation_view
     ORDER BY updated_at DESC, conversation_id DESC LIMIT ?"""
 _LIST_BEFORE = """SELECT * FROM conversation_view WHERE (updated_at, conversation_id) < (?, ?)
     ORDER BY updated_at DESC, conversation_id DESC LIMIT ?"""
-_FIELDS = ", ".join(field.name for field in fields(Message))
-_NEWEST = f"""SELECT {_FIELDS} FROM messages WHERE conversation_id = ? AND superseded_by IS NULL
+_NEWEST = """SELECT message_id, conversation_id, role, content, created_at, tier, model, run_id, reply_to,
+        receipt, supersedes
+    FROM messages WHERE conversation_id = ? AND superseded_by IS NULL
     ORDER BY place DESC, message_id DESC LIMIT ?"""
-_ANSWER = f"""SELECT {_FIELDS} FROM messages WHERE reply_to = ? AND superseded_by IS NULL
-    ORDER BY created_at DESC, message_id DESC LIMIT 1"""
-_INSERT = f"""INSERT INTO messages ({_FIELDS}, place, origin, sequence)
-    VALUES ({"?, " * len(fields(Message))} ?, ?, ?)"""
+_ANSWER = """SELECT v.* FROM messages AS m JOIN message_view AS v USING (message_id)
+    WHERE m.reply_to = ? AND m.superseded_by IS NULL
+    ORDER BY m.created_at DESC, m.message_id DESC LIMIT 1"""
+_INSERT = """INSERT INTO messages (message_id, conversation_id, role, content, created_at, tier, model,
+        run_id, reply_to, receipt, supersedes, place, origin, sequence)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?5, ?12, ?13)"""
 _COUNT = "SELECT count(*) FROM messages WHERE conversation_id = ?"
 _BURY = """INSERT INTO tombstones (message_id, conversation_id, deleted_at, origin, sequence)
     SELECT message_id, conversation_id, ?2, ?3, ?4 + row_number() OVER (ORDER BY position)

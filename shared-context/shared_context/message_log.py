@@ -239,7 +239,7 @@ def _remove(connection: sqlite3.Connection, message_id: str) -> set[str]:
     """Take a message out; returns the conversation it was in."""
     removed = connection.execute(_REMOVE, (message_id,)).fetchall()
     for row in removed:
-        regroup(connection, row["conversation_id"], message_id, row["supersedes"])
+        regroup(connection, row["conversation_id"], message_id, row["supersedes"], row["reply_to"])
     return {row["conversation_id"] for row in removed}
 
 
@@ -253,4 +253,4 @@ _REGISTERS = """SELECT sequence, conversation_id, field, value, stamp
 _BURIED = "SELECT 1 FROM tombstones WHERE message_id = ?"
 _THERE = "SELECT created_at, origin, sequence FROM messages WHERE message_id = ?"
 _TOMBSTONE = "SELECT conversation_id, deleted_at, origin, sequence FROM tombstones WHERE message_id = ?"
-_REMOVE = "DELETE FROM messages WHERE message_id = ? RETURNING conversation_id, supersedes"
+_REMOVE = "DELETE FROM messages WHERE message_id = ? RETURNING conversation_id, supersedes, reply_to"

@@ -1,7 +1,7 @@
 """Several answers to one question: which of them is *the* answer, and where it stands.
 
-A message may say that it `supersedes` another one. Answers joined in this way, in one
-conversation, are versions of one answer. One of them is shown: the one that none of the others
+A message may say that it `supersedes` another one. Answers joined in this way, and the other
+answers to the same question as such a one, are versions of one answer, in one conversation. One of them is shown: the one that none of the others
 supersedes; of several, as after answering on two tiers at once, the latest. The others are kept
 and left out of the history. An answer stands where the earliest of its versions stands, so that
 a better one that came days later still follows its question.
@@ -48,16 +48,19 @@ def arrange(versions: Sequence[Version]) -> Arrangement:
     return Arrangement(shown.message_id, min(one.created_at for one in versions))
 
 
-def regroup(connection: sqlite3.Connection, conversation_id: str, *message_ids: str | None) -> None:
-    """Work out anew what belongs together with these messages, which came, or went, just now.
-
-    Args:
-        message_ids: of the message itself and of the one that it superseded.
-    """
+def regroup(
+    connection: sqlite3.Connection,
+    conversation_id: str,
+    message_id: str,
+    supersedes: str | None,
+    reply_to: str | None,
+) -> None:
+    """Work out anew what belongs together with this message, which came, or went, just now."""
     seen: set[str] = set()
-    for message_id in message_ids:
-        if message_id is not None and message_id not in seen:
-            ids, versions = _joined(connection, conversation_id, message_id)
+    others = [row["message_id"] for row in connection.execute(_REPLIES, (conversation_id, reply_to))]
+    for one in (message_id, supersedes, *others):
+        if one is not None and one not in seen:
+            ids, versions = _joined(connection, conversation_id, one)
             seen |= ids
             if versions:
                 _write(connection, versions)
@@ -88,12 +91,20 @@ def _joined(
     while waiting:
         one = waiting.pop()
         for row in connection.execute(_NEIGHBOURS, (conversation_id, one)):
-            version = Version(**dict(row))
+            version = Version(row["message_id"], row["created_at"], row["supersedes"])
             versions[version.message_id] = version
-            new = {version.message_id, version.supersedes or version.message_id} - ids
+            new = {version.message_id, version.supersedes or version.message_id}
+            new |= _beside(connection, conversation_id, row["reply_to"])
+            waiting += new - ids
             ids |= new
-            waiting += new
     return ids, list(versions.values())
+
+
+def _beside(connection: sqlite3.Connection, conversation_id: str, reply_to: str | None) -> set[str]:
+    """The answers to the same question, if any of them is there in the place of another."""
+    rows = connection.execute(_REPLIES, (conversation_id, reply_to)).fetchall()
+    joined = any(row["supersedes"] is not None for row in rows)
+    return {row["message_id"] for row in rows} if joined else set()
 
 
 def _write(connection: sqlite3.Connection, versions: Sequence[Version]) -> None:
@@ -103,11 +114,13 @@ def _write(connection: sqlite3.Connection, versions: Sequence[Version]) -> None:
         connection.execute(_ARRANGE, (by, arrangement.place, one.message_id))
 
 
-_NEIGHBOURS = """SELECT message_id, created_at, supersedes FROM messages
+_NEIGHBOURS = """SELECT message_id, created_at, supersedes, reply_to FROM messages
     WHERE message_id = ?2 AND conversation_id = ?1 AND role = 'assistant'
-    UNION SELECT message_id, created_at, supersedes FROM messages
+    UNION SELECT message_id, created_at, supersedes, reply_to FROM messages
     WHERE supersedes = ?2 AND conversation_id = ?1 AND role = 'assistant'"""
 """Only answers have versions: nothing can make a person's words disappear from the history."""
+_REPLIES = """SELECT message_id, supersedes FROM messages
+    WHERE reply_to = ?2 AND conversation_id = ?1 AND role = 'assistant'"""
 _ARRANGE = "UPDATE messages SET superseded_by = ?, place = ? WHERE message_id = ?"
 _HIDDEN = """SELECT v.*, m.superseded_by FROM message_view AS v JOIN messages AS m USING (message_id)
     WHERE m.conversation_id = ? AND m.superseded_by IS NOT NULL ORDER BY m.created_at, m.message_id"""
