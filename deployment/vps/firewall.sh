@@ -1,0 +1,42 @@
+# shellcheck shell=bash
+# Rules for the two public ports. Never enables a firewall: a rule for SSH may be missing.
+# Sourced by deploy_vps.sh.
+
+# The firewall of this machine; fails when there is none.
+firewall_kind() {
+  if command -v firewall-cmd >/dev/null && systemctl is-active --quiet firewalld; then
+    echo firewalld
+  elif command -v ufw >/dev/null; then
+    echo ufw
+  else
+    return 1
+  fi
+}
+
+open_firewall() {
+  local port
+  for port in 80 "$HTTPS_PORT"; do
+    case $(firewall_kind) in
+      firewalld) firewall-cmd --quiet --permanent --add-port="$port/tcp" ;;
+      ufw) ufw allow "$port/tcp" comment orchestrator-vps >/dev/null ;;
+    esac
+  done
+  case $(firewall_kind) in
+    firewalld) firewall-cmd --quiet --reload ;;
+    ufw)
+      ufw status | grep -q "Status: active" \
+        || warning "ufw has the rules but is not active; allow SSH first (ufw allow OpenSSH), then: ufw enable" ;;
+  esac
+  status "the firewall lets the ports 80 and $HTTPS_PORT through"
+}
+
+close_firewall() {
+  local port
+  for port in 80 "$HTTPS_PORT"; do
+    case $(firewall_kind || true) in
+      firewalld) firewall-cmd --quiet --permanent --remove-port="$port/tcp" || true ;;
+      ufw) ufw --force delete allow "$port/tcp" >/dev/null || true ;;
+    esac
+  done
+  [[ $(firewall_kind || true) != firewalld ]] || firewall-cmd --quiet --reload
+}
