@@ -10,11 +10,13 @@ needed=(
   chromium:chromium
   curl:curl
   git:git
+  nano:nano
   node:nodejs
   npm:npm
   ps:procps
   shellcheck:shellcheck
   sqlite3:sqlite3
+  vim:vim
 )
 
 missing=()

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 from shared_context.documents import ContextFolder
+from support.terminal_session import TerminalSession
 
 BRIEFING, LOG = "SESSION_BRIEFING.md", "SESSION_LOG.md"
 PATIENCE_S = 20.0
+CTRL_O, CTRL_S, CTRL_X = "\x0f", "\x13", "\x18"
 
 START = "# Now\n\nold line\n\nlast\n"
 
@@ -57,6 +59,13 @@ def shell(script: str, watched: Watched) -> None:
     subprocess.run(["sh", "-c", script], cwd=watched.folder.folder, check=True, timeout=30)
 
 
+def shell_output(script: str, watched: Watched) -> str:
+    command = ["sh", "-c", script]
+    return subprocess.run(
+        command, cwd=watched.folder.folder, check=True, timeout=30, capture_output=True, text=True
+    ).stdout
+
+
 @pytest.mark.parametrize(
     ("script", "text"),
     [
@@ -88,6 +97,47 @@ def test_vim_saves_by_renaming_or_in_place(watched: Watched, backup: str) -> Non
     assert watched.file.read_text() == text
 
 
+@pytest.mark.skipif(shutil.which("nano") is None, reason="needs nano")
+@pytest.mark.parametrize("options", [[], ["--backup"]], ids=["plain", "backup"])
+def test_nano_saves_in_place(watched: Watched, tmp_path: Path, options: list[str]) -> None:
+    command = ["nano", "--ignorercfiles", *options, "+1", str(watched.file)]
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LANG": "C.UTF-8"}
+    with TerminalSession(command, env) as nano:
+        nano.expect("old line")
+        nano.type("typed ")
+        nano.expect("typed")
+        nano.type(CTRL_O)
+        nano.expect("Write")
+        nano.enter()
+        nano.expect("Wrote 5 lines")
+        watched.wait_for("typed " + START)
+        nano.type("again ")
+        nano.expect("again")
+        nano.type(CTRL_S)
+        nano.expect("Wrote 5 lines")
+        watched.wait_for("typed again " + START)
+        nano.type(CTRL_X)
+        assert nano.wait() == 0
+    assert watched.file.read_text() == "typed again " + START
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.03, 0.15])
+def test_vs_codes_way_of_truncating_and_then_writing_is_one_save(watched: Watched, pause_s: float) -> None:
+    text = START.replace("old", "new")
+    descriptor = os.open(watched.file, os.O_WRONLY | os.O_TRUNC)
+    try:
+        time.sleep(pause_s)  # Between the editor's two system calls.
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
+    watched.wait_for(text)
+    assert watched.file.read_text() == text
+    versions = watched.folder.history(BRIEFING)
+    texts = [watched.folder.text_at(BRIEFING, one.version) for one in versions]
+    assert texts[0] == text and "" not in texts
+    assert watched.folder.problems() == []
+
+
 def test_a_git_checkout_in_the_users_own_repository_is_noticed(watched: Watched) -> None:
     git = "git -c user.name=x -c user.email=x@x {} && "
     script = "".join(git.format(part) for part in ("init -q", f"add {BRIEFING}", "commit -qm 1"))
@@ -98,10 +148,35 @@ def test_a_git_checkout_in_the_users_own_repository_is_noticed(watched: Watched)
     watched.wait_for(START)
 
 
+def test_a_git_checkout_of_another_version_of_all_documents_is_noticed(watched: Watched) -> None:
+    git = "git -c user.name=x -c user.email=x@x {} && "
+    script = "".join(git.format(part) for part in ("init -q", "add .", "commit -qm 1", "branch old"))
+    script += f"echo later >> {BRIEFING} && echo later >> {LOG} && " + git.format("commit -qam 2") + "true"
+    before = watched.folder.document(LOG).text
+    shell(script, watched)
+    watched.wait_for(START + "later\n")
+    own = shell_output("git log --format=%s", watched)
+    shell("git checkout -q old", watched)
+    watched.wait_for(START)
+    assert watched.folder.document(LOG).text == before
+    # Their repository is theirs: nothing of ours is in it.
+    assert shell_output("git log --format=%s --all", watched) == own == "2\n1\n"
+    assert shell_output("git status --porcelain", watched) == ""
+
+
 def test_two_saves_within_ten_milliseconds_end_in_the_second(watched: Watched) -> None:
     for number in range(10):
         watched.file.write_text(f"first  {number}\n")
         watched.file.write_text(f"second {number}\n")
+        watched.wait_for(f"second {number}\n")
+
+
+def test_two_saves_through_a_rename_within_ten_milliseconds_end_in_the_second(watched: Watched) -> None:
+    for number in range(10):
+        for text in (f"first  {number}\n", f"second {number}\n"):
+            fresh = watched.file.with_name("fresh.tmp")
+            fresh.write_text(text)
+            fresh.replace(watched.file)
         watched.wait_for(f"second {number}\n")
 
 
