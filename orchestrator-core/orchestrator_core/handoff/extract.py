@@ -1,0 +1,216 @@
+"""The facts of a session: what was asked, decided, done and left open, and what was named. Pure.
+
+Every fact is a sentence or list item of a message, word for word. What a person says counts; what
+the assistant says counts when the person took it up, or where it lists tasks as tasks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared_context.messages import Message
+
+from orchestrator_core.handoff import cues
+from orchestrator_core.handoff.credentials import holds_credential
+from orchestrator_core.handoff.named import Name, names
+from orchestrator_core.handoff.units import Unit, units
+from orchestrator_core.messages import Role
+
+MAX_FACT = 500
+"""Characters of a fact; longer sentences are lists or tables without full stops."""
+LEAST_ASKED = 2
+"""Words of a question worth noting: not `Why?`"""
+_WORD = re.compile(r"\w+")
+_MARKUP = re.compile(r"^[*_]+|[*_]+$")
+
+
+class Kind(StrEnum):
+    """In the order an entry lists them."""
+
+    ASKED = "asked"
+    DECIDED = "decided"
+    DONE = "done"
+    TODO = "todo"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """
+    Args:
+        text: as it was said, on one line.
+        by_assistant: it was the assistant who said it.
+        strong: said in so many words; the others go first when room is short.
+    """
+
+    kind: Kind
+    text: str
+    message_id: str
+    by_assistant: bool = False
+    strong: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Extract:
+    """
+    Args:
+        facts: in the order they were said, each once.
+        names: likewise; those a person named come first.
+        withheld: sentences left out because they seem to hold a password or key.
+    """
+
+    facts: tuple[Fact, ...] = ()
+    names: tuple[Name, ...] = ()
+    withheld: int = 0
+
+    def of(self, kind: Kind) -> list[Fact]:
+        return [fact for fact in self.facts if fact.kind is kind]
+
+
+def extract(messages: Sequence[Message]) -> Extract:
+    """The facts of these messages, oldest first; messages of other roles say nothing."""
+    said = [one for one in messages if one.role in (Role.USER, Role.ASSISTANT) and one.content.strip()]
+    pieces = {one.message_id: units(one.content) for one in said}
+    secrets = {text for found in pieces.values() for unit in found if holds_credential(text := unit.text)}
+    facts: list[Fact] = []
+    for position, message in enumerate(said):
+        following = next((one for one in said[position + 1 :] if one.role == Role.USER), None)
+        answered = any(one.role == Role.ASSISTANT for one in said[position + 1 :])
+        own = [unit for unit in pieces[message.message_id] if unit.text not in secrets]
+        if message.role == Role.USER:
+            facts += _of_person(message, own, first=not facts and position == 0, answered=answered)
+        else:
+            reply = "" if following is None else following.content
+            facts += _of_assistant(message, own, reply)
+    return Extract(_once(facts), _names(said, secrets), len(secrets))
+
+
+def is_storable(text: str) -> bool:
+    """Whether a line can stand in a document: no comment marks, which would hide it or others."""
+    return "<!--" not in text and "-->" not in text and 0 < len(text) <= MAX_FACT
+
+
+def _of_person(message: Message, found: Sequence[Unit], *, first: bool, answered: bool) -> Iterator[Fact]:
+    pieces = [unit for unit in found if unit.kind != "code"]
+    asked = 0
+    for position, unit in enumerate(pieces):
+        kind, strong = _kind(unit)
+        # A session begins with what it is about, also where the words could mean a decision.
+        topic = first and position == 0 and not strong and _words(unit.text) > LEAST_ASKED
+        if topic or (kind is None and _is_request(unit.text)):
+            kind = Kind.ASKED
+        if kind is Kind.ASKED and (_words(unit.text) < LEAST_ASKED or asked > 3):
+            continue
+        if kind is not None:
+            asked += kind is Kind.ASKED
+            yield Fact(kind, _plain(unit.text), message.message_id, strong=strong)
+        if kind is Kind.ASKED and not answered and _is_question(unit.text):
+            yield Fact(Kind.OPEN, _plain(unit.text), message.message_id)
+
+
+def _kind(unit: Unit) -> tuple[Kind | None, bool]:
+    """What a person's sentence is, and whether it says so in so many words."""
+    text = unit.text
+    if text.endswith(":"):
+        return None, False  # what it announces follows
+    if unit.checked is not None:
+        return (Kind.DONE if unit.checked else Kind.TODO), True
+    lead = _lead_kind(unit)
+    if lead is not None:
+        return lead, True
+    if _is_question(text):
+        return (Kind.OPEN if cues.UNDECIDED.search(text) else Kind.ASKED), True
+    if cues.CONDITIONAL.match(text):
+        return None, False
+    for pattern, kind, strong in _ORDER:
+        if pattern.search(text):
+            return kind, strong
+    return None, False
+
+
+_LATER = re.compile(
+    r"\blet['’]s (?:leave|keep|do|have|move|put) .*\b(?:for|to|until) (?:later|tomorrow|next \w+)\b",
+    re.IGNORECASE,
+)
+_ORDER = (
+    (cues.UNDECIDED, Kind.OPEN, True),
+    (_LATER, Kind.TODO, True),
+    (cues.DECIDED, Kind.DECIDED, True),
+    (cues.TODO, Kind.TODO, True),
+    (cues.DONE, Kind.DONE, True),
+    (cues.SETTLED, Kind.DECIDED, False),
+)
+
+
+def _of_assistant(message: Message, found: Sequence[Unit], reply: str) -> Iterator[Fact]:
+    pieces = [unit for unit in found if unit.kind != "code" and not _is_question(unit.text)]
+    taken_up = bool(cues.ACCEPTANCE.match(reply))
+    proposed = False
+    for unit in pieces:
+        if unit.checked is False or _lead_kind(unit) is Kind.TODO:
+            yield Fact(Kind.TODO, _plain(unit.text), message.message_id, True, strong=unit.checked is False)
+        elif taken_up and cues.PROPOSAL.search(unit.text) and not cues.CONDITIONAL.match(unit.text):
+            proposed = True
+            yield Fact(Kind.DECIDED, _plain(unit.text), message.message_id, True)
+    if pieces and not proposed and taken_up and cues.takes_up_all(reply) and len(pieces) <= 2:
+        yield Fact(Kind.DECIDED, _plain(pieces[0].text), message.message_id, True)
+
+
+def _lead_kind(unit: Unit) -> Kind | None:
+    kind = cues.lead_kind(unit.lead) if unit.kind == "item" else None
+    return None if kind is None else Kind("open" if kind == "undecided" else kind)
+
+
+def _is_question(text: str) -> bool:
+    return text.rstrip("\"'»”’)*_ ").endswith(("?", "？"))
+
+
+def _is_request(text: str) -> bool:
+    return bool(cues.REQUEST.search(text)) and _words(text) >= LEAST_ASKED
+
+
+def _words(text: str) -> int:
+    if text.isascii():
+        return len(_WORD.findall(text))
+    # Languages without spaces: about two characters to a word.
+    wide = sum("\u3040" <= c <= "\u9fff" for c in text)
+    return len(_WORD.findall(text)) + wide // 2
+
+
+def _plain(text: str) -> str:
+    """Without emphasis around the whole sentence."""
+    stripped = _MARKUP.sub("", text).strip()
+    return stripped if stripped and not set("*_") & set(stripped) else text
+
+
+def _once(facts: Sequence[Fact]) -> tuple[Fact, ...]:
+    """Each fact once: of those that say the same, the last; what was done meanwhile is not to do."""
+    done = {_key(fact.text) for fact in facts if fact.kind is Kind.DONE}
+    latest: dict[tuple[Kind, str], Fact] = {}
+    for fact in facts:
+        if not is_storable(fact.text) or (fact.kind is Kind.TODO and _key(fact.text) in done):
+            continue
+        key = (fact.kind, _key(fact.text))
+        latest.pop(key, None)
+        latest[key] = fact
+    return tuple(latest.values())
+
+
+def _key(text: str) -> str:
+    return " ".join(_WORD.findall(text.casefold()))
+
+
+def _names(said: Sequence[Message], secrets: set[str]) -> tuple[Name, ...]:
+    """Names in the order they came up, those of a person before those only the assistant gave."""
+    by_person: dict[str, Name] = {}
+    by_assistant: dict[str, Name] = {}
+    for message in said:
+        into = by_person if message.role == Role.USER else by_assistant
+        for name in names(message.content):
+            hidden = holds_credential(name.text) or any(name.text in secret for secret in secrets)
+            if not hidden and is_storable(name.text) and "`" not in name.text:
+                into.setdefault(name.text, name)
+    return (*by_person.values(), *(n for text, n in by_assistant.items() if text not in by_person))

@@ -1,0 +1,262 @@
+"""Ends a session: reads what is new in a conversation, drafts, and stores what the owner confirmed.
+
+Nothing is written before the confirmation. Messages are marked one by one, so the next draft has
+what was said since, and also what another tier delivered late.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared_context.conversations import ConversationStore
+from shared_context.documents import ContextFolder, Document
+from shared_context.errors import DocumentNotFound, StaleVersion
+from shared_context.handoff import BRIEFING
+from shared_context.log_entry import check_entry_id
+from shared_context.messages import Message
+from shared_context.sessions import HandoffMarks
+
+from orchestrator_core.errors import Conflict, InvalidRequest
+from orchestrator_core.handoff.briefing import unified_diff, updated_briefing
+from orchestrator_core.handoff.entry import entry_id, entry_text
+from orchestrator_core.handoff.extract import Extract, extract
+from orchestrator_core.handoff.rewriting import Rewriter
+from orchestrator_core.handoff.units import MAX_CHARS
+
+MOST_MESSAGES = 2000
+"""Of one session. What is older than these was never handed off; the draft says so."""
+MOST_TEXT = 1_000_000
+"""Characters of one session that are read, the newest first: about a second of work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What would be stored, for the owner to change.
+
+    Args:
+        entry_id: the same for the same messages, so a session is in the log once.
+        briefing: the whole text as it would be; `base_text` as it is, in version `base_version`
+            (None: there is no briefing yet).
+        diff: unified, of the briefing.
+        sources: ids of the messages it covers, oldest first.
+        notes: what the owner should know about it.
+    """
+
+    conversation_id: str
+    entry_id: str
+    entry: str
+    briefing: str
+    base_version: str | None
+    base_text: str
+    diff: str
+    sources: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What the owner made of a draft.
+
+    Args:
+        entry: None: nothing is added to the log.
+        briefing: None: it stays as it is.
+        base_version: of the briefing that was edited; None: the present one.
+    """
+
+    conversation_id: str
+    entry_id: str
+    sources: tuple[str, ...]
+    entry: str | None
+    briefing: str | None
+    base_version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """
+    Args:
+        log_version: of the log with the entry; None without one.
+        briefing_version: of the briefing as stored; None where it was left as it was.
+        merged: the briefing had changed meanwhile, and both are in it.
+        repeated: it had been confirmed before, and nothing was written now.
+    """
+
+    entry_id: str
+    log_version: str | None
+    briefing_version: str | None
+    merged: bool = False
+    repeated: bool = False
+
+
+class Handoffs:
+    """Drafts and confirms for one assistant. Safe from any thread.
+
+    Args:
+        rewriter: for drafts that shall be reworded; None: they never are.
+    """
+
+    def __init__(
+        self, conversations: ConversationStore, context: ContextFolder, rewriter: Rewriter | None = None
+    ) -> None:
+        self._conversations = conversations
+        self._context = context
+        self._rewriter = rewriter
+        self._marks = HandoffMarks(conversations.database)
+        self._lock = threading.Lock()
+
+    def draft(self, conversation_id: str, *, improve: bool = False) -> Draft:
+        """What ending the session now would store; nothing is.
+
+        Raises:
+            ConversationNotFound. Conflict: nothing was said since the last handoff.
+            StoreError, DocumentError: the memory cannot be read.
+        """
+        covered = self._marks.covered(conversation_id)
+        read = self._conversations.messages(conversation_id, limit=MOST_MESSAGES)
+        session = [message for message in read if message.message_id not in covered]
+        if not session:
+            raise Conflict(
+                "Nothing was said in this conversation since its last handoff.",
+                code="nothing_to_hand_off",
+                hint="Name another conversation, or write the briefing by hand.",
+                param="conversation_id",
+            )
+        shown = _within(session, MOST_TEXT)
+        found = extract(shown)
+        wording, notes = self._wording(found, improve)
+        left_out = len(session) - len(shown) if len(shown) < len(session) else 0
+        if len(read) == MOST_MESSAGES and read[0] is session[0]:
+            notes.append(f"Only the last {MOST_MESSAGES} messages were read.")
+        if left_out:
+            notes.append(f"The {left_out} oldest messages are not in the draft: the session is very long.")
+        sources = tuple(message.message_id for message in session)
+        briefing = self._briefing()
+        base = briefing.text if briefing else ""
+        text = updated_briefing(base, found, wording)
+        return Draft(
+            conversation_id=conversation_id,
+            entry_id=entry_id(conversation_id, sources),
+            entry=entry_text(found, wording),
+            briefing=text,
+            base_version=briefing.version if briefing else None,
+            base_text=base,
+            diff=unified_diff(base, text, BRIEFING),
+            sources=sources,
+            notes=tuple(notes),
+        )
+
+    def confirm(self, given: Confirmation) -> Confirmed:
+        """Store it and mark its messages. Confirming again changes nothing.
+
+        After a crash in between, confirming again finishes what was begun.
+
+        Raises:
+            ConversationNotFound. StaleVersion: the base is no version of the briefing.
+            Conflict: some of the messages were handed off meanwhile, with another entry.
+            InvalidRequest: a source is no message of the conversation.
+            DocumentError, StoreError: the entry or the briefing could not be written.
+        """
+        check_entry_id(given.entry_id)
+        with self._lock:
+            earlier = self._marks.find(given.entry_id)
+            if earlier is not None:
+                if earlier.conversation_id != given.conversation_id:
+                    raise Conflict(
+                        "This entry id belongs to the handoff of another conversation.", param="entry_id"
+                    )
+                return Confirmed(
+                    earlier.entry_id, earlier.log_version, earlier.briefing_version, repeated=True
+                )
+            self._check(given)
+            return self._store(given)
+
+    def _check(self, given: Confirmation) -> None:
+        """Everything that can be refused is refused before anything is written."""
+        self._conversations.get(given.conversation_id)
+        self._check_sources(given)
+        if given.briefing is not None and given.base_version is not None:
+            try:
+                self._context.text_at(BRIEFING, given.base_version)
+            except DocumentNotFound as error:
+                raise StaleVersion(error.message, "Ask for the draft again.") from error
+
+    def _check_sources(self, given: Confirmation) -> None:
+        covered = self._marks.covered(given.conversation_id)
+        if not covered.keys().isdisjoint(given.sources):
+            raise Conflict(
+                "A part of this session was handed off meanwhile.",
+                code="already_handed_off",
+                hint="Ask for the draft again: it has what is new since.",
+                param="sources",
+            )
+        read = self._conversations.messages(given.conversation_id, limit=MOST_MESSAGES)
+        known = {message.message_id for message in read}
+        for source in given.sources:
+            if source not in known and not self._was_said(source, given.conversation_id):
+                raise InvalidRequest(
+                    f"{source[:80]!r} is no message of this conversation.",
+                    hint="Send the sources of the draft as they are.",
+                    param="sources",
+                )
+
+    def _was_said(self, message_id: str, conversation_id: str) -> bool:
+        message = self._conversations.message(message_id)
+        if message is None:
+            return self._conversations.is_deleted(message_id)
+        return message.conversation_id == conversation_id
+
+    def _store(self, given: Confirmation) -> Confirmed:
+        log = None
+        if given.entry is not None:
+            log, _ = self._context.append_entry(given.entry, entry_id=given.entry_id)
+        briefing = (
+            None if given.briefing is None else self._stored_briefing(given.briefing, given.base_version)
+        )
+        done = self._marks.record(
+            given.entry_id,
+            given.conversation_id,
+            given.sources,
+            log_version=log.version if log else None,
+            briefing_version=briefing.version if briefing else None,
+        )
+        merged = briefing is not None and not _same(briefing.text, given.briefing or "")
+        return Confirmed(done.entry_id, done.log_version, done.briefing_version, merged)
+
+    def _stored_briefing(self, text: str, base_version: str | None) -> Document:
+        """An edit that is there already, from a confirmation cut off by a crash, is not merged anew."""
+        present = self._briefing()
+        if present is not None and _same(present.text, text):
+            return present
+        return self._context.edit(BRIEFING, text, base_version=base_version)
+
+    def _briefing(self) -> Document | None:
+        try:
+            return self._context.document(BRIEFING)
+        except DocumentNotFound:
+            return None
+
+    def _wording(self, found: Extract, improve: bool) -> tuple[dict[str, str], list[str]]:
+        notes = []
+        if found.withheld:
+            some = "1 sentence is" if found.withheld == 1 else f"{found.withheld} sentences are"
+            notes.append(f"{some} left out because a password or key seems to be in it.")
+        if not improve or self._rewriter is None:
+            return {}, notes
+        wording, said = self._rewriter.better([fact.text for fact in found.facts])
+        return wording, [*notes, said]
+
+
+def _within(messages: Sequence[Message], most: int) -> list[Message]:
+    """The newest messages with at most so much text together, but at least one."""
+    left = most
+    for position in range(len(messages) - 1, -1, -1):
+        left -= min(len(messages[position].content), MAX_CHARS)
+        if left < 0:
+            return list(messages[min(position + 1, len(messages) - 1) :])
+    return list(messages)
+
+
+def _same(one: str, other: str) -> bool:
+    return one.replace("\r\n", "\n") == other.replace("\r\n", "\n")
