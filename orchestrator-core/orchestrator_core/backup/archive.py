@@ -98,7 +98,7 @@ def write_archive(folder: Path, manifest: Manifest, file: IO[bytes]) -> None:
         OSError.
     """
     with (
-        gzip.GzipFile(fileobj=file, mode="wb", compresslevel=6, mtime=0) as packed,
+        gzip.GzipFile("", fileobj=file, mode="wb", compresslevel=6, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar,
     ):
         content = manifest.model_dump_json().encode()
