@@ -24,7 +24,7 @@ class AnswerStore:
         message_id is then null.
         """
         receipt = {**spec.receipt, "cached_tokens": result.usage.cached_tokens}
-        if spec.conversation_id is None or self._was_deleted(spec.reply_to):
+        if spec.conversation_id is None or spec.message_id is None or self._was_deleted(spec.reply_to):
             return {"receipt": receipt, "message_id": None}
         try:
             self._conversations.add_message(
@@ -37,6 +37,7 @@ class AnswerStore:
                 run_id=spec.run_id,
                 reply_to=spec.reply_to,
                 receipt=receipt,
+                supersedes=spec.supersedes,
             )
         except ConversationNotFound:
             return {"receipt": receipt, "message_id": None}

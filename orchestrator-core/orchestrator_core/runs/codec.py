@@ -11,7 +11,7 @@ from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import ChatMessage, Role
 from orchestrator_core.runs.event_log import Entry
-from orchestrator_core.runs.spec import Outcome, RunSpec, RunState
+from orchestrator_core.runs.spec import Outcome, Relayed, RunSpec, RunState
 
 
 def pack_spec(spec: RunSpec) -> str:
@@ -22,6 +22,10 @@ def pack_spec(spec: RunSpec) -> str:
     }
     if spec.shown:
         fields["shown"] = spec.shown
+    if spec.supersedes is not None:
+        fields["supersedes"] = spec.supersedes
+    if spec.relayed is not None:
+        fields["relayed"] = asdict(spec.relayed)
     return _json({**fields, "receipt": spec.receipt, "config": spec.config.model_dump()})
 
 
@@ -32,7 +36,14 @@ def pack_prompt(prompt: Prompt) -> str:
 def unpack_spec(spec: str, prompt: str | None) -> RunSpec:
     fields = json.loads(spec)
     config = GenerationConfig.model_validate(fields.pop("config"))
-    return RunSpec(**fields, config=config, prompt=_prompt(prompt), durable=True)
+    relayed = fields.pop("relayed", None)
+    return RunSpec(
+        **fields,
+        config=config,
+        prompt=_prompt(prompt),
+        durable=True,
+        relayed=None if relayed is None else Relayed(**relayed),
+    )
 
 
 def pack_outcome(outcome: Outcome) -> str:

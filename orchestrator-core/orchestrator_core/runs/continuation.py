@@ -14,6 +14,7 @@ from orchestrator_core.errors import (
     EngineLost,
     OrchestratorError,
     Overloaded,
+    TierUnreachable,
 )
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.runs.spec import Outcome, RunSpec, RunState
@@ -84,6 +85,8 @@ def after_failure(
     error: OrchestratorError, progress: Progress, policy: RetryPolicy
 ) -> Retry | Enough | GiveUp:
     """The next step after an attempt failed."""
+    if isinstance(error, TierUnreachable):
+        return Retry(0.0)  # the source asks this tier next
     if isinstance(error, ContextLengthExceeded) and progress.shown:
         return Enough()
     first_try = not progress.shown and progress.in_all == 1

@@ -99,3 +99,5 @@ class Flusher:
                 raise
             for run, change in zip(runs.values(), changes, strict=True):
                 run.flushed += len(change.events)
+                if change.spec is not None:
+                    run.flushed_spec = change.spec

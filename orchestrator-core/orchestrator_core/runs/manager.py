@@ -17,6 +17,7 @@ from orchestrator_core.runs.event_log import EventLog
 from orchestrator_core.runs.flusher import FLUSH_INTERVAL_S, Flusher
 from orchestrator_core.runs.producer import OnFinish, Pause, Producer, pause
 from orchestrator_core.runs.run import Run, interrupted
+from orchestrator_core.runs.source import BackendSource, Source
 from orchestrator_core.runs.spec import Outcome, RunResult, RunSpec, RunState
 from orchestrator_core.runs.store import RunStore, StoredRun
 
@@ -44,6 +45,7 @@ class RunManager:
         backend: produces the text; stays open too.
         tier: this server's tier, named in seams.
         on_finish: stores an answer (see `producer.OnFinish`).
+        source_of: the source of a run that is recovered; None: the backend.
     """
 
     def __init__(
@@ -53,15 +55,16 @@ class RunManager:
         *,
         tier: str,
         on_finish: OnFinish,
+        source_of: Callable[[RunSpec], Source | None] = lambda spec: None,
         max_live: int = MAX_LIVE,
         policy: RetryPolicy | None = None,
         pause: Pause = pause,
         flush_interval_s: float = FLUSH_INTERVAL_S,
     ) -> None:
         self._store = store
-        self._backend = backend
-        self._tier = tier
+        self._own = BackendSource(backend, tier)
         self._on_finish = on_finish
+        self._source_of = source_of
         self._max_live = max_live
         self._policy = RetryPolicy() if policy is None else policy
         self._pause = pause
@@ -82,8 +85,17 @@ class RunManager:
         with self._changed:
             self._refuse()
 
-    def start(self, spec: RunSpec) -> Run:
+    @property
+    def own_source(self) -> Source:
+        """The model of this tier."""
+        return self._own
+
+    def start(self, spec: RunSpec, source: Source | None = None) -> Run:
         """Begin a run; returns at once. An id that is known already returns that run.
+
+        Args:
+            source: says the tokens, and is closed when they have been said, or when it is not
+                needed; default: this tier's model.
 
         What the backend refuses (a prompt too long, a full queue) is the run's error.
 
@@ -91,24 +103,17 @@ class RunManager:
             Overloaded, OrchestratorError (code `stopping`): see `ensure_room`.
             StoreError: a durable run cannot be written down.
         """
+        source = self._own if source is None else source
         run = Run(spec)
-        thread = self._thread(run, self._producer(run).produce)
-        with self._changed:
-            known = self._known(spec.run_id)
-            if known is not None:
-                return known
-            self._refuse()
-            self._live[spec.run_id] = (run, thread)
+        thread = self._thread(run, self._producer(run, source).produce, source)
         try:
-            if spec.durable and not self._store.create(spec, run.created_at):
-                self._retire(run)
-                return self.get(spec.run_id)
-            thread.start()
+            started = self._begin(run, thread)
         except BaseException:
-            self._retire(run)
-            self._abandon(run)
+            source.close()
             raise
-        return run
+        if started is not run:
+            source.close()
+        return started
 
     def get(self, run_id: str) -> Run:
         """A live run, or one that is over, with all its events.
@@ -174,6 +179,25 @@ class RunManager:
                 _log.warning("Run %s does not stop; it continues after the restart", run.run_id)
         self._flusher.close()
 
+    def _begin(self, run: Run, thread: threading.Thread) -> Run:
+        spec = run.spec
+        with self._changed:
+            known = self._known(spec.run_id)
+            if known is not None:
+                return known
+            self._refuse()
+            self._live[spec.run_id] = (run, thread)
+        try:
+            if spec.durable and not self._store.create(spec, run.created_at):
+                self._retire(run)
+                return self.get(spec.run_id)
+            thread.start()
+        except BaseException:
+            self._retire(run)
+            self._abandon(run)
+            raise
+        return run
+
     def _recover(self, run_id: str) -> Run:
         stored = self._store.load(run_id)
         if stored is None:
@@ -181,14 +205,15 @@ class RunManager:
         self._store.note_recovery(run_id)
         run = Run(stored.spec, EventLog(stored.events), produced=stored.produced)
         run.created_at = stored.created_at
-        thread = self._thread(run, self._continuation(run, stored))
+        source = self._source_of(stored.spec) or self._own
+        thread = self._thread(run, self._continuation(run, stored, source), source)
         with self._changed:
             self._live[run_id] = (run, thread)
         thread.start()
         return run
 
-    def _continuation(self, run: Run, stored: StoredRun) -> Callable[[], None]:
-        producer = self._producer(run)
+    def _continuation(self, run: Run, stored: StoredRun, source: Source) -> Callable[[], None]:
+        producer = self._producer(run, source)
         valid = run.log.leap(stored.recoveries + 1)
         outcome = stored.outcome
         if outcome is None and stored.recoveries >= MAX_RECOVERIES:
@@ -198,28 +223,21 @@ class RunManager:
         ended = outcome
         return lambda: producer.finish(ended)
 
-    def _producer(self, run: Run) -> Producer:
-        return Producer(
-            run,
-            self._backend,
-            self._flusher,
-            self._on_finish,
-            tier=self._tier,
-            policy=self._policy,
-            pause=self._pause,
-        )
+    def _producer(self, run: Run, source: Source) -> Producer:
+        return Producer(run, source, self._flusher, self._on_finish, policy=self._policy, pause=self._pause)
 
-    def _thread(self, run: Run, work: Callable[[], None]) -> threading.Thread:
+    def _thread(self, run: Run, work: Callable[[], None], source: Source) -> threading.Thread:
         return threading.Thread(
-            target=self._live_through, args=(run, work), name=f"run-{run.run_id}", daemon=True
+            target=self._live_through, args=(run, work, source), name=f"run-{run.run_id}", daemon=True
         )
 
-    def _live_through(self, run: Run, work: Callable[[], None]) -> None:
+    def _live_through(self, run: Run, work: Callable[[], None], source: Source) -> None:
         try:
             work()
         except Exception:
             _log.exception("Run %s broke", run.run_id)
         finally:
+            source.close()
             self._abandon(run)
             self._retire(run)
         with self._changed:

@@ -1,4 +1,4 @@
-"""The thread of one run: asks the backend, survives its deaths, stores the answer once."""
+"""The thread of one run: asks its source, survives the source's deaths, stores the answer once."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from typing import Any
 from shared_context.errors import SharedContextError, StoreError
 from shared_context.identity import now
 
-from orchestrator_core.backends.base import ChatBackend, FinishReason, Generation, Usage
-from orchestrator_core.errors import BackendLoading, EngineLost, OrchestratorError
+from orchestrator_core.backends.base import FinishReason, Usage
+from orchestrator_core.errors import BackendLoading, EngineLost, OrchestratorError, TierUnreachable
 from orchestrator_core.runs.continuation import (
     Enough,
     GiveUp,
     Progress,
     RetryPolicy,
     after_failure,
-    remaining_config,
     total_usage,
     with_outcome,
     worth_storing,
@@ -26,6 +25,7 @@ from orchestrator_core.runs.continuation import (
 from orchestrator_core.runs.event_log import MAX_EVENTS
 from orchestrator_core.runs.flusher import Flusher
 from orchestrator_core.runs.run import Run, interrupted, usage_dict
+from orchestrator_core.runs.source import Attempt, Seam, Source
 from orchestrator_core.runs.spec import Outcome, RunResult, RunSpec, RunState
 
 OnFinish = Callable[[RunSpec, RunResult], dict[str, Any]]
@@ -54,19 +54,17 @@ class Producer:
     def __init__(
         self,
         run: Run,
-        backend: ChatBackend,
+        source: Source,
         flusher: Flusher,
         on_finish: OnFinish,
         *,
-        tier: str,
         policy: RetryPolicy,
         pause: Pause,
     ) -> None:
         self._run = run
-        self._backend = backend
+        self._source = source
         self._flusher = flusher
         self._on_finish = on_finish
-        self._tier = tier
         self._policy = policy
         self._pause = pause
         self._seams = [_told(data, offset) for offset, data in run.log.seams()]
@@ -136,45 +134,46 @@ class Producer:
     def _attempt(self) -> Outcome:
         run = self._run
         before = run.produced
-        config = remaining_config(run.spec.config, before)
-        if config is None or len(run.log) >= MAX_EVENTS:
+        attempt = self._source.attempt(run) if len(run.log) < MAX_EVENTS else None
+        if attempt is None:
+            self._mark_take_over()
             return self._ended(RunState.DONE, FinishReason.LENGTH)
-        told = run.spec.shown + run.text
-        generation = self._backend.generate(run.spec.prompt, config, continue_from=told)
         try:
-            with run.producing(generation):
-                full = self._show_tokens(generation)
+            with run.producing(attempt):
+                full = self._show(attempt)
         finally:
-            self._count(generation.usage, before)
-        if run.cancelled:
-            return self._ended(RunState.CANCELLED, FinishReason.CANCELLED)
-        if run.stop_wanted:
-            raise _Interrupted
+            self._count(attempt.usage, before)
         if full:
             return self._ended(RunState.DONE, FinishReason.LENGTH)
-        if generation.finish_reason is FinishReason.CANCELLED:
+        if attempt.finish_reason in (None, FinishReason.CANCELLED):
+            if run.cancelled:
+                return self._ended(RunState.CANCELLED, FinishReason.CANCELLED)
+            if run.stop_wanted:
+                raise _Interrupted
+        if attempt.finish_reason is FinishReason.CANCELLED:
             raise EngineLost("The backend ended the answer without being asked to.")
         self._mark_take_over()
-        return self._ended(RunState.DONE, generation.finish_reason or FinishReason.STOP)
+        return self._ended(RunState.DONE, attempt.finish_reason or FinishReason.STOP)
 
-    def _show_tokens(self, generation: Generation) -> bool:
+    def _show(self, attempt: Attempt) -> bool:
         """Whether the log was full before the answer ended."""
-        tokens = iter(generation)
+        said = iter(attempt)
         try:
-            for token in tokens:
-                if self._run.stop_wanted:
-                    return False
+            for one in said:
                 self._mark_take_over()
+                if isinstance(one, Seam):
+                    self._write_seam(one, {})
+                    continue
                 self._in_a_row = 0
-                self._run.show(token.text, token.count)
+                self._run.show(one.text, one.count)
                 self._flusher.touch(self._run)
                 # One place is kept for the final event.
                 if len(self._run.log) >= MAX_EVENTS - 1:
-                    generation.cancel()
+                    attempt.cancel()
                     return True
             return False
         finally:
-            close = getattr(tokens, "close", None)
+            close = getattr(said, "close", None)
             if close is not None:
                 close()
 
@@ -182,8 +181,9 @@ class Producer:
         """None: try again."""
         if self._run.stop_wanted:
             return None
-        self._in_a_row += 1
-        self._in_all += 1
+        if not isinstance(error, TierUnreachable):
+            self._in_a_row += 1
+            self._in_all += 1
         progress = Progress(self._run.has_text, self._in_a_row, self._in_all)
         step = after_failure(error, progress, self._policy)
         match step:
@@ -204,17 +204,15 @@ class Producer:
             self._seam(reason, {})
 
     def _seam(self, reason: str, more: dict[str, Any]) -> None:
-        seam = {"tier": self._tier, "model": self._model(), "reason": reason}
-        visible = bool(more) or self._run.has_text
-        offset = self._run.log.append(("seam", {**seam, **more})) if visible else 0
-        self._seams.append(_told(seam, offset))
-        self._flusher.touch(self._run)
+        tier, model = self._source.speaker(self._run)
+        self._write_seam(Seam(tier, model, reason), more)
 
-    def _model(self) -> str:
-        try:
-            return self._backend.describe().model
-        except OrchestratorError:
-            return self._run.spec.model
+    def _write_seam(self, seam: Seam, more: dict[str, Any]) -> None:
+        data = {"tier": seam.tier, "model": seam.model, "reason": seam.reason}
+        visible = bool(more) or self._run.has_text
+        offset = self._run.log.append(("seam", {**data, **more})) if visible else 0
+        self._seams.append(_told(data, offset))
+        self._flusher.touch(self._run)
 
     def _count(self, usage: Usage, before: int) -> None:
         self._usage = total_usage(self._first_usage, usage, before, self._run.produced - before)
@@ -261,7 +259,9 @@ class Producer:
 
 def _done(spec: RunSpec, result: RunResult) -> dict[str, Any]:
     model = result.seams[-1]["model"] if result.seams else spec.model
+    former = {} if spec.supersedes is None else {"supersedes": spec.supersedes}
     return {
+        **former,
         "done": True,
         "response": result.text,
         "conversation_id": spec.conversation_id,
@@ -283,6 +283,8 @@ def _told(seam: dict[str, Any], offset: int) -> dict[str, Any]:
 
 
 def _reason(error: OrchestratorError) -> str:
+    if isinstance(error, TierUnreachable):
+        return error.message
     if isinstance(error, EngineLost):
         return "The engine died and was restarted."
     return "The connection to the model was lost and made again."

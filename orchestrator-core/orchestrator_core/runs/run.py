@@ -7,16 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from shared_context.identity import now
 
-from orchestrator_core.backends.base import Generation, Prompt, Usage
+from orchestrator_core.backends.base import Prompt, Usage
 from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.runs.continuation import worth_storing
 from orchestrator_core.runs.event_log import Entry, EventLog
 from orchestrator_core.runs.spec import Outcome, RunEvent, RunResult, RunSpec, RunState
 from orchestrator_core.runs.store import Change, StoredRun
+
+
+class Cancellable(Protocol):
+    def cancel(self) -> None: ...
 
 
 class Run:
@@ -30,12 +34,13 @@ class Run:
         self.woken = threading.Event()
         """Set when somebody wants the run to stop; ends every wait of the producer."""
         self.flushed = len(self.log)
-        """Events that are in the store; kept by the flusher."""
+        """Events that are in the store; kept by the flusher, as is the next."""
+        self.flushed_spec = spec
         self._lock = threading.Lock()
         self._state = RunState.QUEUED
         self._produced = produced
         self._token_events = self.log.count_tokens()
-        self._generation: Generation | None = None
+        self._generation: Cancellable | None = None
         self._cancelled = False
         self._interrupted = False
         self._outcome: Outcome | None = None
@@ -160,7 +165,7 @@ class Run:
             generation.cancel()
 
     @contextmanager
-    def producing(self, generation: Generation) -> Iterator[None]:
+    def producing(self, generation: Cancellable) -> Iterator[None]:
         """While the block runs, stopping the run cancels this generation."""
         with self._lock:
             self._generation = generation
@@ -171,6 +176,11 @@ class Run:
         finally:
             with self._lock:
                 self._generation = None
+
+    def respec(self, spec: RunSpec) -> None:
+        """Go on with another prompt, tier or message id; written down with the next flush."""
+        with self._lock:
+            self.spec = spec
 
     def show(self, text: str, count: int) -> None:
         """Add a token. Text and count change together, so that a flush never splits them."""
@@ -204,7 +214,7 @@ class Run:
     def without_prompt(self) -> Run:
         """The same run, which is over, without what may be the largest part of it by far."""
         light = copy(self)
-        light.spec = replace(self.spec, prompt=Prompt(()), shown="")
+        light.spec = light.flushed_spec = replace(self.spec, prompt=Prompt(()), shown="", relayed=None)
         return light
 
     def result_of(self, outcome: Outcome | None, error: OrchestratorError | None) -> RunResult:
@@ -232,6 +242,7 @@ class Run:
                 produced=self._produced or self._token_events,
                 outcome=self._outcome,
                 finished_at=self.finished_at,
+                spec=None if self.spec is self.flushed_spec else self.spec,
             )
 
 

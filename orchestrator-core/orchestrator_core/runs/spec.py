@@ -26,15 +26,32 @@ class RunState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Relayed:
+    """A run whose text another tier produces.
+
+    Args:
+        tier: that tier; `run_id`: the run there.
+        request: what was asked, as JSON: enough to answer it here when that tier is lost.
+        lost: it was lost, and this tier has not begun to go on.
+    """
+
+    tier: str
+    run_id: str
+    request: dict[str, Any]
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RunSpec:
     """Everything a run needs to begin, or to begin again after a crash.
 
     Args:
-        run_id: UUIDv7.
+        run_id: derived from the question's message_id; of runs that are not stored, UUIDv7.
         prompt: what the backend continues.
         config: sampling and limits.
         conversation_id: where the answer belongs, or None.
-        message_id: id the answer will be stored under: fixed now, so that it is stored once.
+        message_id: id the answer will be stored under: fixed now, so that it is stored once. None:
+            another tier, which produced it, found that its question is gone.
         reply_to: message_id of the question.
         tier: which tier answers; `reason` says why.
         model: the model's name as shown to people.
@@ -42,13 +59,15 @@ class RunSpec:
         durable: keep the run in the store, so that it survives the server's process.
         shown: beginning of the answer that the asker has already: it is continued, and is no part
             of the run's own text.
+        supersedes: message_id of the answer that this one takes the place of.
+        relayed: another tier produces the text; the prompt is empty then.
     """
 
     run_id: str
     prompt: Prompt
     config: GenerationConfig
     conversation_id: str | None
-    message_id: str
+    message_id: str | None
     reply_to: str | None
     tier: str
     model: str
@@ -56,6 +75,8 @@ class RunSpec:
     receipt: dict[str, Any] = field(default_factory=dict)
     durable: bool = True
     shown: str = ""
+    supersedes: str | None = None
+    relayed: Relayed | None = None
 
 
 EventKind = Literal["token", "seam", "done", "error"]

@@ -62,6 +62,7 @@ class Change:
         produced: tokens that the text up to the last of them stands for.
         outcome: how production ended, once it has.
         finished_at: when everything was over, so that nothing is left to recover.
+        spec: when it is another one than was written last.
     """
 
     run_id: str
@@ -70,6 +71,7 @@ class Change:
     produced: int
     outcome: Outcome | None = None
     finished_at: str | None = None
+    spec: RunSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,15 @@ class RunStore:
                     connection.execute(
                         "INSERT INTO run_events (run_id, first_offset, events) VALUES (?, ?, ?)",
                         (change.run_id, first_offset, codec.pack_entries(entries)),
+                    )
+                if change.spec is not None:
+                    connection.execute(
+                        "UPDATE runs SET spec = ?2, prompt = ?3 WHERE run_id = ?1",
+                        (
+                            change.run_id,
+                            codec.pack_spec(change.spec),
+                            codec.pack_prompt(change.spec.prompt),
+                        ),
                     )
                 connection.execute(
                     """UPDATE runs SET state = ?2, produced = ?3, outcome = ?4, finished_at = ?5,

@@ -17,6 +17,9 @@ class ChatAnswer(BaseModel):
     response: str
     conversation_id: str | None
     message_id: str | None = Field(description="Id of the stored answer.")
+    supersedes: str | None = Field(
+        None, description="Id of the answer that this one takes the place of, if that was ever stored."
+    )
     run_id: str
     tier: str
     model: str
