@@ -39,11 +39,11 @@ test: setup-dev lint pytest ## lint, then every test; what CI runs
 pytest: ## the tests alone; PYTEST='-k word' passes options
 	@cd $(ROOT) && $(BIN)/python -m pytest $(PYTEST)
 
-lint: ## ruff, mypy, import contracts, shellcheck
+lint: ## ruff, mypy, import contracts, shellcheck, nginx, systemd
 	@cd $(ROOT) && $(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@cd $(ROOT) && $(BIN)/mypy
 	@cd $(ROOT) && $(BIN)/lint-imports
-	@cd $(ROOT) && git ls-files '*.sh' .ci/run | xargs -r shellcheck
+	@$(ROOT)/deployment/lint.sh
 
 format: ## let ruff fix and format
 	@cd $(ROOT) && $(BIN)/ruff check --fix . && $(BIN)/ruff format .

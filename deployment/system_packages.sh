@@ -2,6 +2,7 @@
 # Installs the Debian packages the tests need. As root it installs what is missing;
 # otherwise it says what to install and goes on.
 set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin # where some of them are, for those who do not have it
 
 # command:package
 needed=(
@@ -9,13 +10,19 @@ needed=(
   make:build-essential
   chromium:chromium
   curl:curl
+  debootstrap:debootstrap
   git:git
+  ip:iproute2
+  nginx:nginx
   nano:nano
   node:nodejs
   npm:npm
+  openssl:openssl
   ps:procps
   shellcheck:shellcheck
   sqlite3:sqlite3
+  systemd-analyze:systemd
+  systemd-nspawn:systemd-container
   vim:vim
 )
 
