@@ -94,7 +94,7 @@ check_needs() {
 }
 
 packages() {
-  local wanted=(ca-certificates curl logrotate nginx openssl "$PYTHON" "$PYTHON-venv") missing=() package
+  local wanted=(ca-certificates curl libgomp1 logrotate nginx openssl "$PYTHON" "$PYTHON-venv") missing=() package
   has_engine_wheel || wanted+=(build-essential)
   [[ -z $DOMAIN ]] || wanted+=(certbot)
   for package in "${wanted[@]}"; do

@@ -21,6 +21,7 @@ from orchestrator_vps.api_key import provide_key
 from orchestrator_vps.credentials import Credentials
 from orchestrator_vps.enrolment import Enrolment
 from orchestrator_vps.hub import Hub
+from orchestrator_vps.proxied import Front
 from orchestrator_vps.relay_route import relay_api
 from orchestrator_vps.relaying import Relaying
 
@@ -64,6 +65,7 @@ def create_app(
         )
         app = create_http_app(services, apis=[enrolment.api, relay_api(hub)], verifiers=[enrolment.verify])
         Relaying(app, services, hub)
+        app.wsgi_app = Front(app.wsgi_app)  # type: ignore[method-assign]
         app.extensions[_HUB] = hub
         app.extensions[_CLOSE] = opened.pop_all()
     services.model.start()

@@ -19,6 +19,9 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 GONE = "waitress.client_disconnected"
 """The name under which the shared routes look for a server's check; waitress has one of its own."""
 
+UPGRADE = "orchestrator.upgrade"
+"""Where the header is kept from Werkzeug, which finds no route for a WebSocket among those for HTTP."""
+
 
 class Front:
     """A WSGI app around another. Only a peer on loopback is a proxy."""
@@ -31,6 +34,8 @@ class Front:
         sock = environ.get("gunicorn.socket")
         if isinstance(sock, socket.socket):
             environ[GONE] = lambda: has_left(sock)
+        if "HTTP_UPGRADE" in environ:
+            environ[UPGRADE] = environ.pop("HTTP_UPGRADE")
         app = self._proxied if is_loopback(environ.get("REMOTE_ADDR", "")) else self._direct
         return app(environ, start_response)
 

@@ -12,6 +12,7 @@ from orchestrator_core.relay.accept import accept
 
 from orchestrator_vps.credentials import Desktop
 from orchestrator_vps.hub import Hub
+from orchestrator_vps.proxied import UPGRADE
 
 
 class HandedOver(Response):
@@ -36,7 +37,7 @@ def relay_api(hub: Hub) -> Api:
                 code="not_a_desktop",
                 hint="orchestrator vps enroll, at home, makes it one.",
             )
-        hub.serve(desktop, accept(request.environ))
+        hub.serve(desktop, accept({**request.environ, "HTTP_UPGRADE": request.environ.get(UPGRADE, "")}))
         return HandedOver()
 
     return api

@@ -22,7 +22,7 @@ from orchestrator_core.http.services import Services
 from orchestrator_core.http.watching import stopping
 from orchestrator_core.relay.opening import RelayStream
 from orchestrator_core.tiers.router import Because
-from werkzeug.exceptions import MethodNotAllowed
+from werkzeug.exceptions import MethodNotAllowed, RequestEntityTooLarge
 
 from orchestrator_vps import forwarded
 from orchestrator_vps.hub import ADDRESS, DESKTOP, Hub
@@ -166,7 +166,7 @@ class Relaying:
             request.method,
             forwarded.target(request.environ, request.path, query),
             headers={**forwarded.request_headers(request.headers), ADDRESS: request.remote_addr or ""},
-            body=request.get_data(cache=True),
+            body=_whole_request_body(),
             timeout_s=WHOLE_ANSWER_S if waits_for_model else None,
         )
 
@@ -190,7 +190,8 @@ class Relaying:
             response = Response(body, status=answer.status)
         # The length of what HEAD leaves out is known only to the desktop.
         response.automatically_set_content_length = False
-        del response.headers["Content-Type"]
+        for name in ("Content-Type", "Content-Length"):
+            del response.headers[name]
         for name, value in forwarded.response_headers(answer.header_list):
             response.headers.add(name, value)
         return response
@@ -213,6 +214,19 @@ class Relaying:
         self._answer_here(
             instead or ("the desktop was lost while it answered" if lost else "the desktop is away")
         )
+
+
+def _whole_request_body() -> bytes:
+    """
+    Raises:
+        RequestEntityTooLarge.
+    """
+    body = request.get_data(cache=True)
+    limit = request.max_content_length
+    # Of a body that does not tell its length, Werkzeug gives the beginning, as long as the limit.
+    if limit is not None and request.content_length is None and len(body) >= limit:
+        raise RequestEntityTooLarge
+    return body
 
 
 def _whole_body(answer: RelayStream) -> Iterator[bytes]:

@@ -36,8 +36,6 @@ from orchestrator_vps.notify import Notifier
 if TYPE_CHECKING:
     from flask import Flask
 
-    from orchestrator_vps.proxied import Front
-
 DRAIN_S = 20.0
 """How long running answers may take to end when the server is stopped."""
 
@@ -114,7 +112,7 @@ class Gateway(BaseApplication):  # type: ignore[misc]
     def run(self) -> None:
         NotifyingArbiter(self).run()
 
-    def load(self) -> Front:
+    def load(self) -> Flask:
         """In the worker: opens the data and makes the app.
 
         Raises:
@@ -123,7 +121,6 @@ class Gateway(BaseApplication):  # type: ignore[misc]
         from orchestrator_core.logs import configure_logging
 
         from orchestrator_vps.app import create_app
-        from orchestrator_vps.proxied import Front
 
         try:
             configure_logging(self.settings.log, self.settings.data)
@@ -132,7 +129,7 @@ class Gateway(BaseApplication):  # type: ignore[misc]
         except (OrchestratorError, SharedContextError) as error:
             raise AppImportError(f"Error: {error.message}\n{error.hint or ''}".rstrip()) from error
         self._app = app
-        return Front(app.wsgi_app)
+        return app
 
     def leave(self) -> None:
         """In the worker, from a signal: begin to stop."""

@@ -1,0 +1,363 @@
+"""Requests passed on to a desktop, through a real gunicorn process and a real WebSocket."""
+
+import io
+import json
+import threading
+
+import pytest
+import requests
+from flask import Flask, Response, request, send_file
+from orchestrator_core.relay.wsgi_call import WsgiCall
+from support.vps import KEY, QUICK, PlayedDesktop, Vps, wait_for
+
+LARGE = bytes(range(256)) * 4096  # a megabyte
+
+
+class Home:
+    """A small app in the place of the desktop's."""
+
+    def __init__(self):
+        self.app = Flask("home")
+        self.blocked = threading.Event()
+        self.go = threading.Event()
+        self.left = threading.Event()
+        self.seen = []
+        self.cut = lambda: None
+        self.app.before_request(lambda: self.seen.append((request.method, request.path)))
+        for rule, view in {
+            "/echo": self.echo,
+            "/echo/<path:rest>": self.echo,
+            "/conversations": self.echo,
+            "/context/SESSION_LOG.md/entries": self.die,
+            "/context/PROJECT_CONTEXT.md": self.document,
+            "/search": self.die,
+            "/conversation": self.die,
+            "/file": self.file,
+            "/events": self.events,
+            "/large": self.large,
+            "/teapot": self.teapot,
+            "/hops": self.hops,
+            "/hang": self.hang,
+            "/half": self.half,
+            "/v1/chat/completions": self.completions,
+            "/runs/<run_id>": self.echo,
+            "/": self.echo,
+        }.items():
+            methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+            self.app.add_url_rule(rule, f"{rule}", view, methods=methods, provide_automatic_options=False)
+
+    def serve(self):
+        return WsgiCall(self.app.wsgi_app)
+
+    def echo(self, **path):
+        return {
+            "method": request.method,
+            "target": request.environ["REQUEST_URI"],
+            "headers": dict(request.headers),
+            "body": request.get_data().decode("latin-1"),
+            "address": request.remote_addr,
+            "relayed": request.environ.get("orchestrator.relayed"),
+        }
+
+    def die(self):
+        """Lost while it works on it."""
+        self.cut()
+        self.go.wait(10)
+        return {"done": True}
+
+    def document(self):
+        if request.method == "PUT":
+            if "If-Match" not in request.headers:
+                return {"error": {"code": "precondition_required"}}, 428
+            return {"match": request.headers["If-Match"]}
+        response = Response('{"text": "x"}', headers={"ETag": '"v1"'}, content_type="application/json")
+        return response.make_conditional(request)
+
+    def file(self):
+        return send_file(io.BytesIO(LARGE), mimetype="application/octet-stream", conditional=True, etag="e1")
+
+    def events(self):
+        def parts():
+            try:
+                yield b'id: 1\ndata: {"token":"one"}\n\n'
+                self.blocked.set()
+                assert self.go.wait(10)
+                yield b'id: 2\ndata: {"done":true}\n\n'
+            finally:
+                self.left.set()
+
+        return Response(parts(), content_type="text/event-stream")
+
+    def large(self):
+        def parts():
+            yield LARGE[:1000]
+            self.blocked.set()
+            self.go.wait(10)
+            yield LARGE[1000:]
+
+        return Response(parts(), content_type="application/octet-stream")
+
+    def teapot(self):
+        return {"error": {"code": "short_and_stout"}}, 418
+
+    def hops(self):
+        return Response(
+            "x", headers={"Keep-Alive": "9", "X-Inner": "1", "X-Outer": "2", "Connection": "X-Inner"}
+        )
+
+    def hang(self):
+        self.blocked.set()
+        self.go.wait(30)
+        return "late"
+
+    def half(self):
+        def parts():
+            yield b"half"
+            raise RuntimeError("the rest never comes")
+
+        return Response(
+            parts(), content_type="text/event-stream" if request.args.get("events") else "text/plain"
+        )
+
+    def completions(self):
+        def parts():
+            yield b'data: {"choices":[]}\n\ndata: {"cho'
+            self.cut()
+            self.go.wait(10)
+
+        if request.get_json().get("stream"):
+            return Response(parts(), content_type="text/event-stream")
+        self.cut()
+        self.go.wait(10)
+        return {}
+
+
+@pytest.fixture(scope="module")
+def vps(tmp_path_factory):
+    with Vps(tmp_path_factory.mktemp("vps"), ORCHESTRATOR_RELAY__ANSWER_TIMEOUT_S="2", **QUICK) as running:
+        credential = running.enroll().json()["credential"]
+        running.credential = credential
+        yield running
+
+
+@pytest.fixture
+def home(vps):
+    home = Home()
+    with PlayedDesktop(vps, home.serve(), credential=vps.credential) as desktop:
+        home.desktop = desktop.there()
+        home.cut = desktop.cut
+        yield home
+        home.go.set()
+    wait_for(lambda: not vps.desktop()["reachable"])
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_every_method_goes_through_with_its_body(vps, home, method):
+    answer = vps.request(method, "/echo/a%2Fb?q=%20x&q=2", data=b"some\x00bytes")
+    assert answer.status_code == 200, answer.text
+    said = answer.json()
+    assert said["method"] == method and said["body"] == "some\x00bytes"
+    assert said["target"] == "/echo/a%2Fb?q=%20x&q=2"
+    assert said["relayed"] is True and said["address"] == "127.0.0.1"
+    assert answer.headers["X-Tier"] == "desktop" and answer.headers["X-Tier-Reason"] == "the desktop is there"
+
+
+def test_head_tells_the_length_and_nothing_more(vps, home):
+    answer = vps.request("HEAD", "/file")
+    assert answer.status_code == 200 and answer.content == b""
+    assert answer.headers["Content-Length"] == str(len(LARGE))
+
+
+def test_a_route_that_both_have_is_the_desktops(vps, home):
+    assert vps.get("/conversations").json()["relayed"] is True
+
+
+def test_the_key_and_what_belongs_to_one_hop_stay_here(vps, home):
+    sent = {
+        "TE": "trailers",
+        "Connection": "X-Private",
+        "X-Private": "1",
+        "X-Public": "2",
+        "X-Forwarded-For": "6.6.6.6",
+    }
+    headers = vps.get("/echo", headers=sent).json()["headers"]
+    assert headers["X-Public"] == "2" and headers["Host"] == "localhost"
+    assert not {"Authorization", "Te", "Connection", "X-Private", "X-Forwarded-For"} & headers.keys()
+    assert KEY not in json.dumps(headers)
+
+
+def test_hop_by_hop_headers_of_the_answer_stay_there(vps, home):
+    headers = vps.get("/hops").headers
+    assert headers["X-Outer"] == "2" and "X-Inner" not in headers and "9" not in headers.get("Keep-Alive", "")
+
+
+def test_the_address_is_the_one_that_the_proxy_saw(vps, home):
+    answer = vps.get("/echo", headers={"X-Forwarded-For": "6.6.6.6, 203.0.113.7"})
+    assert answer.json()["address"] == "203.0.113.7"
+
+
+def test_a_part_of_a_file_can_be_fetched(vps, home):
+    answer = vps.get("/file", headers={"Range": "bytes=1000-1999"})
+    assert answer.status_code == 206 and answer.content == LARGE[1000:2000]
+    assert answer.headers["Content-Range"] == f"bytes 1000-1999/{len(LARGE)}"
+    again = vps.get("/file", headers={"Range": "bytes=0-9", "If-Range": '"other"'})
+    assert again.status_code == 200 and again.content == LARGE
+
+
+def test_conditions_travel(vps, home):
+    read = vps.get("/context/PROJECT_CONTEXT.md")
+    assert read.headers["ETag"] == '"v1"'
+    unchanged = vps.get("/context/PROJECT_CONTEXT.md", headers={"If-None-Match": '"v1"'})
+    assert unchanged.status_code == 304 and unchanged.content == b""
+    written = vps.request(
+        "PUT", "/context/PROJECT_CONTEXT.md", headers={"If-Match": '"v1"'}, json={"text": "y"}
+    )
+    assert written.json() == {"match": '"v1"'}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/teapot", 418), ("PUT", "/context/PROJECT_CONTEXT.md", 428), ("GET", "/nothing/there", 404)],
+)
+def test_what_the_desktop_refuses_stays_refused(vps, home, method, path, status):
+    answer = vps.request(method, path)
+    assert answer.status_code == status and answer.headers["X-Tier"] == "desktop"
+
+
+def test_events_arrive_as_they_are_made(vps, home):
+    with vps.get("/events", stream=True) as answer:
+        parts = answer.iter_content(None)
+        assert next(parts) == b'id: 1\ndata: {"token":"one"}\n\n'
+        assert home.blocked.wait(10)
+        home.go.set()
+        assert b"".join(parts) == b'id: 2\ndata: {"done":true}\n\n'
+
+
+def test_a_client_that_leaves_ends_the_desktops_work(vps, home):
+    answer = vps.get("/events", stream=True)
+    next(answer.iter_content(None))
+    answer.close()
+    wait_for(lambda: home.desktop.connection.streams == 0)
+    home.go.set()
+    assert home.left.wait(10)
+
+
+def test_a_large_body_goes_both_ways(vps, home):
+    body = b"x" * (1024 * 1024)
+    assert len(vps.post("/echo", headers={"Content-Type": "text/plain"}, data=body).json()["body"]) == len(
+        body
+    )
+    home.go.set()
+    assert vps.get("/large").content == LARGE
+
+
+def test_a_body_that_is_too_large_is_refused_here(vps, home):
+    answer = vps.request("PUT", "/echo", data=b"x" * (3 * 1024 * 1024))
+    assert answer.status_code == 413 and answer.json()["error"]["code"] == "payload_too_large"
+    assert ("PUT", "/echo") not in home.seen
+
+    def pieces():
+        for _ in range(3 * 16):
+            yield b"x" * 65536
+
+    answer = vps.request("PUT", "/echo", data=pieces())
+    assert answer.status_code == 413
+    assert ("PUT", "/echo") not in home.seen
+
+
+@pytest.mark.parametrize("authorization", [None, "Bearer wrong"])
+@pytest.mark.parametrize("path", ["/echo", "/conversations", "/runs/abc"])
+def test_without_the_key_nothing_is_passed_on(vps, home, path, authorization):
+    assert vps.get(path, headers={"Authorization": authorization}).status_code == 401
+    assert home.seen == []
+
+
+def test_a_desktops_credential_is_not_for_its_own_routes(vps, home):
+    answer = vps.get("/echo", headers={"Authorization": f"Bearer {vps.credential}"})
+    assert answer.status_code == 403 and answer.json()["error"]["code"] == "not_for_desktops"
+
+
+def test_the_page_needs_no_key(vps, home):
+    assert vps.get("/", headers={"Authorization": None}).json()["relayed"] is True
+
+
+def test_the_client_may_want_the_vps(vps, home):
+    answer = vps.get("/conversations", headers={"X-Tier": "vps"})
+    assert answer.json()["conversations"] is not None
+    assert answer.headers["X-Tier"] == "vps" and answer.headers["X-Tier-Reason"] == "the vps was asked for"
+
+
+def test_a_run_that_is_not_known_here_is_asked_for_there(vps, home):
+    assert vps.get("/runs/abc").json()["target"] == "/runs/abc"
+
+
+@pytest.mark.parametrize(
+    "path", ["/health", "/info", "/metrics", "/openapi.json", "/model/info", "/ready", "/desktops"]
+)
+def test_what_is_about_this_server_is_answered_here(vps, home, path):
+    assert vps.get(path).status_code == 200
+    assert home.seen == []
+
+
+def test_reading_that_loses_the_desktop_is_answered_here(vps, home):
+    answer = vps.get("/search?q=word")
+    assert answer.status_code == 200 and answer.json() == {"results": []}
+    assert answer.headers["X-Tier"] == "vps"
+    assert answer.headers["X-Tier-Reason"] == "the desktop was lost while it answered"
+
+
+def test_writing_that_loses_the_desktop_says_that_it_may_have_happened(vps, home):
+    answer = vps.post("/context/SESSION_LOG.md/entries", {"text": "entry"})
+    assert answer.status_code == 502
+    error = answer.json()["error"]
+    assert error["code"] == "tier_lost" and "look before you send it again" in error["hint"]
+
+
+def test_asking_a_model_that_loses_the_desktop_is_answered_here(vps, home):
+    answer = vps.post("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}]})
+    assert answer.status_code == 200 and answer.headers["X-Tier"] == "vps"
+    assert answer.json()["choices"][0]["message"]["content"].endswith("Hi")
+
+
+def test_a_broken_openai_stream_ends_with_an_error_event(vps, home):
+    body = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}
+    text = vps.post("/v1/chat/completions", body).text
+    first, second, rest = text.split("\n\n", 2)
+    assert first == 'data: {"choices":[]}' and rest == ""
+    error = json.loads(second.removeprefix("data: "))["error"]
+    assert set(error) == {"message", "type", "param", "code"} and error["code"] == "tier_lost"
+
+
+def test_a_broken_event_stream_ends_with_an_error_event(vps, home):
+    text = vps.get("/half?events=1").text
+    assert text.startswith("event: error\ndata: ") and "tier_lost" in text
+
+
+def test_a_download_that_breaks_off_is_not_taken_for_whole(vps, home):
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        vps.get("/half")
+
+
+def test_a_desktop_that_answers_too_late_is_replaced_for_reading(vps, home):
+    home.go.clear()
+    answer = vps.get("/hang")
+    assert answer.status_code in (502, 503)
+    assert answer.json()["error"]["code"].startswith("tier_")
+    assert vps.get("/conversations").headers["X-Tier"] == "desktop"
+
+
+def test_a_desktop_that_is_not_ready_is_not_asked(vps, home):
+    home.desktop.status = home.desktop.status.model_copy(update={"ready": False})
+    home.desktop.there(ready=False)
+    answer = vps.get("/conversations")
+    assert answer.headers["X-Tier"] == "vps" and "not ready" in answer.headers["X-Tier-Reason"]
+
+
+def test_without_a_desktop_the_vps_answers_what_it_can(vps):
+    answer = vps.get("/conversations")
+    assert answer.headers["X-Tier"] == "vps" and "the desktop is away" in answer.headers["X-Tier-Reason"]
+    only_there = vps.get("/models")
+    assert only_there.status_code == 503 and only_there.json()["error"]["code"] == "tier_unreachable"
+    wished = vps.get("/conversations", headers={"X-Tier": "desktop"})
+    assert wished.status_code == 503 and wished.json()["error"]["code"] == "tier_unreachable"
+    assert vps.request("PUT", "/conversation").status_code == 405
