@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,7 +20,7 @@ import requests
 from orchestrator_core.relay.connection import Ending, RelayConnection
 from orchestrator_core.relay.greeting import introduce
 from orchestrator_core.relay.heads import Hello, Status, Welcome
-from orchestrator_core.relay.message_socket import MessageSocket
+from orchestrator_core.relay.message_socket import MessageSocket, SocketClosed
 from orchestrator_core.relay.serving import Serve
 from shared_context.identity import new_id
 from wsproto import ConnectionType, WSConnection
@@ -208,7 +209,8 @@ class PlayedDesktop:
 
     Args:
         serve: what answers the requests that come.
-        ready: what it says of itself.
+        ready, queue: what it says of itself.
+        syncs: say of every state that it is told of that it has been taken in.
     """
 
     def __init__(
@@ -219,6 +221,7 @@ class PlayedDesktop:
         credential: str | None = None,
         ready: bool = True,
         queue: int = 0,
+        syncs: bool = True,
         heartbeat_s: float = 0.3,
         silence_s: float = 30.0,
     ) -> None:
@@ -228,6 +231,7 @@ class PlayedDesktop:
         self.status = Status(ready=ready, queue=queue)
         self.notices: list[str] = []
         self._noticed = threading.Condition()
+        self._syncs = syncs
         self._vps = vps
         self._socket = dial(vps.port, credential)
         self.welcome: Welcome = introduce(self._socket, Hello(name="home"))
@@ -274,9 +278,16 @@ class PlayedDesktop:
         assert not self._thread.is_alive()
 
     def _notice(self, digest: str) -> None:
+        if self._syncs:
+            # Not by the thread that reads.
+            threading.Thread(target=self._say_synced, args=(digest,), daemon=True).start()
         with self._noticed:
             self.notices.append(digest)
             self._noticed.notify_all()
+
+    def _say_synced(self, digest: str) -> None:
+        with suppress(SocketClosed):
+            self.connection.synced(digest)
 
 
 def wait_for(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
