@@ -2,10 +2,10 @@
 
     server's process                             engine process
     supervisor   keeps it alive                  worker       main program, listens to the server
-    process      one life of it         channel  loop         plan, decode, sample, send
-    stream       one answer's text     <------>  scheduler    what to compute next (pure)
-                                                 cache, prefix_tree, plan, chunk   its parts (pure)
-                                                 native       llama.cpp through ctypes (nothing else imports it)
+    vigil        when to end it (pure)  channel  loop         plan, decode, sample, send
+    process      one life of it        <------>  scheduler    what to compute next (pure)
+    load_failure why it cannot start             cache, prefix_tree, plan, chunk   its parts (pure)
+    stream       one answer's text               native       llama.cpp through ctypes (nothing else imports it)
                                                  tokenizer, sampling, json_grammar, answer, embedding
                                                  outbox       what the server is told
                                                  pin, saved_prefix   the pinned prefix on disk

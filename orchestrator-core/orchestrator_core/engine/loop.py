@@ -202,6 +202,7 @@ class Engine:
                     return
                 step = self.scheduler.plan(self._chunk.size(self.scheduler.decoding))
             self._drop(step.cancelled)
+            self._outbox.pulse_if_due()
             self.context.apply(step.operations)
             self._compute(step)
             if self._jobs and not step.prefill:

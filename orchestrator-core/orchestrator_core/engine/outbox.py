@@ -9,6 +9,9 @@ from typing import Any
 FLUSH_S = 0.016
 """Tokens that follow each other faster than this leave together: once per frame of a 60 Hz screen."""
 
+PULSE_S = 5.0
+"""Who works long without a result gives a sign of life so often, so that it is not taken for hanging."""
+
 Send = Callable[[dict[str, Any]], None]
 
 
@@ -30,6 +33,11 @@ class Outbox:
     def send_if_due(self) -> None:
         if self.begun or self.done or time.perf_counter() - self._sent_at >= FLUSH_S:
             self.send()
+
+    def pulse_if_due(self) -> None:
+        if time.perf_counter() - self._sent_at >= PULSE_S:
+            self.send()
+            self._send({"ev": "pulse"})
 
     def send(self) -> None:
         if self.begun or self.tokens or self.done:

@@ -68,6 +68,10 @@ class EngineProcess:
         """Raises ChannelClosed when the process has ended."""
         return self.channel.receive()
 
+    def kill(self) -> None:
+        """End the process although it may not listen; `receive` then raises."""
+        self._popen.kill()
+
     def stop(self) -> None:
         """End the process, at once if need be, and collect it. Safe to call when it is gone."""
         self.channel.close()

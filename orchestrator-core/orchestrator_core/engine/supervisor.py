@@ -3,7 +3,7 @@
 All of a process's life happens on one thread, the keeper: it starts the child, listens to it and
 collects it. A process that dies loses its answers (`EngineLost`), and is started again at once; if it
 keeps dying without having produced anything, more and more slowly, and after MAX_FAILED_LOADS deaths
-while loading not at all, until the model file changes or RETRY_AFTER_S has passed.
+while loading not at all, until it is worth another try (`load_failure`).
 """
 
 from __future__ import annotations
@@ -15,29 +15,30 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 from orchestrator_core.backends.base import FinishReason, Token, Usage
 from orchestrator_core.engine.channel import ChannelClosed, error_from_wire
 from orchestrator_core.engine.load import Loaded, LoadSpec
+from orchestrator_core.engine.load_failure import MAX_FAILED_LOADS, LoadFailure, unusable
 from orchestrator_core.engine.process import EngineProcess
 from orchestrator_core.engine.stream import AnswerStream
+from orchestrator_core.engine.vigil import Finding, Limits, look
 from orchestrator_core.errors import (
     BackendError,
     EngineLost,
     InvalidRequest,
-    ModelUnusable,
     OrchestratorError,
 )
 from orchestrator_core.generation import GenerationConfig
 
 log = logging.getLogger("orchestrator.engine")
 
-MAX_FAILED_LOADS = 3
-RETRY_AFTER_S = 30.0
 BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Pause before a restart, by the number of deaths in a row without a single token in between."""
+SILENCE_S = 600.0
+"""A process that has work and says nothing for so long hangs. It speaks at least once per step, and a step
+is one prefill chunk at most."""
 
 
 class State(StrEnum):
@@ -55,22 +56,22 @@ class Supervisor:
     Args:
         spec: what to load.
         idle_unload_s: seconds without any request after which the process ends; 0: never.
+        silence_s: see `SILENCE_S`.
     """
 
-    def __init__(self, spec: LoadSpec, *, idle_unload_s: float = 0.0) -> None:
+    def __init__(self, spec: LoadSpec, *, idle_unload_s: float = 0.0, silence_s: float = SILENCE_S) -> None:
         self.restarts = 0
         self.loaded: Loaded | None = None
         """Of the latest successful load; stays when the process is gone."""
         self._spec = spec
-        self._idle_s = idle_unload_s
+        self._limits = Limits(idle_unload_s, silence_s)
+        self._heard = 0.0
         self._state = State.STOPPED
         self._changed = threading.Condition()
         self._wanted = False
         self._keeper: threading.Thread | None = None
         self._process: EngineProcess | None = None
-        self._error: OrchestratorError | None = None
-        self._failed_at = 0.0
-        self._failed_file: tuple[int, int] | None = None
+        self._failure: LoadFailure | None = None
         self._fruitless = 0
         self._ids = itertools.count(1)
         self._streams: dict[int, AnswerStream] = {}
@@ -99,14 +100,14 @@ class Supervisor:
         """
         with self._changed:
             self._last_use = time.monotonic()
-            if self._state is State.FAILED and (retry or self._worth_retrying()):
+            if self._failure is not None and (retry or self._failure.worth_retrying):
+                self._failure = None
                 self._state, self._fruitless = State.STOPPED, 0
             while self._state is not State.READY:
                 if self._state is State.CLOSED:
                     raise BackendError("The engine is closed.")
-                if self._state is State.FAILED:
-                    assert self._error is not None
-                    raise self._error
+                if self._failure is not None:
+                    raise self._failure.error
                 self._want()
                 self._changed.wait()
             assert self.loaded is not None
@@ -122,6 +123,7 @@ class Supervisor:
         self.ensure_ready()
         stream = AnswerStream(next(self._ids), self._cancel)
         with self._changed:
+            self._note_work()
             self._streams[stream.request_id] = stream
         try:
             reply = self._ask(
@@ -192,6 +194,7 @@ class Supervisor:
             if self._state is not State.READY or self._process is None:
                 raise EngineLost("The engine process is not running.")
             channel = self._process.channel
+            self._note_work()
             self._replies[message_id] = reply
         try:
             channel.send({"op": op, "id": message_id, **fields})
@@ -234,8 +237,7 @@ class Supervisor:
         if self._keeper is None:
             self._keeper = threading.Thread(target=self._keep, name="engine-keeper", daemon=True)
             self._keeper.start()
-            if self._idle_s > 0:
-                threading.Thread(target=self._watch_idle, name="engine-idle", daemon=True).start()
+            threading.Thread(target=self._watch, name="engine-watch", daemon=True).start()
         self._changed.notify_all()
 
     def _keep(self) -> None:
@@ -268,7 +270,9 @@ class Supervisor:
         try:
             started = self._load(process)
             while started:
-                self._route(process.receive())
+                message = process.receive()
+                self._heard = time.monotonic()
+                self._route(message)
         except ChannelClosed:
             pass
         process.stop()
@@ -298,6 +302,8 @@ class Supervisor:
         return True
 
     def _route(self, message: dict[str, Any]) -> None:
+        if message["ev"] == "pulse":
+            return
         if message["ev"] == "reply":
             reply = self._replies.pop(message["id"], None)
             if reply is not None:
@@ -342,7 +348,7 @@ class Supervisor:
         if before is State.READY:
             log.error("%s Restarting it.", epitaph)
         if died_loading and self._fruitless >= MAX_FAILED_LOADS:
-            self._give_up(_unusable(self._spec.model, epitaph))
+            self._give_up(unusable(self._spec.model, epitaph))
         elif died_loading:
             log.error("%s It was loading %s; trying again.", epitaph, self._spec.model)
 
@@ -350,41 +356,39 @@ class Supervisor:
         log.error("The engine cannot start: %s", error.message)
         with self._changed:
             if self._state is not State.CLOSED:
-                self._state, self._error = State.FAILED, error
+                self._state, self._failure = State.FAILED, LoadFailure.of(self._spec.model, error)
                 self._wanted = False
-                self._failed_at = time.monotonic()
-                self._failed_file = _signature(self._spec.model)
             self._changed.notify_all()
 
-    def _worth_retrying(self) -> bool:
-        elapsed = time.monotonic() - self._failed_at
-        return elapsed >= RETRY_AFTER_S or _signature(self._spec.model) != self._failed_file
+    def _note_work(self) -> None:
+        """With the lock held, before work is handed over: silence before it means nothing."""
+        if not self._owes:
+            self._heard = time.monotonic()
 
-    def _watch_idle(self) -> None:
+    @property
+    def _owes(self) -> bool:
+        """Whether the process has work to do for somebody."""
+        return bool(self._streams or self._replies)
+
+    def _watch(self) -> None:
+        """End a process that is not needed, or that hangs."""
         with self._changed:
             while self._state is not State.CLOSED:
-                left = self._last_use + self._idle_s - time.monotonic()
-                if self._streams or self._replies:
-                    left = self._idle_s
-                if self._state is State.READY and left <= 0:
-                    log.info("The engine was idle for %g seconds: unloading the model.", self._idle_s)
-                    self._state, self._wanted = State.UNLOADING, False
-                    assert self._process is not None
-                    self._process.channel.close()
-                self._changed.wait(timeout=max(left, 0.05) if self._state is State.READY else None)
+                wait_s = self._look() if self._state is State.READY else None
+                self._changed.wait(timeout=wait_s)
 
-
-def _signature(path: str) -> tuple[int, int] | None:
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
-
-
-def _unusable(path: str, epitaph: str) -> ModelUnusable:
-    return ModelUnusable(
-        f"The engine process died {MAX_FAILED_LOADS} times while loading {path!r}. {epitaph}",
-        hint="The file may be damaged, or this llama.cpp build does not suit the processor. "
-        "Run: orchestrator doctor",
-    )
+    def _look(self) -> float:
+        """With the lock held; seconds until it is worth looking again."""
+        process, now = self._process, time.monotonic()
+        assert process is not None
+        found, wait_s = look(
+            self._limits, unused_s=now - self._last_use, silent_s=now - self._heard, owes=self._owes
+        )
+        if found is Finding.HANGS:
+            log.error("The engine has said nothing for %g seconds: ending it.", self._limits.silence_s)
+            process.kill()
+        elif found is Finding.IDLE:
+            log.info("The engine was idle for %g seconds: unloading the model.", self._limits.idle_s)
+            self._state, self._wanted = State.UNLOADING, False
+            process.channel.close()
+        return wait_s

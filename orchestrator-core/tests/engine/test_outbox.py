@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from orchestrator_core.engine import outbox as outboxes
-from orchestrator_core.engine.outbox import FLUSH_S, Outbox
+from orchestrator_core.engine.outbox import FLUSH_S, PULSE_S, Outbox
 
 
 @pytest.fixture
@@ -43,3 +43,15 @@ def test_nothing_is_sent_when_there_is_nothing_to_say(clock: list[float]) -> Non
     sent: list[dict[str, Any]] = []
     Outbox(sent.append).send()
     assert sent == []
+
+
+def test_long_work_without_a_result_gives_a_sign_of_life(clock: list[float]) -> None:
+    sent: list[dict[str, Any]] = []
+    outbox = Outbox(sent.append)
+    outbox.send()
+    outbox.pulse_if_due()
+    assert sent == []
+    clock[0] += PULSE_S
+    outbox.pulse_if_due()
+    outbox.pulse_if_due()
+    assert sent == [{"ev": "pulse"}]

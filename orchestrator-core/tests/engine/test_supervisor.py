@@ -16,7 +16,8 @@ import pytest
 from gguf_scripted import scripted_model
 from orchestrator_core.engine import supervisor as supervising
 from orchestrator_core.engine.load import LoadSpec
-from orchestrator_core.engine.supervisor import MAX_FAILED_LOADS, State, Supervisor
+from orchestrator_core.engine.load_failure import MAX_FAILED_LOADS
+from orchestrator_core.engine.supervisor import State, Supervisor
 from orchestrator_core.errors import BackendError, EngineLost, ModelUnusable
 from orchestrator_core.generation import GenerationConfig
 
@@ -158,6 +159,18 @@ def test_a_file_cut_off_anywhere_is_refused(
     path.write_bytes(model.read_bytes()[:size])
     with pytest.raises(ModelUnusable):
         make(path).ensure_ready()
+
+
+def test_a_process_that_hangs_is_ended_and_the_answer_fails_over(make: Callable[..., Supervisor]) -> None:
+    supervisor = make(silence_s=1.0)
+    supervisor.ensure_ready()
+    first = supervisor.pid
+    assert first is not None
+    os.kill(first, signal.SIGSTOP)
+    with pytest.raises(EngineLost):
+        ask(supervisor)
+    assert ask(supervisor) == SENTENCE
+    assert supervisor.pid != first
 
 
 def test_an_idle_engine_gives_its_memory_back_and_returns_on_demand(make: Callable[..., Supervisor]) -> None:
