@@ -25,6 +25,7 @@ from orchestrator_core.settings import Settings
 from ai_orchestrator import server_file
 from ai_orchestrator.app import app_services, create_app
 from ai_orchestrator.listener import Listener
+from ai_orchestrator.vps_link.link import VpsLink
 
 DRAIN_S = 10.0
 """How long running answers may take to end when the server is stopped."""
@@ -48,6 +49,7 @@ class Server:
         self.settings = settings
         self._given = assistant
         self._listener: Listener | None = None
+        self._link: VpsLink | None = None
         self.services: Services
 
     def start(self) -> Server:
@@ -64,6 +66,8 @@ class Server:
         self.url = reachable_url(server.host, self.port)
         self._listener = Listener(app, sockets, threads=server.threads, max_body_bytes=largest_body(server))
         self._listener.start()
+        self._link = VpsLink(self.settings, self.services, app)
+        self._link.start()
         if self._given is None:
             server_file.announce(self.settings.data, self.url)
         _log.info("Listening on %s, data in %s", self.url, self.settings.data)
@@ -80,12 +84,17 @@ class Server:
         hurry = hurry or threading.Event()
         runs = self.services.assistant.runs
         self.services.stopping.set()
+        if self._link is not None:
+            self._link.begin_stop()
         self.services.model.stop_waiting()
         if self._given is None:
             server_file.withdraw(self.settings.data)
         deadline = time.monotonic() + drain_s
         while runs.active() and time.monotonic() < deadline and not hurry.wait(0.1):
             pass
+        if self._link is not None:
+            # First: the VPS goes on with what it hears no end of.
+            self._link.stop()
         if self._given is None:
             runs.close(timeout=0)
         self.services.closing.set()

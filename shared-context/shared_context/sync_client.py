@@ -42,6 +42,7 @@ class SyncClient:
         timeout_s: for connecting, and for each pause in an answer.
         verify: False or a bundle's path only where certificates are pinned in another way.
         page: how much to send and to ask for at once.
+        session: one that knows already whom to trust (`verify` is left to it); closed with this.
     """
 
     def __init__(
@@ -53,13 +54,15 @@ class SyncClient:
         timeout_s: float = 30.0,
         verify: bool | str = True,
         page: PageSize | None = None,
+        session: requests.Session | None = None,
     ) -> None:
         self._url = url.rstrip("/")
         self._replica = replica
         self._timeout_s = timeout_s
         self._page = page
-        self._session = requests.Session()
-        self._session.verify = verify
+        self._session = session or requests.Session()
+        if session is None:
+            self._session.verify = verify
         self._closed = threading.Event()
         # Otherwise a .netrc entry for the host would replace the key.
         self._session.trust_env = False

@@ -23,6 +23,7 @@ COMMANDS = {
     "context": ("ai_orchestrator.cli.context:context", "Read and edit the handoff documents."),
     "mcp": ("ai_orchestrator.cli.mcp:mcp", "Offer the memory to other agents (MCP)."),
     "models": ("ai_orchestrator.cli.models:models", "List the models that can answer."),
+    "vps": ("ai_orchestrator.cli.vps:vps", "The VPS: enrol with one, or be one."),
     "backup": ("ai_orchestrator.cli.backup:backup", "Write a backup, also while the server runs."),
     "restore": ("ai_orchestrator.cli.backup:restore", "Put a backup back."),
     "doctor": ("ai_orchestrator.cli.doctor:doctor", "Check this installation and say what to do."),

@@ -1,0 +1,33 @@
+"""How long to wait before dialling again: full jitter, so that many desktops do not come back at once."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+FIRST_S = 0.25
+MOST_S = 30.0
+
+
+class Backoff:
+    """
+    Args:
+        draw: a number from 0 to 1, evenly distributed.
+    """
+
+    def __init__(self, draw: Callable[[], float] = random.random) -> None:
+        self._draw = draw
+        self._failures = 0
+
+    def next_s(self) -> float:
+        """Seconds to wait: anything up to a bound that doubles from 0.25 s to 30 s."""
+        bound = min(MOST_S, FIRST_S * 2.0 ** min(self._failures, 20))
+        self._failures += 1
+        return bound * self._draw()
+
+    def slow_s(self) -> float:
+        """For what will hardly change by itself: 15 to 30 s."""
+        return MOST_S * (1 + self._draw()) / 2
+
+    def reset(self) -> None:
+        self._failures = 0

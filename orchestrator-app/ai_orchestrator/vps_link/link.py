@@ -1,0 +1,149 @@
+"""The link as the server runs it: there while the desktop is enrolled, and gone when it is not."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import threading
+
+from orchestrator_core.errors import ConfigurationError
+from orchestrator_core.http.services import Services
+from orchestrator_core.relay.heads import Hello, Status
+from orchestrator_core.relay.pinning import session_for
+from orchestrator_core.relay.wsgi_call import App, WsgiCall
+from orchestrator_core.settings import Settings
+from shared_context.sync_client import SyncClient
+
+from ai_orchestrator.vps_link import credentials
+from ai_orchestrator.vps_link.credentials import VpsCredential
+from ai_orchestrator.vps_link.dialler import Dialler
+from ai_orchestrator.vps_link.exchanger import Exchanger
+from ai_orchestrator.vps_link.link_state import LinkState, LinkStateFile
+
+LOOK_S = 1.0
+"""How soon `orchestrator vps enroll` and `leave` are noticed by a running server, and how old the
+length of the queue may be that the VPS is told of."""
+
+_log = logging.getLogger(__name__)
+
+
+class VpsLink:
+    """
+    Args:
+        app: answers what the VPS passes on.
+    """
+
+    def __init__(self, settings: Settings, services: Services, app: App) -> None:
+        self._settings = settings
+        self._services = services
+        self._call = WsgiCall(app)
+        self._state = LinkStateFile(settings.data)
+        self._stopping = threading.Event()
+        self._stamp: tuple[int, int] | None = None
+        self._dialler: Dialler | None = None
+        self._exchanger: Exchanger | None = None
+        self._queue = 0
+        self._thread = threading.Thread(target=self._look_after, name="vps-link", daemon=True)
+
+    @property
+    def state(self) -> LinkState:
+        return self._state.state
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def begin_stop(self) -> None:
+        """The server takes no new work any more: the VPS is told at once."""
+        dialler = self._dialler
+        if dialler is not None:
+            dialler.tell_status()
+
+    def stop(self) -> None:
+        """End the connection; what was being answered over it goes on at the VPS. Idempotent."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(10.0)
+
+    def _look_after(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._look_once()
+                self._stopping.wait(LOOK_S)
+        except Exception:
+            _log.exception("The link to the VPS ended unexpectedly")
+        finally:
+            self._unlink()
+
+    def _look_once(self) -> None:
+        stamp = credentials.stamp(self._settings.data)
+        if stamp != self._stamp:
+            self._stamp = stamp
+            self._unlink()
+            self._link()
+        dialler = self._dialler
+        if dialler is not None:
+            self._measure_queue(dialler)
+
+    def _measure_queue(self, dialler: Dialler) -> None:
+        waiting = self._services.assistant.backend.stats().waiting
+        if waiting != self._queue:
+            self._queue = waiting
+            dialler.tell_status()
+
+    def _link(self) -> None:
+        try:
+            credential = credentials.read(self._settings.data)
+        except ConfigurationError as error:
+            _log.error("%s %s", error.message, error.hint or "")
+            self._state.set("stopped", error.message)
+            return
+        if credential is None:
+            self._state.set("off")
+            return
+        self._exchanger = Exchanger(
+            self._services.replica, lambda: self._client(credential), lambda ready: self._ready_changed(ready)
+        )
+        self._dialler = Dialler(
+            credential,
+            self._settings.relay,
+            hello=self._hello,
+            status=self._status,
+            serve=self._call,
+            partner=self._exchanger,
+            state=self._state,
+        )
+        self._dialler.start()
+
+    def _unlink(self) -> None:
+        dialler, self._dialler, self._exchanger = self._dialler, None, None
+        if dialler is not None:
+            dialler.stop()
+            self._state.set("off")
+
+    def _ready_changed(self, ready: bool) -> None:
+        dialler = self._dialler
+        if ready and dialler is not None:
+            self._state.set("ready", "", self._state.state.url)
+            dialler.tell_status()
+
+    def _client(self, credential: VpsCredential) -> SyncClient:
+        session = session_for(credential.certificate, credential.credential)
+        return SyncClient(credential.url, self._services.replica, session=session)
+
+    def _hello(self) -> Hello:
+        return Hello(
+            name=platform.node()[:64],
+            replica=self._services.replica.replica_id,
+            version=self._services.version,
+            max_streams=self._settings.relay.max_streams,
+        )
+
+    def _status(self) -> Status:
+        exchanger = self._exchanger
+        ready = (
+            exchanger is not None
+            and exchanger.ready
+            and self._services.model.state == "ready"
+            and not self._services.stopping.is_set()
+        )
+        return Status(queue=self._queue, ready=ready)
