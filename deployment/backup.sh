@@ -4,4 +4,5 @@
 set -euo pipefail
 # shellcheck source=deployment/find_orchestrator.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/find_orchestrator.sh"
-exec "$(find_orchestrator)" backup "$@"
+orchestrator="$(find_orchestrator)"
+exec "$orchestrator" backup "$@"
