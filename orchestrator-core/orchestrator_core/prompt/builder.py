@@ -1,14 +1,15 @@
 """Assembles the prompt of one answer and the receipt of what went into it.
 
-Order: system text, documents, history, then recalled passages with the new message. Prompt
-and answer together never exceed the window, counted by the backend on the finished prompt.
+Order: system text, documents, history, then recalled passages with the new message. A summary
+of turns that left stands in front of the first one shown. Prompt and answer together never exceed
+the window, counted by the backend on the finished prompt.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -16,6 +17,7 @@ from shared_context.documents import Document
 
 from orchestrator_core.backends.base import ChatBackend, Prompt
 from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.handoff.leaving import room_of, summary
 from orchestrator_core.messages import ChatMessage, Role
 from orchestrator_core.prompt.budget import (
     SHRINK_STEPS,
@@ -112,7 +114,7 @@ class PromptBuilder:
         """The prompt of this plan with what fits of the recalled passages; None without any."""
         free = -plan.excess
         shown = [plan.snapshot.text, request.message, request.context or ""]
-        shown += [text for turn in plan.history.turns for text in turn.texts]
+        shown += [plan.summary, *(text for turn in plan.history.turns for text in turn.texts)]
         room_here = room_of_turn(
             self._recall_room(),
             plan.snapshot.tokens + plan.history.tokens,
@@ -240,11 +242,12 @@ class PromptBuilder:
             budget = window - room.max_new_tokens - snapshot.tokens - rounded_up(needed, window)
             budget -= self._recall_room()
             while True:
-                plan = _Plan(snapshot, history.kept(budget))
+                kept = history.kept(budget, room_of(window))
+                plan = _Plan(snapshot, kept, summary=self._summary(request, kept))
                 yield plan
-                if not plan.history.turns:
+                if not plan.history.turns and not plan.history.reserved:
                     break
-                budget = min(budget, plan.history.tokens) - max(plan.excess, 1)
+                budget = min(budget, kept.tokens + kept.reserved) - max(plan.excess, 1)
         yield _Plan(self._snapshot(request.documents, 0.0), history.none(), silent=True)
 
     def _render(self, request: PromptRequest, plan: _Plan) -> Prompt:
@@ -258,10 +261,20 @@ class PromptBuilder:
         )
         messages = [message for turn in plan.history.turns for message in turn.messages]
         messages.append(ChatMessage(Role.USER, asked))
+        if plan.summary:
+            first = _SEPARATOR.join((plan.summary, messages[0].content))
+            messages[0] = replace(messages[0], content=first)
         if not system.content:
             return self.template.render(messages)
         stable = len(self._system_message(plan.snapshot, 0).content)
         return self.template.render([system, *messages], stable_chars=stable)
+
+    def _summary(self, request: PromptRequest, kept: KeptHistory) -> str:
+        if not kept.reserved or not kept.left:
+            return ""
+        if request.summaries is not None:
+            return request.summaries.of(kept.left, kept.dropped, kept.reserved, self.count)
+        return summary(kept.left, kept.reserved, self.count)
 
     def _system_message(self, snapshot: Snapshot, dropped: int) -> ChatMessage:
         note = f"[{dropped} earlier messages of this conversation are left out.]" if dropped else ""
@@ -301,7 +314,10 @@ class PromptBuilder:
                 "snapshot": hashlib.sha256(stable.encode("utf-8", "replace")).hexdigest()[:16],
                 "documents": plan.snapshot.documents,
                 "history": HistoryUse(
-                    kept=history.message_count, dropped=history.dropped, tokens=history.tokens
+                    kept=history.message_count,
+                    dropped=history.dropped,
+                    tokens=history.tokens,
+                    summary_tokens=self.count(plan.summary),
                 ),
                 "retrieved": plan.recalled.uses,
             }
@@ -329,6 +345,7 @@ class _Plan:
         silent: without the line that tells how much history is missing; there is no room.
         excess: tokens over the window, noted when the finished prompt has been counted.
         recalled: passages that stand in the newest turn.
+        summary: of the turns that are missing; "" for none.
     """
 
     snapshot: Snapshot
@@ -336,6 +353,7 @@ class _Plan:
     silent: bool = False
     excess: int = 0
     recalled: Recalled = Recalled()  # noqa: RUF009 -- frozen
+    summary: str = ""
 
 
 def _prefix(prompt: Prompt, length: int) -> Prompt:

@@ -19,11 +19,15 @@ class KeptHistory:
     Args:
         dropped: messages that are not shown.
         tokens: of the turns, about: the template's share of each is estimated.
+        left: those of the messages not shown that were loaded.
+        reserved: tokens kept free for a summary of what is not shown.
     """
 
     turns: tuple[Turn, ...] = ()
     dropped: int = 0
     tokens: int = 0
+    left: tuple[Message, ...] = ()
+    reserved: int = 0
 
     @property
     def message_count(self) -> int:
@@ -60,14 +64,25 @@ class History:
             if left < 0:
                 break
         self._costs = costs[::-1]
-        self._turns = turns[len(turns) - len(costs) :]
-        self._first_index = unloaded + len(turns) - len(costs)
+        self._turns = turns
+        self._uncounted = len(turns) - len(costs)
+        self._first_index = unloaded + self._uncounted
 
-    def kept(self, budget: int) -> KeptHistory:
-        """The turns that cost at most `budget` tokens together; older ones go in large steps."""
-        start = steady_start(self._costs, max(budget, 0), self._first_index)
-        kept = KeptHistory(tuple(self._turns[start:]))
-        return KeptHistory(kept.turns, self._count - kept.message_count, sum(self._costs[start:]))
+    def kept(self, budget: int, reserve: int = 0) -> KeptHistory:
+        """The turns that cost at most `budget` tokens together; older ones go in large steps.
+
+        Args:
+            reserve: of the budget, for a summary in the place of what goes. Nothing is kept for one
+                while all turns fit, or when it would take more than half of the budget.
+        """
+        if self._first_index == 0 and sum(self._costs) <= max(budget, 0):
+            reserve = 0
+        reserve = reserve if 2 * reserve <= budget else 0
+        start = steady_start(self._costs, max(budget - reserve, 0), self._first_index)
+        turns = tuple(self._turns[self._uncounted + start :])
+        shown = sum(len(turn.messages) for turn in turns)
+        left = tuple(one for turn in self._turns[: self._uncounted + start] for one in turn.stored)
+        return KeptHistory(turns, self._count - shown, sum(self._costs[start:]), left, reserve)
 
     def none(self) -> KeptHistory:
         return KeptHistory((), self._count, 0)

@@ -33,6 +33,8 @@ class HistoryUse(_Part):
     kept: int = Field(0, ge=0)
     dropped: int = Field(0, ge=0)
     tokens: int = Field(0, ge=0)
+    summary_tokens: int = Field(0, ge=0)
+    """Of sentences from the dropped messages that stood in their place; 0: nothing did."""
 
 
 class RecalledUse(_Part):

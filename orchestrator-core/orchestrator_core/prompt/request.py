@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from shared_context.documents import Document
 from shared_context.messages import Message
@@ -14,6 +15,18 @@ from orchestrator_core.errors import ContextLengthExceeded
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.prompt.budget import least_answer
 from orchestrator_core.prompt.receipt import Receipt
+
+
+class Summaries(Protocol):
+    """Summaries of turns that left the window; kept, so that one is made only once."""
+
+    def of(self, left: Sequence[Message], dropped: int, max_tokens: int, count: Callable[[str], int]) -> str:
+        """As `handoff.leaving.summary`.
+
+        Args:
+            left: messages that left, oldest first; may lack the oldest of `dropped`.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +44,7 @@ class PromptRequest:
         documents: broad to narrow.
         context: extra text for this answer only.
         recalled: passages from elsewhere in the memory that may help, best first.
+        summaries: of the conversation; None: they are made anew from `history`.
     """
 
     message: str
@@ -42,6 +56,7 @@ class PromptRequest:
     documents: Sequence[Document] = ()
     context: str | None = None
     recalled: Sequence[Found] = ()
+    summaries: Summaries | None = None
     tier: str = "desktop"
     reason: str = ""
 

@@ -8,7 +8,7 @@ ever after and the prefix stays.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
 from shared_context.messages import Message
@@ -19,9 +19,14 @@ from orchestrator_core.prompt.recalled import recalled_before
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What is kept or dropped as a whole."""
+    """What is kept or dropped as a whole.
+
+    Args:
+        stored: the messages it was made from.
+    """
 
     messages: tuple[ChatMessage, ...]
+    stored: tuple[Message, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -87,4 +92,5 @@ def _turn(question: Message, answers: Sequence[Message], zone: tzinfo | None) ->
     recalled = recalled_before(answers[0].receipt) if answers else ""
     text = question_text(question.content, question.created_at, recalled=recalled, zone=zone)
     asked = ChatMessage(Role.USER, text)
-    return Turn((asked, *(ChatMessage(Role.ASSISTANT, answer.content) for answer in answers)))
+    said = (asked, *(ChatMessage(Role.ASSISTANT, answer.content) for answer in answers))
+    return Turn(said, (question, *answers))
