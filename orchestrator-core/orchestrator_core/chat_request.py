@@ -97,6 +97,18 @@ class ChatRequest(SamplingFields):
     context: Text | None = Field(None, description="Extra system text for this answer only; not stored.")
     tier: Literal["auto", "desktop", "vps"] | None = Field(None, description="Who shall answer.")
     project: Name | None = Field(None, description="Whose documents to use; default: the active project.")
+    regenerate: bool = Field(
+        False,
+        description="With the message_id of a stored question: answer it again, with what was said before it.",
+    )
+    better_later: bool | None = Field(
+        None,
+        description="When another tier answers in the desktop's place: have the desktop answer too, when it"
+        " is back. Default: the server's setting.",
+    )
+    via: Name | None = Field(
+        None, description="The tier that passes the question on; who gets it answers it itself."
+    )
 
     def check_size(self, max_chars: int) -> None:
         """Raises PayloadTooLarge when `message` or `context` has more than `max_chars` characters."""

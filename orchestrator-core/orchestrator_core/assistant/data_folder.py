@@ -57,6 +57,11 @@ class DataFolder:
         return self.path / "search.db"
 
     @property
+    def later(self) -> Path:
+        """Questions that another tier shall answer again."""
+        return self.path / "later.db"
+
+    @property
     def context(self) -> Path:
         return self.path / "context"
 

@@ -9,9 +9,9 @@ from shared_context.conversations import ConversationStore
 from shared_context.documents import ContextFolder
 
 from orchestrator_core.assistant.data_folder import DataFolder
+from orchestrator_core.assistant.later import KeptQuestions, Later
 from orchestrator_core.assistant.prewarming import Prewarmer
 from orchestrator_core.assistant.remembering import open_memory
-from orchestrator_core.assistant.storing import AnswerStore
 from orchestrator_core.backends.base import ChatBackend
 from orchestrator_core.backends.factory import create_backend
 from orchestrator_core.runs.manager import RunManager
@@ -60,15 +60,21 @@ def open_assistant(
         backend = backend or create_backend(settings)
         assistant: AnyAssistant
         prewarmer = Prewarmer(lambda: assistant.prewarm())
-        store = AnswerStore(conversations)
 
         def finished(spec: RunSpec, result: RunResult) -> dict[str, Any]:
-            stored = store(spec, result)
+            stored = assistant.store_answer(spec, result)
             if spec.conversation_id is not None:
                 prewarmer.changed()
             return stored
 
-        runs = RunManager(run_store, backend, tier=tier, on_finish=finished)
+        runs = RunManager(
+            run_store,
+            backend,
+            tier=tier,
+            on_finish=finished,
+            source_of=lambda spec: assistant.source_of(spec),
+        )
+        later = None if remote is None else _later(folder, conversations, runs, remote, tier)
         stop_watching = context.on_change(lambda names: prewarmer.changed())
         # Last to first. The backend is closed twice: a warming that was just about to ask it
         # something may have loaded it again.
@@ -79,6 +85,7 @@ def open_assistant(
             prewarmer.stop,
             stop_watching,
             runs.close,
+            *([] if later is None else [later.close]),
         ):
             opened.callback(step)
         close_all = opened.pop_all()
@@ -91,10 +98,25 @@ def open_assistant(
             runs=runs,
             memory=memory,
             remote=remote,
+            later=later,
             close=[close_all.close],
         )
         opened.callback(assistant.close)
         runs.recover()
         prewarmer.start()
+        if later is not None:
+            later.start()
         opened.pop_all()
         return assistant
+
+
+def _later(
+    folder: DataFolder, conversations: ConversationStore, runs: RunManager, remote: RemoteTier, tier: str
+) -> Later:
+    return Later(
+        KeptQuestions(folder.later),
+        conversations,
+        remote,
+        tier=tier,
+        being_answered=lambda message_id: any(run.spec.reply_to == message_id for run in runs.active()),
+    )

@@ -7,11 +7,10 @@ starting a run is idempotent by id, so two copies that arrive together find the 
 
 from __future__ import annotations
 
-import uuid
+from dataclasses import dataclass
 from itertools import count
 
 from shared_context.conversations import ConversationStore
-from shared_context.identity import new_id
 from shared_context.messages import Message
 
 from orchestrator_core.chat_request import ChatRequest
@@ -19,34 +18,55 @@ from orchestrator_core.errors import Conflict, NotFound
 from orchestrator_core.runs.manager import RunManager
 from orchestrator_core.runs.run import Run
 from orchestrator_core.runs.spec import RunState
+from orchestrator_core.tiers import answer_ids
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """
+    Args:
+        run_id: that the run shall have.
+        former: message_id of the answer that is to be given again.
+    """
+
+    run_id: str
+    former: str | None = None
 
 
 def earlier_run(
-    request: ChatRequest, conversation_id: str, conversations: ConversationStore, runs: RunManager
-) -> Run | str:
-    """The run that answers or has answered this message, or the id that its new run shall have.
+    request: ChatRequest,
+    message_id: str,
+    conversation_id: str,
+    conversations: ConversationStore,
+    runs: RunManager,
+) -> Run | NewRun:
+    """The run that answers or has answered this message, or what its new run shall be.
 
     A run that failed without a word is not taken for an answer: the message may be tried again.
+
+    Args:
+        message_id: of the request, or made for it.
 
     Raises:
         Conflict: the id belongs to another message, to a deleted one, or to one whose run was
             forgotten since.
     """
     if request.message_id is None:
-        return new_id()
-    _check_same(request, conversation_id, request.message_id, conversations)
-    answer = conversations.answer_to(request.message_id)
-    if answer is not None:
+        return NewRun(answer_ids.run_id(message_id, 0))
+    _check_same(request, conversation_id, message_id, conversations)
+    answer = conversations.answer_to(message_id)
+    if answer is not None and not request.regenerate:
         return _run_of(answer, runs)
-    for attempt in count():
-        run_id = _run_id(request.message_id, attempt)
+    former = None if answer is None else answer.message_id
+    for attempt in count():  # pragma: no branch
+        run_id = answer_ids.run_id(message_id, attempt, former)
         try:
             run = runs.get(run_id)
         except NotFound:
-            return run_id
+            break
         if run.state not in (RunState.FAILED, RunState.CANCELLED):
             return run
-    raise AssertionError("count() has no end")
+    return NewRun(run_id, former)
 
 
 def _run_of(answer: Message, runs: RunManager) -> Run:
@@ -75,7 +95,3 @@ def _check_same(
             hint="Give every message an id of its own, and send it again unchanged.",
             param="message_id",
         )
-
-
-def _run_id(message_id: str, attempt: int) -> str:
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"orchestrator run {attempt} for message {message_id}"))

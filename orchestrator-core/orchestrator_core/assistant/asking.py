@@ -1,0 +1,265 @@
+"""The way of a question: who answers it, what is stored, and the run that results."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from shared_context.conversations import ConversationStore
+from shared_context.identity import new_id
+from shared_context.messages import Message
+from shared_context.migrations import DEFAULT_CONVERSATION
+
+from orchestrator_core.assistant.elsewhere import Elsewhere, Refused, request_fields
+from orchestrator_core.assistant.later import Later
+from orchestrator_core.assistant.prompting import Prompting
+from orchestrator_core.assistant.repeating import NewRun, earlier_run
+from orchestrator_core.backends.base import Prompt
+from orchestrator_core.chat_request import ChatRequest
+from orchestrator_core.errors import Conflict, InvalidRequest, TierUnreachable
+from orchestrator_core.messages import Role
+from orchestrator_core.prompt.builder import BuiltPrompt
+from orchestrator_core.runs.manager import RunManager
+from orchestrator_core.runs.run import Run
+from orchestrator_core.runs.spec import Relayed, RunSpec
+from orchestrator_core.settings import Settings
+from orchestrator_core.tiers import answer_ids
+from orchestrator_core.tiers.relayed import RelayedSource
+from orchestrator_core.tiers.router import Because, Decision
+
+log = logging.getLogger(__name__)
+
+AUTO = "auto"
+
+
+class Asking:
+    """Answers the questions that reach one tier. Safe from any thread.
+
+    Args:
+        active_project: whose documents are used here.
+        route: says who answers, by the client's wish; see `tiers.router.route`.
+        elsewhere: another tier, or None.
+        later: keeps what the desktop shall answer again, or None.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        tier: str,
+        conversations: ConversationStore,
+        runs: RunManager,
+        prompting: Prompting,
+        active_project: str | None,
+        route: Callable[[str], Decision],
+        elsewhere: Elsewhere | None,
+        later: Later | None,
+    ) -> None:
+        self._settings = settings
+        self._tier = tier
+        self._conversations = conversations
+        self._runs = runs
+        self._prompting = prompting
+        self._active_project = active_project
+        self._route = route
+        self._elsewhere = elsewhere
+        self._later = later
+
+    def ask(self, request: ChatRequest, *, reason: str | None, own_ready: Callable[[], object]) -> Run:
+        """See `Assistant.ask`."""
+        self._check(request)
+        conversation_id = request.conversation_id or DEFAULT_CONVERSATION
+        message_id = request.message_id or new_id()
+        run = earlier_run(request, message_id, conversation_id, self._conversations, self._runs)
+        if isinstance(run, Run):
+            return run
+        self._runs.ensure_room()
+        decision = self._decision(request, reason)
+        if self._elsewhere is not None and decision.tier != self._tier:
+            try:
+                return self._ask_elsewhere(
+                    self._elsewhere, request, message_id, conversation_id, run, decision
+                )
+            except Refused as refused:
+                raise refused.error from None
+            except TierUnreachable as error:
+                if request.tier not in (None, AUTO):
+                    raise
+                why = f"{error.message[:1].lower()}{error.message[1:].rstrip('.')}"
+                decision = Decision(self._tier, f"the {decision.tier} did not answer ({why})", Because.LOST)
+        self.check_project(request)
+        self._conversations.get(conversation_id)
+        own_ready()
+        return self._ask_own(request, message_id, conversation_id, run, decision)
+
+    def check(self, request: ChatRequest) -> None:
+        """What can be refused before anybody is asked.
+
+        Raises:
+            InvalidRequest, PayloadTooLarge.
+        """
+        self._check(request)
+        self.check_project(request)
+
+    def check_project(self, request: ChatRequest) -> None:
+        """
+        Raises:
+            InvalidRequest: another project's documents are wanted than are used here.
+        """
+        active = self._active_project
+        if request.project not in (None, active):
+            raise InvalidRequest(
+                f"The project {request.project!r} is not the active one"
+                + (f" ({active!r})." if active else "; none is active."),
+                hint="Set context.project (ORCHESTRATOR_PROJECT) to it.",
+                param="project",
+            )
+
+    def source_of(self, spec: RunSpec) -> RelayedSource | None:
+        """For a run that another tier answered when this server was stopped."""
+        if spec.relayed is None or self._elsewhere is None:
+            return None
+        return RelayedSource(self._tier, self._elsewhere.remote, None, self._runs.own_source, self.take_over)
+
+    def take_over(self, run: Run, reason: str) -> RunSpec:
+        """The spec with which this tier goes on with a run that another one has begun.
+
+        Raises:
+            Conflict: its question is gone. BackendError, ContextLengthExceeded.
+        """
+        spec = run.spec
+        relayed, conversation_id = spec.relayed, spec.conversation_id
+        asked = None if spec.reply_to is None else self._conversations.message(spec.reply_to)
+        if relayed is None or conversation_id is None or asked is None:
+            raise Conflict("The question was deleted.", code="question_deleted")
+        request = ChatRequest.parse({**relayed.request, "message": asked.content})
+        built = self._prompting.build(
+            request,
+            conversation_id,
+            asked,
+            reason,
+            self._prompting.recalled(
+                request.model_copy(update={"message_id": asked.message_id}), conversation_id
+            ),
+        )
+        self._keep_for_later(request, asked.message_id)
+        return replace(self._own_spec(spec, built), relayed=None)
+
+    def _check(self, request: ChatRequest) -> None:
+        request.check_size(self._settings.server.max_message_chars)
+        if request.tier not in (None, AUTO, self._tier) and self._elsewhere is None:
+            raise InvalidRequest(
+                f"The tier {request.tier!r} cannot answer here: this is the {self._tier}.",
+                hint=f"Leave 'tier' out, or give 'auto' or {self._tier!r}.",
+                param="tier",
+            )
+        if request.regenerate and request.message_id is None:
+            raise InvalidRequest(
+                "Which question is to be answered again?",
+                hint="Give the message_id of the question, and its text as 'message'.",
+                param="message_id",
+            )
+
+    def _decision(self, request: ChatRequest, reason: str | None) -> Decision:
+        if request.via is not None:
+            again = "asked again by" if request.regenerate else "asked by way of"
+            return Decision(self._tier, f"{again} the {request.via}", Because.PASSED_ON)
+        decision = self._route(request.tier or AUTO)
+        return decision if reason is None else replace(decision, reason=reason)
+
+    def _ask_own(
+        self, request: ChatRequest, message_id: str, conversation_id: str, new: NewRun, decision: Decision
+    ) -> Run:
+        self._prompting.check_fits(request)
+        known = request.model_copy(update={"message_id": message_id})
+        found = self._prompting.recalled(known, conversation_id)
+        asked = self._conversations.add_message(
+            conversation_id,
+            Role.USER,
+            request.message,
+            message_id=message_id,
+            tier=request.via or self._tier,
+        )
+        if self._elsewhere is not None:
+            self._elsewhere.said_here()
+        built = self._prompting.build(request, conversation_id, asked, decision.reason, found)
+        if decision.code in _IN_ITS_PLACE:
+            self._keep_for_later(request, message_id)
+        answer = answer_ids.own_answer(new.run_id, self._tier, new.former)
+        spec = RunSpec(
+            run_id=new.run_id,
+            prompt=built.prompt,
+            config=built.config,
+            conversation_id=conversation_id,
+            message_id=answer.message_id,
+            reply_to=asked.message_id,
+            tier=self._tier,
+            model=built.receipt.model,
+            reason=decision.reason,
+            supersedes=answer.supersedes,
+        )
+        return self._runs.start(self._own_spec(spec, built))
+
+    def _own_spec(self, spec: RunSpec, built: BuiltPrompt) -> RunSpec:
+        return replace(
+            spec,
+            prompt=built.prompt,
+            config=built.config,
+            tier=self._tier,
+            model=built.receipt.model,
+            reason=built.receipt.reason,
+            receipt=built.receipt.model_dump(mode="json"),
+        )
+
+    def _ask_elsewhere(
+        self,
+        elsewhere: Elsewhere,
+        request: ChatRequest,
+        message_id: str,
+        conversation_id: str,
+        new: NewRun,
+        decision: Decision,
+    ) -> Run:
+        response = elsewhere.ask(request, message_id, conversation_id, decision.tier)
+        source = RelayedSource(self._tier, elsewhere.remote, response, self._runs.own_source, self.take_over)
+        try:
+            asked = elsewhere.remember(request, message_id, conversation_id)
+            spec = self._relayed_spec(request, asked, new, decision, response.headers)
+        except BaseException:
+            source.close()
+            raise
+        return self._runs.start(spec, source)
+
+    def _relayed_spec(
+        self,
+        request: ChatRequest,
+        asked: Message,
+        new: NewRun,
+        decision: Decision,
+        headers: Mapping[str, str],
+    ) -> RunSpec:
+        run_id = headers.get("x-run-id") or new.run_id
+        answer = answer_ids.own_answer(run_id, decision.tier, new.former)
+        return RunSpec(
+            run_id=new.run_id,
+            prompt=Prompt(()),
+            config=request.generation(self._settings.generation),
+            conversation_id=asked.conversation_id,
+            message_id=answer.message_id,
+            reply_to=asked.message_id,
+            tier=decision.tier,
+            model=headers.get("x-model", ""),
+            reason=decision.reason,
+            supersedes=answer.supersedes,
+            relayed=Relayed(decision.tier, run_id, request_fields(request)),
+        )
+
+    def _keep_for_later(self, request: ChatRequest, message_id: str) -> None:
+        wanted = request.better_later
+        if self._later is not None and (self._settings.relay.better_later if wanted is None else wanted):
+            self._later.keep(message_id)
+
+
+_IN_ITS_PLACE = frozenset({Because.AWAY, Because.NOT_READY, Because.UNSTEADY, Because.BUSY, Because.LOST})
+"""Why a tier answers that the question was not meant for."""

@@ -1,0 +1,187 @@
+"""From a request and the memory to a prompt that fits the model of this tier."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+
+from shared_context.conversations import ConversationStore
+from shared_context.documents import ContextFolder, Document
+from shared_context.identity import now
+from shared_context.messages import Message
+from shared_context.retrieval.recall import Found
+
+from orchestrator_core.assistant.remembering import Recollection
+from orchestrator_core.backends.base import ChatBackend
+from orchestrator_core.chat_request import ChatRequest
+from orchestrator_core.errors import BackendError
+from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.messages import Role
+from orchestrator_core.prompt.builder import BuiltPrompt, PromptBuilder, PromptRequest
+from orchestrator_core.settings import Settings
+
+log = logging.getLogger(__name__)
+
+MAX_HISTORY_MESSAGES = 2000
+TOKENS_PER_MESSAGE = 8
+"""Bounds of what is read for one prompt: half a turn, with its time line and the template's
+tokens around it, costs at least this much, so older messages could never be shown."""
+
+
+class Prompting:
+    """Builds the prompts of one tier. Safe from any thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        tier: str,
+        conversations: ConversationStore,
+        context: ContextFolder | None,
+        backend: ChatBackend,
+        recollection: Recollection,
+    ) -> None:
+        self._settings = settings
+        self._tier = tier
+        self._conversations = conversations
+        self._context = context
+        self._backend = backend
+        self._recollection = recollection
+        self._builder: PromptBuilder | None = None
+        self._builder_lock = threading.Lock()
+
+    @property
+    def builder(self) -> PromptBuilder:
+        """Loads the model when it is used first."""
+        with self._builder_lock:
+            if self._builder is None:
+                chosen = self._settings.context
+                self._builder = PromptBuilder(
+                    self._backend,
+                    system_prompt=chosen.system_prompt,
+                    share=chosen.share,
+                    recall_share=self._recollection.share,
+                )
+            return self._builder
+
+    def generation_defaults(self) -> GenerationConfig:
+        """What a request that says nothing gets: the owner's settings, else the model's advice,
+        else ours.
+
+        Raises:
+            BackendError: the model cannot be used.
+        """
+        return self._settings.generation.advised(self._backend.suggested_sampling())
+
+    def documents(self) -> list[Document]:
+        return [] if self._context is None else self._context.documents()
+
+    def reason(self, given: str | None) -> str:
+        return given or f"the {self._tier} was asked and answers itself"
+
+    def recalled(self, request: ChatRequest, conversation_id: str) -> list[Found]:
+        """What the memory has that may help; to be asked before the message is stored, or it
+        would be among what is searched."""
+        return self._recollection.of(request, conversation_id)
+
+    def check_fits(self, request: ChatRequest) -> None:
+        """A message that can never fit is refused before it is stored. When the model cannot be
+        asked, the message is stored all the same: what was said is not lost.
+
+        Raises:
+            ContextLengthExceeded, InvalidRequest.
+        """
+        try:
+            self.builder.check(self._request(request, created_at=now()))
+        except BackendError as error:
+            log.warning("A message is stored although its length cannot be checked: %s", error)
+
+    def preview(self, request: ChatRequest, conversation_id: str) -> BuiltPrompt:
+        self._conversations.get(conversation_id)
+        return self.build(request, conversation_id, None, None, self.recalled(request, conversation_id))
+
+    def build(
+        self,
+        request: ChatRequest,
+        conversation_id: str,
+        asked: Message | None,
+        reason: str | None,
+        found: Sequence[Found],
+    ) -> BuiltPrompt:
+        """The prompt of this request; see `next_request`.
+
+        Raises:
+            ContextLengthExceeded, BackendError.
+        """
+        return self.builder.build(self.next_request(request, conversation_id, asked, reason, found))
+
+    def next_request(
+        self,
+        request: ChatRequest,
+        conversation_id: str,
+        asked: Message | None,
+        reason: str | None,
+        found: Sequence[Found],
+    ) -> PromptRequest:
+        """
+        Args:
+            asked: the stored question; what was said before it is its history. None: it is not
+                stored, and everything is.
+            found: see `recalled`.
+
+        Raises:
+            BackendError: the model cannot be used.
+        """
+        limit = min(MAX_HISTORY_MESSAGES, self._backend.context_length // TOKENS_PER_MESSAGE + 2)
+        messages = self._conversations.messages(conversation_id, limit=limit)
+        history, later = _before(messages, asked)
+        turns: int | None = None
+        if len(messages) == limit:  # there are older ones
+            asked_in_all = self._conversations.get(conversation_id).turn_count
+            turns = max(0, asked_in_all - later - (0 if asked is None else 1))
+        return self._request(
+            request,
+            created_at=now() if asked is None else asked.created_at,
+            history=history,
+            turns_before=turns,
+            reason=reason,
+            found=found,
+        )
+
+    def _request(
+        self,
+        request: ChatRequest,
+        *,
+        created_at: str,
+        history: Sequence[Message] = (),
+        turns_before: int | None = None,
+        reason: str | None = None,
+        found: Sequence[Found] = (),
+    ) -> PromptRequest:
+        return PromptRequest(
+            message=request.message,
+            created_at=created_at,
+            config=request.generation(self.generation_defaults()),
+            explicit_max_tokens=request.max_tokens is not None,
+            history=history,
+            turns_before=turns_before,
+            documents=self.documents(),
+            context=request.context,
+            recalled=found,
+            tier=self._tier,
+            reason=self.reason(reason),
+        )
+
+
+def _before(messages: Sequence[Message], asked: Message | None) -> tuple[list[Message], int]:
+    """The messages before a question, and how many questions came after it."""
+    if asked is None:
+        return list(messages), 0
+    ids = [message.message_id for message in messages]
+    if asked.message_id not in ids:  # an old one, asked again
+        earlier = [message for message in messages if message.created_at < asked.created_at]
+        return earlier, sum(message.role == Role.USER for message in messages) - len(earlier)
+    place = ids.index(asked.message_id)
+    later = sum(message.role == Role.USER for message in messages[place + 1 :])
+    return list(messages[:place]), later
