@@ -12,6 +12,7 @@ from shared_context.identity import now
 from shared_context.messages import Message
 from shared_context.retrieval.recall import Found
 
+from orchestrator_core.assistant.left_turns import ConversationSummaries, LeftTurns
 from orchestrator_core.assistant.remembering import Recollection
 from orchestrator_core.backends.base import ChatBackend
 from orchestrator_core.chat_request import ChatRequest
@@ -48,6 +49,7 @@ class Prompting:
         self._context = context
         self._backend = backend
         self._recollection = recollection
+        self._left_turns = LeftTurns(conversations, lambda: backend.describe().model)
         self._builder: PromptBuilder | None = None
         self._builder_lock = threading.Lock()
 
@@ -147,6 +149,7 @@ class Prompting:
             turns_before=turns,
             reason=reason,
             found=found,
+            summaries=self._left_turns.of_conversation(conversation_id),
         )
 
     def _request(
@@ -158,6 +161,7 @@ class Prompting:
         turns_before: int | None = None,
         reason: str | None = None,
         found: Sequence[Found] = (),
+        summaries: ConversationSummaries | None = None,
     ) -> PromptRequest:
         return PromptRequest(
             message=request.message,
@@ -169,6 +173,7 @@ class Prompting:
             documents=self.documents(),
             context=request.context,
             recalled=found,
+            summaries=summaries,
             tier=self._tier,
             reason=self.reason(reason),
         )
