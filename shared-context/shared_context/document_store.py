@@ -110,6 +110,7 @@ class DocumentStore:
         self._notices: deque[str] = deque(maxlen=NOTICES)
         self._changed: set[str] = set()
         self._listener: Callable[[], None] = lambda: None
+        self._find: Callable[[], Iterable[str]] = tuple
         with translated_system(state):
             state.mkdir(parents=True, exist_ok=True)
             folder.mkdir(parents=True, exist_ok=True)
@@ -156,9 +157,16 @@ class DocumentStore:
         self._tell()
 
     def refresh_all(self) -> None:
-        """`refresh` for every document that is kept on disk."""
+        """`refresh` for every document that is kept on disk, and begin to keep those that were found."""
         with self.lock:
+            for path in self._find():
+                if path not in self._files:
+                    self._track_found(path)
             self.refresh(list(self._files))
+
+    def look_for_more(self, find: Callable[[], Iterable[str]]) -> None:
+        """Have `refresh_all` keep the documents that `find` names as well."""
+        self._find = find
 
     def change(
         self, path: str, changes: Sequence[Change], *, author: str, summary: str | None = None,
@@ -230,6 +238,17 @@ class DocumentStore:
                         file.former.close()
                 self.memory.close()
                 self._process_lock.release()
+
+    def _track_found(self, path: str) -> None:
+        try:
+            self.track(path)
+        except (StoreError, OSError) as error:
+            file = self._files.pop(path, None)
+            if file is not None and file.former is not None:
+                file.former.close()
+            self._notice(f"{path} could not be taken in: {error}. It will be tried again.")
+        else:
+            self._changed.add(path)
 
     def _look_or_note(self, file: _File) -> None:
         try:
@@ -304,6 +323,9 @@ class DocumentStore:
                 self._see(file, text)
                 self._step("file-seen")
                 self._forget_displaced(file)
+        # Somebody saved at each attempt: what the last one displaced is merged now, and written
+        # when the file is looked at next.
+        self._merge_left_over(file)
 
     def _merge_left_over(self, file: _File) -> None:
         """Another program saved the file just when it was replaced, or a crash came in between."""

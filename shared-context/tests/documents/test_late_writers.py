@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from shared_context import atomic
+from shared_context.document_store import REWRITES
 from shared_context.documents import ContextFolder
 
 pytestmark = pytest.mark.skipif(atomic._renameat2 is None, reason="this system cannot exchange two names")
@@ -31,3 +33,24 @@ def test_a_late_write_is_found_when_the_folder_closes(open_folder: Callable[[], 
         late.write("theirs\n")
     text = open_folder().document(LOG).text
     assert "theirs\n" in text and "ours\n" in text
+
+
+def test_nothing_is_lost_when_a_program_saves_at_each_attempt_to_write(
+    open_folder: Callable[..., ContextFolder],
+) -> None:
+    saved: list[str] = []
+    file: Path | None = None
+
+    def save(step: str) -> None:
+        if step == "file-prepared" and file is not None and len(saved) < REWRITES:
+            saved.append(f"theirs {len(saved)}")
+            with file.open("a") as appending:
+                appending.write(saved[-1] + "\n")
+
+    folder = open_folder(step=save)
+    file = folder.folder / LOG
+    folder.append_entry("ours")
+    assert len(saved) == REWRITES
+    text = folder.document(LOG).text
+    assert [text.count(f"{line}\n") for line in (*saved, "ours")] == [1] * (REWRITES + 1)
+    assert file.read_text() == text
