@@ -21,17 +21,32 @@ def conflicted_copies(folders: Iterable[Path]) -> list[str]:
     )
 
 
+MAX_PROJECTS = 200
+"""Subfolders of a context folder that are looked at; of more, the first by name."""
+
+
+def project_folders(folder: Path) -> list[Path]:
+    """The subfolders that may be a project's, by name; at most `MAX_PROJECTS`."""
+    named = sorted(entry for entry in _entries(folder) if _may_be_project(entry))
+    return named[:MAX_PROJECTS]
+
+
 def projects_in(folder: Path) -> list[str]:
     """Names of the subfolders with a document of their own."""
-    return sorted(entry.name for entry in _entries(folder) if _is_project(entry))
+    return [entry.name for entry in project_folders(folder) if documents_in(entry)]
 
 
-def _is_project(entry: Path) -> bool:
+def documents_in(project: Path) -> list[str]:
+    """Names of the documents that are in a project's folder."""
+    return [name for name in DOCUMENT_NAMES if name != PORTFOLIO and (project / name).is_file()]
+
+
+def _may_be_project(entry: Path) -> bool:
     try:
-        check_project_name(entry.name)
+        # Another replica takes no name that is not in the composed form already.
+        return check_project_name(entry.name) == entry.name and entry.is_dir()
     except DocumentRejected:
         return False
-    return any((entry / name).is_file() for name in DOCUMENT_NAMES if name != PORTFOLIO)
 
 
 def _entries(folder: Path) -> list[Path]:

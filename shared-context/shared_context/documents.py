@@ -12,7 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from shared_context.document import VERSION_DIGITS, Conflict, ConflictSide, Document, Version
-from shared_context.document_folder import conflicted_copies, projects_in
+from shared_context.document_folder import (
+    conflicted_copies,
+    documents_in,
+    project_folders,
+    projects_in,
+)
 from shared_context.document_store import DocumentStore
 from shared_context.errors import DocumentNotFound, DocumentRejected, StaleVersion
 from shared_context.handoff import (
@@ -65,6 +70,8 @@ class ContextFolder:
         store = DocumentStore(Path(folder), Path(state), author, step, wait_s=wait_s)
         try:
             self._view(store, Subscribers(store), project, author, starters)
+            store.look_for_more(self._of_other_projects)
+            store.refresh_all()
         except BaseException:
             store.close()
             raise
@@ -89,8 +96,10 @@ class ContextFolder:
         return view
 
     def projects(self) -> list[str]:
-        """Names of the subfolders that hold documents of a project."""
-        return projects_in(self.folder)
+        """Names of the projects whose documents are on disk or in memory."""
+        with self._store.lock:
+            stored = {path.rpartition("/")[0] for path in self._store.memory.paths()}
+        return sorted({*projects_in(self.folder), *stored} - {""})
 
     def documents(self) -> list[Document]:
         """The documents from broad to narrow, as they are on disk now. Costs a `stat` of each
@@ -267,10 +276,14 @@ class ContextFolder:
 
         return self._subscribers.add(tell, {(self.folder / path).parent for path in names})
 
+    def on_any_change(self, callback: Callable[[tuple[str, ...]], None]) -> Callable[[], None]:
+        """`on_change` for all projects' documents, told by their paths below the folder."""
+        return self._subscribers.add(lambda paths: callback(tuple(sorted(paths))), {self.folder})
+
     def state_vector(self) -> bytes:
         """What this replica has of all projects' documents, in Yjs's encoding."""
         with self._store.lock:
-            self._store.refresh(self._paths.values())
+            self._store.refresh_all()
             return self._store.memory.state_vector()
 
     def update_since(self, vector: bytes | None = None) -> bytes:
@@ -280,7 +293,7 @@ class ContextFolder:
             DocumentRejected: the bytes are no state vector.
         """
         with self._store.lock:
-            self._store.refresh(self._paths.values())
+            self._store.refresh_all()
             return self._store.memory.update_since(vector)
 
     def apply_update(self, update: bytes, author: str) -> tuple[str, ...]:
@@ -318,6 +331,16 @@ class ContextFolder:
         self._paths = {name: document_path(name, project) for name in DOCUMENT_NAMES}
         for name, path in self._paths.items():
             store.track(path, starter_text(name) if starters else None)
+
+    def _of_other_projects(self) -> list[str]:
+        """Paths of what all projects have: on disk, where documents begin on disk, and in memory.
+        A project whose folder was removed is not brought back before somebody asks for it."""
+        folders = project_folders(self.folder)
+        there = {folder.name for folder in folders}
+        stored = [path for path in self._store.memory.paths() if path.rpartition("/")[0] in there]
+        if not self._starters:
+            return stored
+        return stored + [document_path(name, one.name) for one in folders for name in documents_in(one)]
 
     def _present(self, name: str) -> Document | None:
         state = self._store.memory.state(self._paths[name])

@@ -61,7 +61,7 @@ class SharedDocuments:
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call this soon after documents changed; returns a function that ends the calls."""
-        return self._context.on_change(lambda _: callback())
+        return self._context.on_any_change(lambda _: callback())
 
 
 def digest(vector: bytes, deletions: bytes) -> str:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from shared_context.document_folder import project_folders
 from shared_context.document_store import DocumentStore
 from shared_context.handoff import DOCUMENT_NAMES
 from shared_context.watcher import Watcher
@@ -61,6 +62,10 @@ class Subscribers:
 
     def _look(self) -> bool:
         self._store.refresh_all()
+        watcher = self._watcher
+        if watcher is not None:
+            for folder in project_folders(self._store.folder):
+                watcher.follow(folder)
         return self._store.unsettled()
 
     def _deliver(self) -> None:
