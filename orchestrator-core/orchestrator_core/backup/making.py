@@ -110,7 +110,13 @@ def replica_of(data: Path) -> str | None:
 def _make(place: Place, to: Path, keep: int | None, step: Callable[[str], None]) -> Made:
     work = to / _UNFINISHED
     moment = datetime.now(UTC)
+    folder = place.data.stat().st_ino
     snapshot = take_snapshot(place, work / "copy")
+    if place.data.stat().st_ino != folder:
+        raise BackupError(
+            f"The data folder {str(place.data)!r} was replaced while it was copied.",
+            hint="Try again when the restore has ended.",
+        )
     step("copied")
     replica = replica_of(place.data)
     manifest = describe(

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from filelock import FileLock, Timeout
-from shared_context.atomic import exchange, sync_folder
-from shared_context.copying import check_database, document_files
+from shared_context.atomic import sync_folder
+from shared_context.copying import check_database
 from shared_context.document_database import m001_documents
 from shared_context.errors import StoreCorrupt, StoreFromFuture, StoreLocked
 from shared_context.folder_lock import FolderLock
@@ -22,6 +22,13 @@ from shared_context.sqlite_errors import translated_system
 
 from orchestrator_core.backup.archive import FileEntry, Manifest, read_archive
 from orchestrator_core.backup.contents import MODELS, is_database
+from orchestrator_core.backup.placing import (
+    aside_ending,
+    documents_aside,
+    documents_back,
+    put_in_place,
+    put_the_rest_in_place,
+)
 from orchestrator_core.backup.snapshot import DATA, DOCUMENTS, SETTINGS, Place
 from orchestrator_core.errors import BackupDamaged, BackupError, BackupFromFuture
 from orchestrator_core.runs.store import MIGRATIONS as RUN_MIGRATIONS
@@ -73,9 +80,9 @@ def restore(
 ) -> Restored:
     """Make the data folder what it was when the backup was made.
 
-    What was there before stays beside it, as `<data>.before-restore-<time>`. Models and what can be
-    rebuilt are taken over from it. A configuration file that is there already is not replaced: the
-    backup's is put beside it. A kill at any moment leaves the data as it was or wholly restored.
+    What was there before stays beside it, as `<data>.before-restore-<time>`; models are taken over
+    from it. A configuration file that is there already is not replaced: the backup's is put beside
+    it. A kill at any moment leaves the data as it was or wholly restored.
 
     Args:
         place: `settings` is where the configuration file belongs, whether or not there is one.
@@ -89,7 +96,7 @@ def restore(
     """
     data = place.data.resolve()
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-    aside = data.with_name(data.name + _aside_ending(stamp))
+    aside = data.with_name(data.name + aside_ending(stamp))
     staged = data.with_name(f"{data.name}.restoring")
     with ExitStack() as held:
         _hold(data, held)
@@ -99,20 +106,20 @@ def restore(
             try:
                 manifest = _extract(archive, staged)
                 step("extracted")
+                _documents_where_they_belong(place, staged)
                 _check_databases(archive, staged / DATA)
                 _take_over(data, staged / DATA)
                 _own_like(data, staged)
                 _sync(staged)
                 step("checked")
-                moved = _documents_aside(place, staged / DOCUMENTS, stamp)
+                moved = documents_aside(place, staged / DOCUMENTS, stamp)
                 step("documents-aside")
                 try:
-                    _put_in_place(staged / DATA, data, aside, step)
+                    put_in_place(staged / DATA, data, aside, step)
                 except BaseException:
-                    for path in moved:
-                        path.rename(path.with_name(path.name.removesuffix(_aside_ending(stamp))))
+                    documents_back(moved, stamp)
                     raise
-                settings = _put_the_rest_in_place(place, staged, stamp, step)
+                settings = put_the_rest_in_place(place, staged, stamp, step)
             finally:
                 shutil.rmtree(staged, ignore_errors=True)
         replaced: Path | None = aside
@@ -174,6 +181,14 @@ def _extract(archive: Path, staged: Path) -> Manifest:
         os.utime(path, (entry.modified, entry.modified))
 
     return read_archive(archive, take, seen=begin)
+
+
+def _documents_where_they_belong(place: Place, staged: Path) -> None:
+    """They may be kept outside the data folder now and have been in it then, or the reverse."""
+    inside, outside = staged / DATA / "context", staged / DOCUMENTS
+    source, target = (inside, outside) if place.documents_outside else (outside, inside)
+    if source.is_dir() and not target.exists():
+        source.rename(target)
 
 
 def _refuse_strangers(archive: Path, manifest: Manifest) -> None:
@@ -242,85 +257,3 @@ def _sync(folder: Path) -> None:
         elif path.stat().st_nlink == 1:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-
-
-def _put_in_place(staged: Path, data: Path, aside: Path, step: Callable[[str], None]) -> None:
-    """After this the staged data is at `data`, and what was there at `aside`."""
-    staged.rename(aside)
-    step("ready")
-    try:
-        exchanged = exchange(aside, data)
-    except OSError:
-        aside.rename(staged)
-        raise
-    if not exchanged:
-        # Where two names cannot be exchanged there is a moment without data.
-        aside.rename(staged)
-        data.rename(aside)
-        staged.rename(data)
-    sync_folder(data.parent)
-    step("exchanged")
-
-
-def _aside_ending(stamp: str) -> str:
-    return f".before-restore-{stamp}"
-
-
-def _documents_aside(place: Place, staged: Path, stamp: str) -> list[Path]:
-    """Documents kept outside the data folder, where they differ: under another name beside it.
-
-    One that is missing when the memory is opened is written from it, so this comes first: a document
-    newer than the memory would be taken for an edit.
-    """
-    moved = []
-    for path in document_files(place.context) if place.documents_outside else []:
-        now = place.context / path
-        if (staged / path).is_file() and (staged / path).read_bytes() == now.read_bytes():
-            continue
-        moved.append(now.rename(now.with_name(now.name + _aside_ending(stamp))))
-    return moved
-
-
-def _put_the_rest_in_place(
-    place: Place, staged: Path, stamp: str, step: Callable[[str], None]
-) -> Path | None:
-    """What lies outside the data folder; returns where the settings were put."""
-    try:
-        _documents_in_place(place, staged / DOCUMENTS)
-        step("documents-in-place")
-        settings = _settings_in_place(staged / SETTINGS, place.settings, stamp)
-        step("settings-in-place")
-    except OSError as error:
-        raise BackupError(
-            f"The data folder was restored, but what lies outside it was not: {error}.",
-            hint="Mend that; the next start writes documents that are missing from the memory.",
-        ) from error
-    return settings
-
-
-def _documents_in_place(place: Place, staged: Path) -> None:
-    for path in document_files(staged) if staged.is_dir() else []:
-        _put_file(staged / path, place.context / path)
-
-
-def _settings_in_place(staged: Path, place: Path | None, stamp: str) -> Path | None:
-    source = staged / "orchestrator.yaml"
-    if place is None or not source.is_file():
-        return None
-    if place.is_file():
-        if place.read_bytes() == source.read_bytes():
-            return None
-        place = place.with_name(f"{place.name}.from-backup-{stamp}")
-    _put_file(source, place)
-    return place
-
-
-def _put_file(source: Path, target: Path) -> None:
-    """Copy to a place that may be on another disk, in one step, with the owner of its folder."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.restoring")
-    shutil.copy2(source, partial)
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        owner = target.parent.stat()
-        os.chown(partial, owner.st_uid, owner.st_gid)
-    partial.replace(target)

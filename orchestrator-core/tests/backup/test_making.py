@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from orchestrator_core.backup.archive import check_archive, read_archive
 from orchestrator_core.backup.making import STEPS, archives_of, back_up, default_target, replica_of
-from orchestrator_core.backup.snapshot import Place
+from orchestrator_core.backup.restoring import restore
+from orchestrator_core.backup.snapshot import Place, Snapshot, take_snapshot
 from orchestrator_core.errors import BackupError
 from shared_context.errors import StoreCorrupt, StoreError, StoreFull
 from support.children import Child
@@ -110,6 +111,22 @@ def test_two_backups_to_one_folder_take_turns(place: Place, tmp_path: Path):
     check_archive(made.path)
 
 
+def test_data_replaced_while_it_is_copied_is_noticed(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    archive = back_up(place, tmp_path / "backups").path
+
+    def replaced_meanwhile(place: Place, target: Path) -> Snapshot:
+        snapshot = take_snapshot(place, target)
+        restore(archive, place)
+        return snapshot
+
+    monkeypatch.setattr("orchestrator_core.backup.making.take_snapshot", replaced_meanwhile)
+    with pytest.raises(BackupError, match="replaced while"):
+        back_up(place, tmp_path / "backups")
+    assert left_in(tmp_path / "backups") == [archive.name]
+
+
 def test_a_full_disk_leaves_nothing_behind_and_older_archives_alone(place: Place, tmp_path: Path):
     with small_disk(tmp_path / "disk", 2048) as disk:
         to = disk / "backups"
@@ -160,6 +177,7 @@ KILLED = """
 
     def step(name):
         if name == fatal:
+            print("killed at", name)
             os.kill(os.getpid(), signal.SIGKILL)
 
     back_up(Place(data, data / "context"), to, keep=1, step=step)
@@ -172,7 +190,7 @@ def test_a_kill_leaves_a_whole_archive_or_the_old_one(place: Place, tmp_path: Pa
     to = tmp_path / "backups"
     old = back_up(place, to).path
     with Child(KILLED, place.data, to, fatal) as child:
-        assert child.rest() == []
+        assert child.rest() == [f"killed at {fatal}"]
     archives = archives_of(to, replica_of(place.data))
     for archive in archives:
         check_archive(archive)

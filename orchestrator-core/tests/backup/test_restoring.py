@@ -195,6 +195,21 @@ def test_documents_kept_elsewhere_are_put_back(tmp_path: Path):
     assert restore(made, place, discard=True).documents == []
 
 
+@pytest.mark.parametrize("was_outside", [False, True], ids=["then inside", "then outside"])
+def test_documents_go_where_they_are_kept_now(tmp_path: Path, was_outside: bool):
+    data, repository = tmp_path / "data", tmp_path / "repository"
+    inside, outside = data / "context", repository
+    then, now = (outside, inside) if was_outside else (inside, outside)
+    fill(data, "first", context=then)
+    log = then / "SESSION_LOG.md"
+    log.write_text(log.read_text() + "typed, not taken in\n")
+    made = back_up(Place(data, then), tmp_path / "backups").path
+    shutil.rmtree(data)
+    restore(made, Place(data, now))
+    text = logged(data, now)
+    assert "first" in text and text.endswith("typed, not taken in\n")
+
+
 def test_root_gives_the_data_back_to_its_owner(place: Place, archive: Path):
     if os.geteuid() != 0:
         pytest.skip("only root can give files away")
@@ -215,6 +230,7 @@ KILLED = """
 
     def step(name):
         if name == fatal:
+            print("killed at", name)
             os.kill(os.getpid(), signal.SIGKILL)
 
     restore(archive, Place(data, context), step=step)
@@ -234,7 +250,7 @@ def test_a_kill_leaves_the_old_data_or_the_new(tmp_path: Path, fatal: str, outsi
     made = back_up(place, tmp_path / "backups").path
     fill(data, "second", context=context)
     with Child(KILLED, made, data, context, fatal) as child:
-        assert child.rest() == []
+        assert child.rest() == [f"killed at {fatal}"]
     kept = [path for path in beside(place) if ".before-restore-" in path.name]
     if fatal in NOT_YET:
         assert said(data) == ["first", "second"]
