@@ -13,6 +13,7 @@ from orchestrator_core.errors import ModelNotFound, ModelUnusable
 from orchestrator_core.http.deferred_backend import DeferredBackend
 from orchestrator_core.http.factory import create_http_app
 from orchestrator_core.http.keys import refuse_open_bind
+from orchestrator_core.http.routes import handoff
 from orchestrator_core.http.services import Services
 from orchestrator_core.settings import Settings
 
@@ -40,7 +41,7 @@ def create_app(settings: Settings, assistant: Assistant | None = None) -> Flask:
     if assistant is None:
         assistant = Assistant.open(settings, tier=TIER, backend=_backend(settings))
     services = Services.around(settings, assistant, version=version("orchestrator"))
-    app = create_http_app(services, blueprints=[create_pages()])
+    app = create_http_app(services, apis=[handoff.api], blueprints=[create_pages()])
     services.model.start()
     return app
 

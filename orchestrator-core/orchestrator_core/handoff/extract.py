@@ -194,6 +194,9 @@ def _once(facts: Sequence[Fact]) -> tuple[Fact, ...]:
         if not is_storable(fact.text) or (fact.kind is Kind.TODO and _key(fact.text) in done):
             continue
         key = (fact.kind, _key(fact.text))
+        earlier = latest.get(key)
+        if earlier is not None and fact.by_assistant and not earlier.by_assistant:
+            continue  # an answer that repeats what it was told
         latest.pop(key, None)
         latest[key] = fact
     return tuple(latest.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,16 +14,21 @@ from flask import Flask, current_app, request
 from shared_context.change_feed import ChangeFeed
 from shared_context.replica import Replica
 
-from orchestrator_core.errors import Overloaded
+from orchestrator_core.errors import NotFound, Overloaded
+from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.handoff.rewriting import Rewriter
+from orchestrator_core.handoff.session import Handoffs
 from orchestrator_core.http.readiness import ModelLoader
 from orchestrator_core.http.response_cache import ResponseCache
 from orchestrator_core.http.token_counts import TokenCounts
+from orchestrator_core.messages import ChatMessage
 from orchestrator_core.metrics import Metrics
 from orchestrator_core.relay.wsgi_call import is_relayed
 from orchestrator_core.settings import Settings
 
 if TYPE_CHECKING:
     from orchestrator_core.assistant import Assistant
+    from orchestrator_core.runs.run import Run
 
 _KEY = "orchestrator"
 RESERVED_THREADS = 4
@@ -102,6 +107,22 @@ class Services:
     def replica(self) -> Replica:
         """This server's memory, as a partner in exchanges."""
         return Replica(self.assistant.conversations, self.assistant.context, name=self.assistant.tier)
+
+    @cached_property
+    def handoffs(self) -> Handoffs:
+        """Ends sessions.
+
+        Raises:
+            NotFound: this server keeps no context folder.
+        """
+        context = self.assistant.context
+        if context is None:
+            raise NotFound("This server keeps no context folder.")
+        return Handoffs(self.assistant.conversations, context, Rewriter(self._complete, time.monotonic))
+
+    def _complete(self, messages: Sequence[ChatMessage], config: GenerationConfig) -> Run:
+        self.model.ensure()
+        return self.assistant.complete(messages, config)
 
     @cached_property
     def changes(self) -> ChangeFeed:

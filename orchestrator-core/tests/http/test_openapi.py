@@ -7,7 +7,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from openapi_spec_validator import validate
 from orchestrator_core.backends.scripted import Reply, ScriptedBackend
-from orchestrator_core.http.routes import SHARED
+from orchestrator_core.http.routes import SHARED, handoff
 from schemathesis import GenerationMode
 from schemathesis.config import SchemathesisConfig
 from support.desktop import desk
@@ -19,7 +19,12 @@ EXAMPLES = 25
 ENDLESS = {"/sync/events"}
 """Streams that end only with their client; their tests are beside their routes'."""
 
-ROUTES = [operation for api in SHARED for operation in api.operations if operation.rule not in ENDLESS]
+ROUTES = [
+    operation
+    for api in (*SHARED, handoff.api)
+    for operation in api.operations
+    if operation.rule not in ENDLESS
+]
 
 CONFIG = SchemathesisConfig.from_str("""
 [checks.negative_data_rejection]
