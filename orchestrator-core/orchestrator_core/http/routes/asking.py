@@ -24,11 +24,14 @@ STREAM_ERRORS = (404, 413, 429, 502, 503, 504, 507)
 """What a request for an answer can end with, besides what every route can."""
 
 
-def full_answer(start: Callable[[], Run], *, cancel_when_gone: bool = False) -> dict[str, Any]:
+def full_answer(
+    start: Callable[[], Run], *, cancel_when_gone: bool = False, load: bool = True
+) -> dict[str, Any]:
     """Start a run and wait for it: the data of its `done` event.
 
     Args:
-        start: starts the run; called once the model is loaded.
+        start: starts the run.
+        load: wait before it until the model is loaded; else `start` does where it has to.
         cancel_when_gone: end the run when the client leaves.
 
     Raises:
@@ -36,7 +39,8 @@ def full_answer(start: Callable[[], Run], *, cancel_when_gone: bool = False) -> 
     """
     here = services()
     with here.slots.hold():
-        here.model.ensure()
+        if load:
+            here.model.ensure()
         run = start()
         try:
             return watcher(here, measured=True).answer(run)
@@ -46,13 +50,14 @@ def full_answer(start: Callable[[], Run], *, cancel_when_gone: bool = False) -> 
             raise
 
 
-def streamed_answer(start: Callable[[], Run]) -> Response:
+def streamed_answer(start: Callable[[], Run], *, load: bool = True) -> Response:
     """Start a run and stream its events. What fails at once has a status of its own; later,
     the stream ends with an `error` event. A client that leaves does not end the run."""
     here = services()
     here.slots.take()
     try:
-        here.model.ensure()
+        if load:
+            here.model.ensure()
         run = start()
         raise_early_failure(run)
     except BaseException:
@@ -75,8 +80,17 @@ def _stream(here: Services, run: Run, after: int, *, measured: bool) -> Response
         on_close=here.slots.give_back,
         on_problem=_error_frame,
         request_id=g.request_id,
-        headers={"X-Run-Id": run.run_id},
+        headers=_names(run),
     )
+
+
+def _names(run: Run) -> dict[str, str]:
+    model = run.spec.model
+    return {"X-Run-Id": run.run_id, **({"X-Model": model} if _fits_header(model) else {})}
+
+
+def _fits_header(text: str) -> bool:
+    return bool(text) and text.isascii() and text.isprintable()
 
 
 def _error_frame(problem: Problem) -> Iterator[bytes]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from flask import Response
 
 from orchestrator_core.chat_request import ChatRequest
@@ -9,6 +12,9 @@ from orchestrator_core.http.api import EVENTS, Api
 from orchestrator_core.http.routes.asking import STREAM_ERRORS, full_answer, streamed_answer
 from orchestrator_core.http.services import services
 from orchestrator_core.http.shapes.chat import ChatAnswer
+
+if TYPE_CHECKING:
+    from orchestrator_core.runs.run import Run
 
 api = Api("chat")
 
@@ -19,7 +25,7 @@ CHAT_ERRORS = (409, *STREAM_ERRORS)
 def chat(body: ChatRequest) -> ChatAnswer:
     """A client that leaves does not end the run: its answer is stored, and `/runs/<id>` has it."""
     _check(body)
-    return ChatAnswer.model_validate(full_answer(lambda: services().assistant.ask(body)))
+    return ChatAnswer.model_validate(full_answer(_asking(body), load=False))
 
 
 @api.route(
@@ -32,12 +38,15 @@ def chat(body: ChatRequest) -> ChatAnswer:
 def stream(body: ChatRequest) -> Response:
     """The header X-Run-Id names the run: watch it again from any offset with `/runs/<id>/stream`."""
     _check(body)
-    return streamed_answer(lambda: services().assistant.ask(body))
+    return streamed_answer(_asking(body), load=False)
+
+
+def _asking(body: ChatRequest) -> Callable[[], Run]:
+    """Another tier may answer, so the model here is waited for only when it does not."""
+    here = services()
+    return lambda: here.assistant.ask(body, own_ready=here.model.ensure)
 
 
 def _check(body: ChatRequest) -> None:
     """What can be refused without the model is, before anyone waits for it."""
-    here = services()
-    body.check_size(here.settings.server.max_message_chars)
-    if body.conversation_id is not None:
-        here.assistant.conversations.get(body.conversation_id)
+    body.check_size(services().settings.server.max_message_chars)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
+from typing import Any
 
 from shared_context.conversations import ConversationStore
 from shared_context.messages import Conversation, Message
@@ -20,6 +22,7 @@ from orchestrator_core.http.shapes.conversations import (
     HistoryMessage,
     HistoryQuery,
     ListQuery,
+    MessageFields,
     NewConversation,
     Title,
 )
@@ -78,6 +81,7 @@ def delete(path: ConversationPath) -> DeletedConversation:
 def conversation_answer(conversation_id: str, limit: int) -> ConversationAnswer:
     store = _store()
     summary = _summary(store.get(conversation_id))
+    versions = store.versions(conversation_id)
     active = [
         run.run_id
         for run in services().assistant.runs.active()
@@ -85,7 +89,10 @@ def conversation_answer(conversation_id: str, limit: int) -> ConversationAnswer:
     ]
     return ConversationAnswer(
         **summary.model_dump(),
-        history=[_message(one) for one in store.messages(conversation_id, limit=limit)],
+        history=[
+            _message(one, versions.get(one.message_id, ()))
+            for one in store.messages(conversation_id, limit=limit)
+        ],
         active_run=active[-1] if active else None,
     )
 
@@ -116,15 +123,9 @@ def _summary(one: Conversation) -> ConversationSummary:
     )
 
 
-def _message(one: Message) -> HistoryMessage:
-    return HistoryMessage(
-        role=one.role,
-        content=one.content,
-        message_id=one.message_id,
-        created_at=one.created_at,
-        tier=one.tier,
-        model=one.model,
-        run_id=one.run_id,
-        reply_to=one.reply_to,
-        receipt=one.receipt,
-    )
+def _message(one: Message, versions: Sequence[Message]) -> HistoryMessage:
+    return HistoryMessage(**_fields(one), versions=[MessageFields(**_fields(other)) for other in versions])
+
+
+def _fields(one: Message) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in MessageFields.model_fields}

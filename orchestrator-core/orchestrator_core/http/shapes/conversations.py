@@ -19,7 +19,7 @@ ExportName = Field(
 )
 
 
-class HistoryMessage(BaseModel):
+class MessageFields(BaseModel):
     role: str
     content: str
     message_id: str
@@ -29,6 +29,11 @@ class HistoryMessage(BaseModel):
     run_id: str | None
     reply_to: str | None
     receipt: dict[str, Any] | None
+    supersedes: str | None = Field(None, description="The answer that this one takes the place of.")
+
+
+class HistoryMessage(MessageFields):
+    versions: list[MessageFields] = Field([], description="Other versions of this answer, oldest first.")
 
 
 class ConversationSummary(BaseModel):
