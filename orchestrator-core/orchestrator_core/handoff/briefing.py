@@ -156,12 +156,18 @@ def _place(lines: Sequence[str], section: Section) -> tuple[int, int]:
 
 
 def _block(lines: Sequence[str], start: int, stop: int) -> tuple[int, int] | None:
-    """Where the block of the last handoff is, both marks included."""
-    begin = next((at for at in range(start, stop) if lines[at].strip() == BEGIN), None)
-    if begin is None:
-        return None
-    end = next((at for at in range(begin, stop) if lines[at].strip() == END), None)
-    return None if end is None else (begin, end + 1)
+    """Where the block of the last handoff is, both marks included. A mark that lost its partner
+    marks nothing."""
+    begin: int | None = None
+    for at in range(start, stop):
+        line = lines[at].strip()
+        if line == BEGIN:
+            begin = at
+        elif line == END and begin is not None:
+            return begin, at + 1
+        elif line.startswith(("#", "```", "~~~")):
+            begin = None
+    return None
 
 
 def _insert(lines: list[str], start: int, stop: int, section: Section, new: Sequence[str]) -> None:

@@ -1,0 +1,246 @@
+"""Drafts and confirmations against a real memory and real documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from orchestrator_core.errors import Conflict, InvalidRequest
+from orchestrator_core.handoff import session as session_module
+from orchestrator_core.handoff.rewriting import numbered
+from orchestrator_core.handoff.session import Confirmation, Draft, Handoffs
+from shared_context.conversations import ConversationStore
+from shared_context.documents import ContextFolder
+from shared_context.errors import ConversationNotFound, DocumentRejected, StaleVersion, StoreFull
+from shared_context.handoff import BRIEFING, LOG
+
+
+class Desk:
+    def __init__(self, folder: Path) -> None:
+        self.store = ConversationStore.open(folder / "memory.db")
+        self.context = ContextFolder(folder / "context", state=folder / "state")
+        self.handoffs = Handoffs(self.store, self.context)
+
+    def say(self, *texts: str, conversation: str = "default") -> None:
+        for n, text in enumerate(texts):
+            self.store.add_message(conversation, "assistant" if n % 2 else "user", text)
+
+    def text(self, name: str) -> str:
+        return self.context.document(name).text
+
+    def close(self) -> None:
+        self.context.close()
+        self.store.close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    opened = Desk(tmp_path)
+    yield opened
+    opened.close()
+
+
+def confirmation(draft: Draft) -> Confirmation:
+    return Confirmation(
+        draft.conversation_id, draft.entry_id, draft.sources, draft.entry, draft.briefing, draft.base_version
+    )
+
+
+def test_nothing_is_written_before_the_confirmation(desk: Desk) -> None:
+    desk.say("We decided on tea. TODO: buy tea.", "Fine.")
+    before = desk.text(LOG), desk.text(BRIEFING)
+    draft = desk.handoffs.draft("default")
+    assert "We decided on tea." in draft.entry
+    assert "+- We decided on tea." in draft.diff
+    assert (desk.text(LOG), desk.text(BRIEFING)) == before
+    assert desk.handoffs.draft("default") == draft
+
+
+def test_what_was_confirmed_is_stored_as_edited(desk: Desk) -> None:
+    desk.say("We decided on tea.", "Fine.")
+    draft = desk.handoffs.draft("default")
+    edited = replace(confirmation(draft), entry="My own words.", briefing="# Mine\n")
+    done = desk.handoffs.confirm(edited)
+    assert f"<!-- entry:{draft.entry_id} -->\n\nMy own words." in desk.text(LOG)
+    assert desk.text(BRIEFING) == "# Mine\n"
+    assert done.log_version == desk.context.document(LOG).version
+    assert done.briefing_version == desk.context.document(BRIEFING).version
+    assert (done.merged, done.repeated) == (False, False)
+
+
+def test_the_next_handoff_covers_what_is_new(desk: Desk) -> None:
+    desk.say("We decided on tea.", "Fine.")
+    desk.handoffs.confirm(confirmation(desk.handoffs.draft("default")))
+    with pytest.raises(Conflict) as caught:
+        desk.handoffs.draft("default")
+    assert caught.value.code == "nothing_to_hand_off"
+    desk.say("We settled on two cups.", "Fine.")
+    draft = desk.handoffs.draft("default")
+    assert len(draft.sources) == 2
+    assert "tea" not in draft.entry
+    assert "We settled on two cups." in draft.entry
+
+
+def test_what_another_tier_delivers_late_is_not_passed_over(desk: Desk) -> None:
+    desk.say("We decided on tea.", "Fine.")
+    desk.handoffs.confirm(confirmation(desk.handoffs.draft("default")))
+    desk.store.add_message(
+        "default", "user", "We settled on two cups.", tier="phone", created_at="2020-01-01T00:00:00.000000Z"
+    )
+    assert "We settled on two cups." in desk.handoffs.draft("default").entry
+
+
+def test_confirming_again_changes_nothing(desk: Desk) -> None:
+    desk.say("We decided on tea.", "Fine.")
+    given = confirmation(desk.handoffs.draft("default"))
+    first = desk.handoffs.confirm(given)
+    desk.context.edit(BRIEFING, "# Rewritten by hand\n")
+    again = desk.handoffs.confirm(replace(given, entry="Other words."))
+    assert again == replace(first, repeated=True)
+    assert desk.text(BRIEFING) == "# Rewritten by hand\n"
+    assert desk.text(LOG).count(given.entry_id) == 1
+
+
+def test_many_at_once_store_one_entry(desk: Desk) -> None:
+    desk.say("We decided on tea.", "Fine.")
+    given = confirmation(desk.handoffs.draft("default"))
+    with ThreadPoolExecutor(8) as pool:
+        done = list(pool.map(desk.handoffs.confirm, [given] * 16))
+    assert sum(not one.repeated for one in done) == 1
+    assert desk.text(LOG).count("We decided on tea.") == 1
+    assert desk.text(BRIEFING).count("We decided on tea.") == 1
+
+
+def test_a_briefing_that_changed_meanwhile_is_merged(desk: Desk) -> None:
+    desk.say("TODO: buy tea.", "Fine.")
+    draft = desk.handoffs.draft("default")
+    present = desk.text(BRIEFING)
+    desk.context.edit(BRIEFING, present.replace("Where things stand now.", "Where things stood."))
+    done = desk.handoffs.confirm(confirmation(draft))
+    assert done.merged
+    assert "Where things stood." in desk.text(BRIEFING)
+    assert "- TODO: buy tea." in desk.text(BRIEFING)
+
+
+def test_two_drafts_of_overlapping_sessions_are_not_both_stored(desk: Desk) -> None:
+    desk.say("We decided on tea.", "Fine.")
+    first = desk.handoffs.draft("default")
+    desk.say("We settled on two cups.", "Fine.")
+    second = desk.handoffs.draft("default")
+    desk.handoffs.confirm(confirmation(second))
+    with pytest.raises(Conflict) as caught:
+        desk.handoffs.confirm(confirmation(first))
+    assert caught.value.code == "already_handed_off"
+    assert desk.text(LOG).count("We decided on tea.") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"base_version": "0123456789ab"}, StaleVersion),
+        ({"sources": ("nobody",)}, InvalidRequest),
+        ({"conversation_id": "nowhere"}, ConversationNotFound),
+        ({"entry_id": "../x"}, DocumentRejected),
+        ({"entry": "  \n "}, DocumentRejected),
+    ],
+)
+def test_what_cannot_be_stored_is_refused_whole(
+    desk: Desk, change: dict[str, object], error: type[Exception]
+) -> None:
+    desk.say("We decided on tea.", "Fine.")
+    before = desk.text(LOG), desk.text(BRIEFING)
+    given = replace(confirmation(desk.handoffs.draft("default")), **change)  # type: ignore[arg-type]
+    with pytest.raises(error):
+        desk.handoffs.confirm(given)
+    assert (desk.text(LOG), desk.text(BRIEFING)) == before
+    assert desk.handoffs.draft("default").sources
+
+
+def test_parts_can_be_left_out(desk: Desk) -> None:
+    desk.say("We decided on tea.", "Fine.")
+    before = desk.text(LOG), desk.text(BRIEFING)
+    given = replace(confirmation(desk.handoffs.draft("default")), entry=None, briefing=None)
+    done = desk.handoffs.confirm(given)
+    assert (done.log_version, done.briefing_version) == (None, None)
+    assert (desk.text(LOG), desk.text(BRIEFING)) == before
+    with pytest.raises(Conflict):
+        desk.handoffs.draft("default")
+
+
+def test_sources_of_another_conversation_are_refused(desk: Desk) -> None:
+    desk.store.create("other")
+    desk.say("We decided on tea.", conversation="other")
+    desk.say("We decided on coffee.")
+    stranger = desk.handoffs.draft("other")
+    with pytest.raises(InvalidRequest, match="no message of this conversation"):
+        desk.handoffs.confirm(replace(confirmation(stranger), conversation_id="default"))
+
+
+def test_a_conversation_cleared_meanwhile_can_still_be_noted(desk: Desk) -> None:
+    desk.say("We decided on tea.", "Fine.")
+    given = confirmation(desk.handoffs.draft("default"))
+    desk.store.clear("default")
+    desk.handoffs.confirm(given)
+    assert "We decided on tea." in desk.text(LOG)
+
+
+@pytest.mark.parametrize("cut_at", ["append_entry", "edit", "record"])
+def test_a_confirmation_that_was_cut_off_is_finished_by_the_next(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, cut_at: str
+) -> None:
+    """As after a crash or on a full disk: whatever was written is not written twice."""
+    desk.say("We decided on tea. TODO: buy tea.", "Fine.")
+    given = confirmation(desk.handoffs.draft("default"))
+
+    def full(*_: object, **__: object) -> None:
+        raise StoreFull("The disk is full.")
+
+    with monkeypatch.context() as patched:
+        target = desk.handoffs._marks if cut_at == "record" else desk.context
+        patched.setattr(target, cut_at, full)
+        with pytest.raises(StoreFull):
+            desk.handoffs.confirm(given)
+    done = desk.handoffs.confirm(given)
+    assert not done.repeated
+    assert desk.text(LOG).count("- We decided on tea.") == 1
+    assert desk.text(BRIEFING).count("- We decided on tea.") == 1
+
+
+def test_a_very_long_session_is_read_as_far_as_bounds_allow(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "MOST_MESSAGES", 20)
+    monkeypatch.setattr(session_module, "MOST_TEXT", 400)
+    for n in range(20):
+        desk.say(f"We decided on tea number {n}. {'x' * 50}", "Fine.")
+    draft = desk.handoffs.draft("default")
+    assert len(draft.sources) == 20
+    assert "number 19" in draft.entry
+    assert "number 11" not in draft.entry
+    assert [note for note in draft.notes if "Only the last 20 messages were read." in note]
+    assert [note for note in draft.notes if "oldest messages are not in the draft" in note]
+
+
+class Answering:
+    """Stands for `Rewriter`: says what it was asked."""
+
+    def __init__(self, better: Callable[[Sequence[str]], tuple[dict[str, str], str]]) -> None:
+        self.better = better
+
+
+def test_other_words_are_used_in_both_drafts(desk: Desk) -> None:
+    desk.handoffs._rewriter = Answering(lambda texts: ({texts[0]: "We will go with tea."}, "1 reworded"))  # type: ignore[assignment]
+    desk.say("ok so we'll go with tea", "Fine.")
+    draft = desk.handoffs.draft("default", improve=True)
+    assert "- We will go with tea." in draft.entry
+    assert "- We will go with tea." in draft.briefing
+    assert "1 reworded" in draft.notes
+    assert "ok so we'll" in desk.handoffs.draft("default").entry
+
+
+def test_numbered_lines_of_an_answer() -> None:
+    answer = "Sure:\n1. One.\n 2) Two.  \n3.\nno number\n12. Twelve"
+    assert list(numbered(answer)) == [(1, "One."), (2, "Two."), (12, "Twelve")]
