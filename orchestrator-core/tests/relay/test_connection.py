@@ -240,10 +240,11 @@ def test_headers_that_are_too_large_are_the_callers_fault() -> None:
 
 
 def test_a_lost_connection_ends_everything_at_once() -> None:
-    gone = threading.Event()
+    began, gone = threading.Event(), threading.Event()
 
     def serve(head: RequestHead, given: RequestBody) -> Answer:
         if head.target == "/silent":
+            began.set()
             _until(given.gone)
             gone.set()
         return Answer(200, (), iter(lambda: b"x" * 100, None))
@@ -251,7 +252,7 @@ def test_a_lost_connection_ends_everything_at_once() -> None:
     with connected(serve) as (vps, desktop), ThreadPoolExecutor(2) as pool:
         stream = vps.open(get("/stream"))
         waiting = pool.submit(vps.open, get("/silent"))
-        _until(lambda: vps.streams == 2)
+        assert began.wait(SOON_S)
         desktop.close()
         with pytest.raises(TierLost):
             waiting.result(SOON_S)
