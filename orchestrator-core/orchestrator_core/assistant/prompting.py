@@ -13,6 +13,7 @@ from shared_context.messages import Message
 from shared_context.retrieval.recall import Found
 
 from orchestrator_core.assistant.left_turns import ConversationSummaries, LeftTurns
+from orchestrator_core.assistant.projects import documents_of, recalled_for
 from orchestrator_core.assistant.remembering import Recollection
 from orchestrator_core.backends.base import ChatBackend
 from orchestrator_core.chat_request import ChatRequest
@@ -63,6 +64,7 @@ class Prompting:
                     self._backend,
                     system_prompt=chosen.system_prompt,
                     share=chosen.share,
+                    answer_tokens=self._settings.generation.max_new_tokens,
                     recall_share=self._recollection.share,
                 )
             return self._builder
@@ -76,8 +78,13 @@ class Prompting:
         """
         return self._settings.generation.advised(self._backend.suggested_sampling())
 
-    def documents(self) -> list[Document]:
-        return [] if self._context is None else self._context.documents()
+    def documents(self, project: str | None = None) -> list[Document]:
+        """
+        Raises:
+            DocumentNotFound, NotFound: there is no such project.
+        """
+        context = documents_of(self._context, project)
+        return [] if context is None else context.documents()
 
     def reason(self, given: str | None) -> str:
         return given or f"the {self._tier} was asked and answers itself"
@@ -85,7 +92,8 @@ class Prompting:
     def recalled(self, request: ChatRequest, conversation_id: str) -> list[Found]:
         """What the memory has that may help; to be asked before the message is stored, or it
         would be among what is searched."""
-        return self._recollection.of(request, conversation_id)
+        found = self._recollection.of(request, conversation_id)
+        return recalled_for(found, self._context, request.project)
 
     def check_fits(self, request: ChatRequest) -> None:
         """A message that can never fit is refused before it is stored. When the model cannot be
@@ -170,7 +178,7 @@ class Prompting:
             explicit_max_tokens=request.max_tokens is not None,
             history=history,
             turns_before=turns_before,
-            documents=self.documents(),
+            documents=self.documents(request.project),
             context=request.context,
             recalled=found,
             summaries=summaries,

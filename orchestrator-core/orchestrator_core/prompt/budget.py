@@ -43,6 +43,11 @@ def least_answer(window: int) -> int:
     return max(1, min(64, window // 8))
 
 
+def usual_answer(window: int, wanted: int) -> int:
+    """Room for an answer of which nobody said how long it shall be."""
+    return min(wanted, max(window // ANSWER_PART, 1))
+
+
 def answer_room(window: int, wanted: int, *, explicit: bool, needed: int) -> AnswerRoom | None:
     """Room for the answer beside `needed` tokens that the prompt cannot do without.
 
@@ -58,7 +63,7 @@ def answer_room(window: int, wanted: int, *, explicit: bool, needed: int) -> Ans
     free = window - needed
     if explicit:
         return AnswerRoom(wanted) if wanted <= free else None
-    room = min(wanted, max(window // ANSWER_PART, 1), free)
+    room = min(usual_answer(window, wanted), free)
     if room < min(wanted, least_answer(window)):
         return None
     return AnswerRoom(room, wanted if room < wanted else None)

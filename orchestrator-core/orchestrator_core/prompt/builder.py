@@ -24,6 +24,7 @@ from orchestrator_core.prompt.budget import (
     AnswerRoom,
     answer_room,
     rounded_up,
+    usual_answer,
 )
 from orchestrator_core.prompt.counting import Remembered, TokenCounter
 from orchestrator_core.prompt.cutting import Cut
@@ -53,6 +54,8 @@ class PromptBuilder:
     Args:
         system_prompt: None for the default; "" for none at all.
         share: part of the window all documents together may use.
+        answer_tokens: kept free for the answer where history is cut, also when a request asks for
+            fewer: so its prefix does not depend on that.
         recall_share: part of it for passages recalled from elsewhere; None: chosen by the window.
         zone: for the time line of messages; None: this machine's.
     """
@@ -63,12 +66,14 @@ class PromptBuilder:
         *,
         system_prompt: str | None = None,
         share: float = 0.5,
+        answer_tokens: int = 512,
         recall_share: float | None = None,
         zone: tzinfo | None = None,
     ) -> None:
         self._backend = backend
         self._system = (DEFAULT_SYSTEM_PROMPT if system_prompt is None else system_prompt).strip()
         self._share = share
+        self._answer_tokens = answer_tokens
         self._recall_share = recall_share
         self._zone = zone
         self.template = ChatTemplate.for_backend(backend)
@@ -239,7 +244,8 @@ class PromptBuilder:
             snapshot = self._snapshot(request.documents, step)
             if needed + snapshot.tokens + room.max_new_tokens > window:
                 continue
-            budget = window - room.max_new_tokens - snapshot.tokens - rounded_up(needed, window)
+            answer = max(room.max_new_tokens, usual_answer(window, self._answer_tokens))
+            budget = window - answer - snapshot.tokens - rounded_up(needed, window)
             budget -= self._recall_room()
             while True:
                 kept = history.kept(budget, room_of(window))

@@ -250,6 +250,21 @@ def test_what_is_read_ahead_is_the_beginning_of_the_next_prompt(template: str | 
     assert len(left) < 200 if length else ahead.stable_prefix == len(ahead.text)
 
 
+def test_a_shorter_answer_asked_for_does_not_move_the_history() -> None:
+    history = conversation([f"text number {n} of many " * 4 for n in range(400)])
+    builder = PromptBuilder(ScriptedBackend(context_length=4096), zone=UTC)
+    kept = set()
+    for tokens in (1, 50, 512):
+        config = GenerationConfig(max_new_tokens=tokens)
+        request = PromptRequest("x", AT, config, explicit_max_tokens=True, history=history)
+        kept.add(builder.build(request).receipt.history.kept)
+    assert len(kept) == 1
+    longer = PromptRequest(
+        "x", AT, GenerationConfig(max_new_tokens=3000), explicit_max_tokens=True, history=history
+    )
+    assert builder.build(longer).receipt.history.kept < kept.pop()
+
+
 def test_nothing_is_read_ahead_of_an_empty_memory() -> None:
     builder = PromptBuilder(ScriptedBackend(), zone=UTC)
     assert builder.prompt_ahead(PromptRequest("", AT, GenerationConfig())) is None
