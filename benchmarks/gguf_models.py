@@ -1,6 +1,7 @@
 """Small GGUF models made on the spot, for tests and measurements.
 
 python benchmarks/gguf_models.py random 100M model.gguf --quant Q4_K_M
+python benchmarks/gguf_models.py random 100M model.gguf --tokenizer mistral
 python benchmarks/gguf_models.py scripted model.gguf "The answer is 42."
 """
 
@@ -11,11 +12,12 @@ from pathlib import Path
 import click
 from gguf_random import DIRECT, INDIRECT, PRESETS, lora_adapter, preset_model, random_model
 from gguf_scripted import scripted_model
-from gguf_vocabulary import MISTRAL_TEMPLATE
+from gguf_vocabulary import MISTRAL_TEMPLATE, SentencePieceVocabulary
 
 __all__ = [
     "MISTRAL_TEMPLATE",
     "PRESETS",
+    "SentencePieceVocabulary",
     "lora_adapter",
     "preset_model",
     "random_model",
@@ -33,9 +35,11 @@ def main() -> None:
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--quant", type=click.Choice([*DIRECT, *INDIRECT]), default="Q8_0", show_default=True)
 @click.option("--seed", default=0, show_default=True)
-def random_command(size: str, path: Path, quant: str, seed: int) -> None:
+@click.option("--tokenizer", type=click.Choice(["own", "mistral"]), default="own", show_default=True)
+def random_command(size: str, path: Path, quant: str, seed: int, tokenizer: str) -> None:
     """A Mistral-shaped model of SIZE parameters with random weights."""
-    preset_model(path, size, quant=quant, seed=seed)
+    vocabulary = SentencePieceVocabulary() if tokenizer == "mistral" else None
+    preset_model(path, size, quant=quant, seed=seed, vocabulary=vocabulary)
     click.echo(f"{path}: {PRESETS[size].parameters:,} parameters, {path.stat().st_size:,} bytes")
 
 

@@ -14,7 +14,13 @@ from pathlib import Path
 
 import gguf
 import numpy as np
-from gguf_vocabulary import CONTROL_TOKENS, MISTRAL_TEMPLATE, merged_vocabulary
+from gguf_vocabulary import (
+    CONTROL_TOKENS,
+    MISTRAL_TEMPLATE,
+    SentencePieceVocabulary,
+    Vocabulary,
+    merged_vocabulary,
+)
 
 DIRECT = {
     "F32": (gguf.GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),
@@ -73,25 +79,28 @@ def random_model(
     seed: int = 0,
     template: str | None = MISTRAL_TEMPLATE,
     name: str = "random",
+    vocabulary: SentencePieceVocabulary | None = None,
 ) -> Path:
     """Write a GGUF with random weights, tensor by tensor (memory: one tensor).
 
     Args:
         quant: one of `DIRECT` or `INDIRECT`.
         template: Jinja chat template for the metadata, or None.
+        vocabulary: instead of one of our own with `vocab` tokens.
 
     Raises:
         ValueError: unknown quantisation, or dimensions that do not divide.
     """
     path = Path(path)
-    shape = Shape(layers, width, heads, kv_heads, ffn, vocab, context)
+    words = vocabulary or merged_vocabulary(vocab)
+    shape = Shape(layers, width, heads, kv_heads, ffn, len(words), context)
     if width % heads or heads % kv_heads:
         raise ValueError(f"width {width} must divide by heads {heads}, and heads by kv_heads {kv_heads}.")
     if quant in DIRECT:
-        _write(path, shape, quant, seed, template, name)
+        _write(path, shape, quant, seed, template, name, words)
     elif quant in INDIRECT:
         intermediate = path.with_suffix(".q8.tmp")
-        _write(intermediate, shape, "Q8_0", seed, template, name)
+        _write(intermediate, shape, "Q8_0", seed, template, name, words)
         try:
             requantise(intermediate, path, quant)
         finally:
@@ -101,7 +110,14 @@ def random_model(
     return path
 
 
-def preset_model(path: Path | str, size: str, *, quant: str = "Q8_0", seed: int = 0) -> Path:
+def preset_model(
+    path: Path | str,
+    size: str,
+    *,
+    quant: str = "Q8_0",
+    seed: int = 0,
+    vocabulary: SentencePieceVocabulary | None = None,
+) -> Path:
     """`random_model` with the dimensions of a preset: 'tiny', '5M', '100M' or '1.1B'."""
     if size not in PRESETS:
         raise ValueError(f"Unknown size {size!r}; known: {', '.join(PRESETS)}.")
@@ -118,6 +134,7 @@ def preset_model(path: Path | str, size: str, *, quant: str = "Q8_0", seed: int 
         quant=quant,
         seed=seed,
         name=f"random-{size}",
+        vocabulary=vocabulary,
     )
 
 
@@ -157,7 +174,15 @@ def lora_adapter(
     return path
 
 
-def _write(path: Path, shape: Shape, quant: str, seed: int, template: str | None, name: str) -> None:
+def _write(
+    path: Path,
+    shape: Shape,
+    quant: str,
+    seed: int,
+    template: str | None,
+    name: str,
+    vocabulary: Vocabulary | SentencePieceVocabulary,
+) -> None:
     kind, file_type = DIRECT[quant]
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_name(name)
@@ -172,7 +197,7 @@ def _write(path: Path, shape: Shape, quant: str, seed: int, template: str | None
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(shape.width // shape.heads)
     writer.add_rope_freq_base(10000.0)
-    merged_vocabulary(shape.vocab).write(writer, template=template, add_bos=True)
+    vocabulary.write(writer, template=template, add_bos=True)
     tensors = list(_tensors(shape))
     for tensor, rows, columns in tensors:
         chosen = _kind(tensor, columns, kind)

@@ -1,9 +1,11 @@
-"""Byte-level BPE vocabularies for generated models: every byte string can be written with them."""
+"""Vocabularies for generated models: byte-level BPE ones of our own, and Mistral's published ones."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import product
+from pathlib import Path
+from typing import Any
 
 import gguf
 
@@ -98,3 +100,59 @@ def merged_vocabulary(size: int) -> Vocabulary:
             grown.append(left + right)
         parts = grown
     return vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class SentencePieceVocabulary:
+    """A SentencePiece model's tokens, with what GGUF metadata says of them.
+
+    Args:
+        source: one of the files that mistral-common brings, by name.
+    """
+
+    source: str = "mistral_instruct_tokenizer_240323.model.v3"
+
+    def __len__(self) -> int:
+        return int(self._model().vocab_size())
+
+    def write(
+        self,
+        writer: gguf.GGUFWriter,
+        *,
+        template: str | None,
+        add_bos: bool,
+        add_space_prefix: bool = True,
+    ) -> None:
+        """
+        Args:
+            add_space_prefix: published conversions differ in this; llama.cpp's default is true.
+        """
+        model = self._model()
+        ids = range(model.vocab_size())
+        writer.add_tokenizer_model("llama")
+        writer.add_tokenizer_pre("default")
+        writer.add_token_list([model.id_to_piece(token).encode() for token in ids])
+        writer.add_token_scores([model.get_score(token) for token in ids])
+        writer.add_token_types([_kind(model, token) for token in ids])
+        writer.add_bos_token_id(model.bos_id())
+        writer.add_eos_token_id(model.eos_id())
+        writer.add_unk_token_id(model.unk_id())
+        writer.add_add_bos_token(add_bos)
+        writer.add_add_space_prefix(add_space_prefix)
+        if template is not None:
+            writer.add_chat_template(template)
+
+    def _model(self) -> Any:
+        import mistral_common
+        from sentencepiece import SentencePieceProcessor
+
+        file = Path(mistral_common.__file__).parent / "data" / self.source
+        return SentencePieceProcessor(model_file=str(file))
+
+
+def _kind(model: Any, token: int) -> gguf.TokenType:
+    if model.is_unknown(token):
+        return gguf.TokenType.UNKNOWN
+    if model.is_control(token):
+        return gguf.TokenType.CONTROL
+    return gguf.TokenType.BYTE if model.is_byte(token) else gguf.TokenType.NORMAL
