@@ -98,12 +98,10 @@ class TierProcess:
         self._signal(signal.SIGCONT)
 
     def footprint(self) -> dict[str, int]:
-        """What must not grow: threads, open files and resident KiB of the server itself."""
+        """What must not grow: threads, open files and resident KiB of the server, gunicorn's worker among it."""
         process = psutil.Process(self.pid)
-        processes = [
-            process,
-            *[child for child in process.children() if "gunicorn" in " ".join(child.cmdline())],
-        ]
+        engines = "orchestrator_core.engine.worker"
+        processes = [process, *(one for one in process.children() if engines not in one.cmdline())]
         return {
             "threads": sum(one.num_threads() for one in processes),
             "files": sum(one.num_fds() for one in processes),
