@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,6 @@ from shared_context.errors import ConversationNotFound, InvalidConversation, Sto
 from shared_context.messages import AUTO_TITLE_CHARS, Message, auto_title
 from shared_context.migrations import DEFAULT_CONVERSATION
 from support.children import Child
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[ConversationStore]:
-    with ConversationStore.open(tmp_path / "memory.db") as store:
-        yield store
 
 
 def say(store: ConversationStore, conversation_id: str, *texts: str) -> list[Message]:

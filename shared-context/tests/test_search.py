@@ -1,19 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from shared_context.conversations import ConversationStore
 from shared_context.search import fts_expression, snippet
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[ConversationStore]:
-    with ConversationStore.open(tmp_path / "memory.db") as store:
-        yield store
 
 
 def found(store: ConversationStore, query: str, limit: int = 20) -> list[str]:

@@ -3,17 +3,10 @@
 import shutil
 from pathlib import Path
 
-import pytest
 from shared_context.conversations import ConversationStore
 from shared_context.message_log import MessageLog
 from shared_context.sessions import SUMMARIES_KEPT, HandoffMarks, SummaryStore
 from shared_context.wire import Span
-
-
-@pytest.fixture
-def store(tmp_path):
-    with ConversationStore.open(tmp_path / "memory.db") as opened:
-        yield opened
 
 
 def test_marked_messages_are_covered_after_reopening(tmp_path):

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,6 @@ from shared_context.transfer import (
     load_conversation,
     save_conversation,
 )
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[ConversationStore]:
-    with ConversationStore.open(tmp_path / "memory.db") as store:
-        yield store
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[ConversationStore]:
-    with ConversationStore.open(tmp_path / "other.db") as store:
-        yield store
 
 
 def talk(store: ConversationStore, conversation_id: str = "default") -> None:

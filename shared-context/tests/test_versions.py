@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -21,18 +20,6 @@ from shared_context.retrieval.recall import MemorySearch
 from shared_context.transfer import export_conversation, import_conversation
 from shared_context.versions import Version, arrange
 from shared_context.wire import Span
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[ConversationStore]:
-    with ConversationStore.open(tmp_path / "memory.db") as store:
-        yield store
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[ConversationStore]:
-    with ConversationStore.open(tmp_path / "other.db") as store:
-        yield store
 
 
 def add(store: ConversationStore, text: str, message_id: str, **fields: Any) -> None:

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import textwrap
-from types import TracebackType
 from typing import Self
 
 
@@ -52,12 +51,7 @@ class Child:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.kill()
         for stream in (self._process.stdin, self._process.stdout):
             assert stream is not None

@@ -10,12 +10,6 @@ from shared_context.retrieval.recall import MemorySearch
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[ConversationStore]:
-    with ConversationStore.open(tmp_path / "memory.db") as store:
-        yield store
-
-
-@pytest.fixture
 def context(tmp_path: Path) -> Iterator[ContextFolder]:
     context = ContextFolder(tmp_path / "context", state=tmp_path / "state")
     yield context
