@@ -28,6 +28,7 @@ from orchestrator_vps import forwarded
 from orchestrator_vps.hub import ADDRESS, DESKTOP, Hub
 from orchestrator_vps.leaving import Leavers
 from orchestrator_vps.proxied import GONE
+from orchestrator_vps.remembered import remember
 
 WHOLE_ANSWER_S = 600.0
 """For the head of an answer that a model writes to its end first. A desktop that is lost meanwhile is
@@ -152,6 +153,9 @@ class Relaying:
                 self._replaced(error, instead)
                 return None
             g.tier_label = (DESKTOP, reason)
+            if body is not None:
+                known = self._services.assistant.conversations
+                remember(request.method, request.path, answer.status, body, known)
             response = self._response(answer, body)
             if body is None:
                 # From here on the response holds them.
@@ -185,7 +189,7 @@ class Relaying:
         if body is None:
             events = answer.headers.get("content-type", "").startswith(EVENTS)
             parts = _whole_events(answer, request.path) if events else _whole_body(answer)
-            response = Response(parts, status=answer.status, direct_passthrough=True)
+            response = Response(parts, status=answer.status)
         else:
             response = Response(body, status=answer.status)
         # The length of what HEAD leaves out is known only to the desktop.
