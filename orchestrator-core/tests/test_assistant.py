@@ -126,7 +126,7 @@ def test_a_preview_stores_nothing_and_needs_no_message(open_assistant: Open) -> 
         ({"message": "Hi", "max_tokens": 5000}, ContextLengthExceeded),
         ({"message": "x" * 50_001}, PayloadTooLarge),
         ({"message": "Hi", "tier": "vps"}, InvalidRequest),
-        ({"message": "Hi", "project": "garden"}, InvalidRequest),
+        ({"message": "Hi", "project": "garden"}, DocumentNotFound),
         ({"message": "Hi", "conversation_id": "unknown"}, ConversationNotFound),
     ],
 )

@@ -17,6 +17,7 @@ from orchestrator_core.assistant.asking import Asking
 from orchestrator_core.assistant.context_loading import LoadedContext, load_context
 from orchestrator_core.assistant.elsewhere import Elsewhere
 from orchestrator_core.assistant.later import Later
+from orchestrator_core.assistant.projects import documents_of
 from orchestrator_core.assistant.prompting import Prompting
 from orchestrator_core.assistant.remembering import Recollection
 from orchestrator_core.assistant.storing import AnswerStore
@@ -88,7 +89,7 @@ class Assistant:
             conversations=conversations,
             runs=runs,
             prompting=self._prompting,
-            active_project=None if context is None else context.project,
+            context=context,
             route=self.route,
             elsewhere=self._elsewhere,
             later=later,
@@ -166,14 +167,18 @@ class Assistant:
         """For recovering a run that another tier was answering; None: this tier's model."""
         return self._asking.source_of(spec)
 
-    def preview(self, conversation_id: str | None = None, message: str | None = None) -> BuiltPrompt:
+    def preview(
+        self, conversation_id: str | None = None, message: str | None = None, project: str | None = None
+    ) -> BuiltPrompt:
         """The prompt that `ask` would send now for this message, byte for byte; only the
         minute in its time line may have passed.
 
         Raises:
-            ContextLengthExceeded, ConversationNotFound, BackendError.
+            ContextLengthExceeded, ConversationNotFound, DocumentNotFound, BackendError.
         """
-        request = ChatRequest.model_construct(message=message or "", conversation_id=conversation_id)
+        request = ChatRequest.model_construct(
+            message=message or "", conversation_id=conversation_id, project=project
+        )
         return self._prompting.preview(request, conversation_id or DEFAULT_CONVERSATION)
 
     def preview_request(self, request: ChatRequest) -> BuiltPrompt:
@@ -249,20 +254,32 @@ class Assistant:
         """
         return self._prompting.generation_defaults()
 
-    def load_context(self, name: str, max_tokens: int | None = None) -> LoadedContext:
+    def context_of(self, project: str | None = None) -> ContextFolder | None:
+        """The handoff documents of a project that exists, by default the active one.
+
+        Raises:
+            DocumentNotFound, NotFound: there is no such project.
+        """
+        return documents_of(self.context, project)
+
+    def load_context(
+        self, name: str, max_tokens: int | None = None, project: str | None = None
+    ) -> LoadedContext:
         """A handoff document, cut at its headings or entries to `max_tokens` tokens.
 
         Args:
             max_tokens: default: a quarter of the window.
+            project: default: the active one.
 
         Raises:
-            DocumentNotFound: unknown name. InvalidRequest: there is no context folder.
+            DocumentNotFound: unknown name or project. InvalidRequest: there is no context folder.
             BackendError: the model that counts the tokens cannot be used.
         """
-        if self.context is None:
+        context = self.context_of(project)
+        if context is None:
             raise InvalidRequest("This assistant has no context folder.")
         room = max(1, self.backend.context_length // 4) if max_tokens is None else max_tokens
-        return load_context(self.context.document(name), room, self.builder)
+        return load_context(context.document(name), room, self.builder)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of `text` with the answering model's tokenizer; remembered."""

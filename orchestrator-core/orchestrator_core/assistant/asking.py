@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from shared_context.conversations import ConversationStore
+from shared_context.documents import ContextFolder
 from shared_context.identity import new_id
 from shared_context.messages import Message
 from shared_context.migrations import DEFAULT_CONVERSATION
 
 from orchestrator_core.assistant.elsewhere import Elsewhere, Refused, request_fields
 from orchestrator_core.assistant.later import Later
+from orchestrator_core.assistant.projects import documents_of
 from orchestrator_core.assistant.prompting import Prompting
 from orchestrator_core.assistant.repeating import NewRun, earlier_run
 from orchestrator_core.backends.base import Prompt
@@ -37,7 +39,7 @@ class Asking:
     """Answers the questions that reach one tier. Safe from any thread.
 
     Args:
-        active_project: whose documents are used here.
+        context: the handoff documents, or None.
         route: says who answers, by the client's wish; see `tiers.router.route`.
         elsewhere: another tier, or None.
         later: keeps what the desktop shall answer again, or None.
@@ -51,7 +53,7 @@ class Asking:
         conversations: ConversationStore,
         runs: RunManager,
         prompting: Prompting,
-        active_project: str | None,
+        context: ContextFolder | None,
         route: Callable[[str], Decision],
         elsewhere: Elsewhere | None,
         later: Later | None,
@@ -61,7 +63,7 @@ class Asking:
         self._conversations = conversations
         self._runs = runs
         self._prompting = prompting
-        self._active_project = active_project
+        self._context = context
         self._route = route
         self._elsewhere = elsewhere
         self._later = later
@@ -97,7 +99,7 @@ class Asking:
         """What can be refused before anybody is asked.
 
         Raises:
-            InvalidRequest, PayloadTooLarge.
+            InvalidRequest, PayloadTooLarge, DocumentNotFound, NotFound.
         """
         self._check(request)
         self.check_project(request)
@@ -105,16 +107,9 @@ class Asking:
     def check_project(self, request: ChatRequest) -> None:
         """
         Raises:
-            InvalidRequest: another project's documents are wanted than are used here.
+            DocumentNotFound, NotFound: the documents of a project are wanted that is not there.
         """
-        active = self._active_project
-        if request.project not in (None, active):
-            raise InvalidRequest(
-                f"The project {request.project!r} is not the active one"
-                + (f" ({active!r})." if active else "; none is active."),
-                hint="Set context.project (ORCHESTRATOR_PROJECT) to it.",
-                param="project",
-            )
+        documents_of(self._context, request.project)
 
     def source_of(self, spec: RunSpec) -> RelayedSource | None:
         """For a run that another tier answered when this server was stopped."""

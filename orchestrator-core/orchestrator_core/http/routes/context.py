@@ -25,16 +25,18 @@ from orchestrator_core.http.shapes.context import (
     LoadedContextAnswer,
     PreviewAnswer,
     PreviewQuery,
+    ProjectQuery,
 )
 
 api = Api("context")
 
 
 @api.route("GET", "/context", summary="The documents and their versions", errors=(404, 507))
-def index() -> ContextAnswer:
-    folder = context_folder()
+def index(query: ProjectQuery) -> ContextAnswer:
+    folder = context_folder(query.project)
     return ContextAnswer(
         project=folder.project,
+        projects=folder.projects(),
         documents=[document_info(document) for document in folder.documents()],
         problems=folder.problems(),
     )
@@ -48,8 +50,9 @@ def index() -> ContextAnswer:
 )
 def preview(query: PreviewQuery) -> PreviewAnswer:
     here = services()
+    here.assistant.context_of(query.project)
     here.model.ensure()
-    built = here.assistant.preview(query.conversation_id, query.message)
+    built = here.assistant.preview(query.conversation_id, query.message, query.project)
     return PreviewAnswer(
         prompt=built.prompt.text,
         prompt_tokens=built.prompt_tokens,
@@ -65,9 +68,9 @@ def preview(query: PreviewQuery) -> PreviewAnswer:
 )
 def load(body: LoadContextBody) -> LoadedContextAnswer:
     here = services()
-    context_folder()
+    context_folder(body.project)
     here.model.ensure()
-    loaded = here.assistant.load_context(body.name, body.max_tokens)
+    loaded = here.assistant.load_context(body.name, body.max_tokens, body.project)
     return LoadedContextAnswer.model_validate(asdict(loaded))
 
 
@@ -79,9 +82,9 @@ def load(body: LoadContextBody) -> LoadedContextAnswer:
     answer=DocumentAnswer,
     also={304: None},
 )
-def show(path: DocumentPath, headers: IfNoneMatch) -> Reply | Response:
+def show(path: DocumentPath, query: ProjectQuery, headers: IfNoneMatch) -> Reply | Response:
     """The ETag is the version; send it back with `If-Match` to edit."""
-    document = context_folder().document(path.name)
+    document = context_folder(query.project).document(path.name)
     if headers.value is not None and request.if_none_match.contains_weak(document.version):
         return Response(status=304, headers={"ETag": _etag(document)})
     return reply(document)
@@ -94,10 +97,10 @@ def show(path: DocumentPath, headers: IfNoneMatch) -> Reply | Response:
     errors=(404, 412, 428, 507),
     answer=DocumentAnswer,
 )
-def edit(path: DocumentPath, headers: IfMatch, body: EditBody) -> Reply:
+def edit(path: DocumentPath, query: ProjectQuery, headers: IfMatch, body: EditBody) -> Reply:
     """The edit is merged against the version in `If-Match`: nothing that others wrote since is
     lost. 412 when that version is not known here."""
-    folder = context_folder()
+    folder = context_folder(query.project)
     base = _base_version(headers.value)
     return reply(folder.edit(path.name, body.text, base_version=base))
 
@@ -109,14 +112,18 @@ def edit(path: DocumentPath, headers: IfMatch, body: EditBody) -> Reply:
     status=201,
     errors=(404, 507),
 )
-def append(body: EntryBody) -> EntryAnswer:
+def append(query: ProjectQuery, body: EntryBody) -> EntryAnswer:
     """Sending an `entry_id` again changes nothing."""
-    document, entry_id = context_folder().append_entry(body.text, entry_id=body.entry_id)
+    document, entry_id = context_folder(query.project).append_entry(body.text, entry_id=body.entry_id)
     return EntryAnswer(name=document.name, version=document.version, entry_id=entry_id)
 
 
-def context_folder() -> ContextFolder:
-    folder = services().assistant.context
+def context_folder(project: str | None = None) -> ContextFolder:
+    """
+    Raises:
+        NotFound, DocumentNotFound: no context folder here, or no such project.
+    """
+    folder = services().assistant.context_of(project)
     if folder is None:
         raise NotFound("This server keeps no context folder.")
     return folder

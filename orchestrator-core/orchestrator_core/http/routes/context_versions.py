@@ -14,6 +14,7 @@ from orchestrator_core.http.shapes.context import (
     DocumentPath,
     HistoryAnswer,
     HistoryLimit,
+    ProjectQuery,
     ResolveBody,
     RestoreBody,
     VersionInfo,
@@ -25,13 +26,13 @@ api = Api("context-versions")
 
 @api.route("GET", "/context/<name>/history", summary="The versions of a document", errors=(404, 507))
 def history(path: DocumentPath, query: HistoryLimit) -> HistoryAnswer:
-    found = context_folder().history(path.name, query.limit)
+    found = context_folder(query.project).history(path.name, query.limit)
     return HistoryAnswer(versions=[VersionInfo(**asdict(one)) for one in found])
 
 
 @api.route("GET", "/context/<name>/history/<version>", summary="A document as it was", errors=(404, 507))
-def show(path: VersionPath) -> DocumentAnswer:
-    text = context_folder().text_at(path.name, path.version)
+def show(path: VersionPath, query: ProjectQuery) -> DocumentAnswer:
+    text = context_folder(query.project).text_at(path.name, path.version)
     return DocumentAnswer(name=path.name, version=path.version, text=text)
 
 
@@ -42,14 +43,14 @@ def show(path: VersionPath) -> DocumentAnswer:
     errors=(404, 507),
     answer=DocumentAnswer,
 )
-def restore(path: DocumentPath, body: RestoreBody) -> Reply:
+def restore(path: DocumentPath, query: ProjectQuery, body: RestoreBody) -> Reply:
     """A new edit: nothing is lost, and it can be undone the same way."""
-    return reply(context_folder().restore(path.name, body.version))
+    return reply(context_folder(query.project).restore(path.name, body.version))
 
 
 @api.route("GET", "/context/conflicts", summary="Places two devices changed at once", errors=(404, 507))
-def conflicts() -> ConflictsAnswer:
-    found = context_folder().conflicts()
+def conflicts(query: ProjectQuery) -> ConflictsAnswer:
+    found = context_folder(query.project).conflicts()
     return ConflictsAnswer(conflicts=[ConflictInfo.model_validate(asdict(one)) for one in found])
 
 
@@ -60,6 +61,6 @@ def conflicts() -> ConflictsAnswer:
     errors=(404, 507),
     answer=DocumentAnswer,
 )
-def resolve(path: ConflictPath, body: ResolveBody) -> Reply:
+def resolve(path: ConflictPath, query: ProjectQuery, body: ResolveBody) -> Reply:
     """The text takes the place of all sides."""
-    return reply(context_folder().resolve(path.conflict_id, body.text))
+    return reply(context_folder(query.project).resolve(path.conflict_id, body.text))

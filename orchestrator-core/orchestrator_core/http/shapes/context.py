@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 from shared_context.handoff import MAX_DOCUMENT_BYTES
@@ -11,6 +11,15 @@ from orchestrator_core.http.shapes.common import Body, ConversationId, Identifie
 from orchestrator_core.prompt.receipt import Receipt
 
 DocumentName = Literal["PORTFOLIO_CONTEXT.md", "PROJECT_CONTEXT.md", "SESSION_BRIEFING.md", "SESSION_LOG.md"]
+
+
+Project = Annotated[
+    str, Field(min_length=1, max_length=128, description="Whose documents; absent: the active project's.")
+]
+
+
+class ProjectQuery(Parameters):
+    project: Project | None = None
 
 
 class DocumentPath(Parameters):
@@ -32,6 +41,7 @@ class DocumentInfo(BaseModel):
 
 class ContextAnswer(BaseModel):
     project: str | None
+    projects: list[str] = Field(description="All there are.")
     documents: list[DocumentInfo] = Field(description="From broad to narrow.")
     problems: list[str] = Field(description="Files left alone, and why.")
 
@@ -65,7 +75,7 @@ class EntryAnswer(BaseModel):
     entry_id: str
 
 
-class HistoryLimit(Parameters):
+class HistoryLimit(ProjectQuery):
     limit: int = Field(100, ge=1, le=1000)
 
 
@@ -108,7 +118,7 @@ class ResolveBody(Body):
     text: str = Field(max_length=MAX_DOCUMENT_BYTES)
 
 
-class PreviewQuery(Parameters):
+class PreviewQuery(ProjectQuery):
     conversation_id: ConversationId | None = None
     message: str | None = Field(None, min_length=1, max_length=200_000)
 
@@ -124,6 +134,7 @@ class LoadContextBody(Body):
     max_tokens: int | None = Field(
         None, ge=1, le=10_000_000, description="Absent: a quarter of the model's window."
     )
+    project: Project | None = None
 
 
 class LoadedContextAnswer(BaseModel):
