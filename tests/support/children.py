@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from shared_context.database import Database
 
 
 class Child:
@@ -56,3 +60,16 @@ class Child:
         for stream in (self._process.stdin, self._process.stdout):
             assert stream is not None
             stream.close()
+
+
+def die_after_commits(database: Database, commits: int) -> None:
+    """In a child: kill -9 itself when so many transactions are stored, before anyone is told."""
+    left = commits
+
+    def count() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    database.on_commit(count)

@@ -17,42 +17,28 @@ MESSAGES = 60
 PAGE = PageSize(records=5)
 
 SERVER = """
-    import os, signal, sys
+    import sys
     from pathlib import Path
+    from support.children import die_after_commits
     from support.desktop import listening
 
-    left = int(sys.argv[2])
-
-    def count():
-        global left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
     with listening(Path(sys.argv[1])) as server:
-        server.services.assistant.conversations.database.on_commit(count)
+        die_after_commits(server.services.assistant.conversations.database, int(sys.argv[2]))
         print(server.url)
         sys.stdin.readline()
 """
 
 CLIENT = """
-    import os, signal, sys
+    import sys
     from pathlib import Path
     from shared_context.conversations import ConversationStore
     from shared_context.exchange import PageSize
     from shared_context.replica import Replica
     from shared_context.sync_client import SyncClient
-
-    left = int(sys.argv[3])
-
-    def count():
-        global left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+    from support.children import die_after_commits
 
     with ConversationStore.open(Path(sys.argv[2]) / "memory.db") as store:
-        store.database.on_commit(count)
+        die_after_commits(store.database, int(sys.argv[3]))
         SyncClient(sys.argv[1], Replica(store, name="phone"), page=PageSize(records=5)).exchange()
         print("to the end")
 """

@@ -52,6 +52,16 @@ def test_the_data_is_what_it_was_and_the_former_is_kept(place: Place, archive: P
     assert said(done.replaced) == ["first", "second"]
 
 
+def test_it_works_where_two_names_cannot_be_exchanged(
+    place: Place, archive: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("shared_context.atomic._renameat2", None)
+    done = restore(archive, place)
+    assert said(place.data) == ["first"]
+    assert done.replaced is not None and beside(place) == [done.replaced]
+    assert said(done.replaced) == ["first", "second"]
+
+
 def test_models_stay_and_what_can_be_rebuilt_goes(place: Place, archive: Path):
     restore(archive, place)
     assert sorted(path.name for path in (place.data / "models").iterdir()) == ["big.gguf", "new.gguf"]
