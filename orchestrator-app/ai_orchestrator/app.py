@@ -18,6 +18,7 @@ from orchestrator_core.http.services import Services
 from orchestrator_core.settings import Settings
 
 from ai_orchestrator.chat_page import create_pages
+from ai_orchestrator.overflow import EnrolledVps
 
 TIER = "desktop"
 
@@ -38,9 +39,14 @@ def create_app(settings: Settings, assistant: Assistant | None = None) -> Flask:
         StoreError: a database in it cannot be used.
     """
     refuse_open_bind(settings.server)
+    vps = None
     if assistant is None:
-        assistant = Assistant.open(settings, tier=TIER, backend=_backend(settings))
+        vps = None if settings.relay.overflow_queue is None else EnrolledVps(settings)
+        assistant = Assistant.open(settings, tier=TIER, backend=_backend(settings), remote=vps)
     services = Services.around(settings, assistant, version=version("orchestrator"))
+    if vps is not None:
+        vps.replica = services.replica
+        assistant.also_close(vps.close)
     app = create_http_app(services, apis=[handoff.api], blueprints=[create_pages()])
     services.model.start()
     return app

@@ -313,6 +313,10 @@ class Assistant:
             self._elsewhere.said_here()
         return stored
 
+    def also_close(self, step: Callable[[], object]) -> None:
+        """Something that is needed as long as the assistant is open; closed after it."""
+        self._close.append(step)
+
     def close(self) -> None:
         """Let running answers end shortly, then close everything. Interrupted answers go on
         at the next start. Idempotent."""

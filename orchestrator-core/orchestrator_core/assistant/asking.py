@@ -84,7 +84,10 @@ class Asking:
                     self._elsewhere, request, message_id, conversation_id, run, decision
                 )
             except Refused as refused:
-                raise refused.error from None
+                if decision.code is not Because.BUSY:
+                    raise refused.error from None
+                # What is too much there as well waits here, as it would without the other tier.
+                decision = Decision(self._tier, self._prompting.reason(reason), Because.HOME)
             except TierUnreachable as error:
                 if request.tier not in (None, AUTO):
                     raise

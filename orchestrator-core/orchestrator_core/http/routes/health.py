@@ -53,6 +53,7 @@ def info() -> InfoAnswer:
         state=here.model.state,
         context_length=described.context_length if described else None,
         uptime_s=round(here.uptime_s(), 3),
+        waiting=here.assistant.backend.stats().waiting,
         relay=None if other is None else {other.name: TierFields(**asdict(other))},
     )
 

@@ -38,6 +38,7 @@ class InfoAnswer(BaseModel):
     state: Literal["loading", "ready", "failed"]
     context_length: int | None
     uptime_s: float
+    waiting: int = Field(0, description="Answers that wait for a free place.")
     relay: dict[str, TierFields] | None = Field(
         None, description="The other tier under its name; null where there is none."
     )

@@ -1,0 +1,256 @@
+"""Another tier that is reached over plain HTTP(S): the VPS, as the desktop sees it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+import requests
+import urllib3
+
+from orchestrator_core.errors import TierLost, TierUnreachable
+from orchestrator_core.tiers.remote import TierState
+
+CONNECT_S = 5.0
+LOOK_EVERY_S = 5.0
+"""Between looks at the other tier's state."""
+
+STALE_S = 15.0
+"""A state that was not seen for so long is no state any more."""
+
+MAX_WAITING = 64
+"""Chunks that are kept for a slow reader; then the other side has to wait."""
+
+MINUTE_S = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+class HttpTier:
+    """A `RemoteTier`. Its state is looked at in the background while it is watched.
+
+    Args:
+        session: carries the key and what is trusted; see `relay.pinning.session_for`. Its owner is the
+            tier from now on.
+        exchange: makes this tier's memory and the other's equal; returns whether they are.
+        answer_timeout_s: for the head of an answer, and for each pause in its body.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        session: requests.Session,
+        *,
+        exchange: Callable[[], bool],
+        answer_timeout_s: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self._url = url.rstrip("/")
+        self._session = session
+        self._exchange = exchange
+        self._answer_timeout_s = answer_timeout_s
+        self._clock = clock
+        self._exchanging = threading.Lock()
+        self._lock = threading.Lock()
+        self._known = TierState(name, reachable=False, ready=False, why="it was not looked at yet")
+        self._since = self._seen = clock()
+        self._lost: list[float] = []
+        self._closed = threading.Event()
+        self._watcher: threading.Thread | None = None
+
+    def __repr__(self) -> str:
+        return f"HttpTier({self.name!r}, {self._url!r})"
+
+    def state(self) -> TierState:
+        with self._lock:
+            now = self._clock()
+            known = self._known
+            drops = sum(now - moment < MINUTE_S for moment in self._lost)
+            if not known.reachable:
+                return TierState(self.name, reachable=False, ready=False, drops=drops, why=known.why)
+            if now - self._seen > STALE_S:
+                return TierState(self.name, False, False, drops=drops, why="it was not seen for a while")
+            return TierState(
+                self.name, True, known.ready, known.queue, up_s=now - self._since, drops=drops, why=known.why
+            )
+
+    def watch(self, every_s: float = LOOK_EVERY_S) -> None:
+        """Look at it again and again, until `close`."""
+        if self._watcher is None:
+            self._watcher = threading.Thread(
+                target=self._watch, args=(every_s,), name="tier-watch", daemon=True
+            )
+            self._watcher.start()
+
+    def look(self) -> None:
+        """Ask for its state now."""
+        try:
+            with self._session.get(
+                f"{self._url}/info", timeout=(CONNECT_S, CONNECT_S), allow_redirects=False
+            ) as response:
+                info = response.json() if response.status_code == 200 else {}
+        except (requests.RequestException, ValueError) as error:
+            self._note_away(_words(error))
+            return
+        if response.status_code != 200:
+            self._note_away(f"it answered {response.status_code}")
+            return
+        ready = info.get("state") == "ready"
+        waiting = info.get("waiting")
+        self._note(
+            ready, waiting if isinstance(waiting, int) else 0, "" if ready else "its model is not ready"
+        )
+
+    def open(
+        self,
+        method: str,
+        target: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        timeout_s: float | None = None,
+    ) -> HttpResponse:
+        """See `RemoteTier`. A key that is not accepted is this tier's affair and no answer to a
+        client: the other tier is then as good as away."""
+        try:
+            response = self._session.request(
+                method,
+                f"{self._url}{target}",
+                headers=dict(headers or {}),
+                data=body,
+                timeout=(CONNECT_S, timeout_s or self._answer_timeout_s),
+                allow_redirects=False,
+                stream=True,
+            )
+        except requests.RequestException as error:
+            self._note_away(_words(error))
+            if _never_sent(error):
+                raise TierUnreachable(f"The {self.name} cannot be reached ({_words(error)}).") from error
+            raise TierLost(f"The {self.name} was lost ({_words(error)}).") from error
+        if response.status_code in (401, 403):
+            response.close()
+            raise TierUnreachable(f"The {self.name} does not accept this tier's key.")
+        return HttpResponse(response, self.name)
+
+    def settle(self, timeout_s: float) -> bool:
+        """An exchange; a longer one than `timeout_s` goes on for later questions."""
+        done = threading.Event()
+        results: list[bool] = []
+
+        def work() -> None:
+            with self._exchanging:
+                try:
+                    results.append(self._exchange())
+                except Exception as error:
+                    _log.info("The exchange with the %s failed: %s", self.name, error)
+            done.set()
+
+        threading.Thread(target=work, name="tier-settle", daemon=True).start()
+        return done.wait(timeout_s) and results == [True]
+
+    def close(self) -> None:
+        """Idempotent."""
+        self._closed.set()
+        self._session.close()
+        if self._watcher is not None:
+            self._watcher.join(2 * CONNECT_S)
+
+    def _watch(self, every_s: float) -> None:
+        while True:
+            self.look()
+            if self._closed.wait(every_s):
+                return
+
+    def _note(self, ready: bool, waiting: int, why: str) -> None:
+        with self._lock:
+            self._seen = self._clock()
+            if not self._known.reachable:
+                self._since = self._seen
+            self._known = TierState(self.name, True, ready, waiting, why=why)
+
+    def _note_away(self, why: str) -> None:
+        with self._lock:
+            if self._known.reachable:
+                now = self._clock()
+                recent = [moment for moment in self._lost if now - moment < MINUTE_S]
+                self._lost = [*recent[-100:], now]
+            self._known = TierState(self.name, reachable=False, ready=False, why=why)
+
+
+class HttpResponse:
+    """A `RemoteResponse`. A thread of its own reads, so that `close` ends a reader that waits."""
+
+    def __init__(self, response: requests.Response, name: str) -> None:
+        self.status = response.status_code
+        self.headers = {field.lower(): value for field, value in response.headers.items()}
+        self._response = response
+        self._name = name
+        self._arrived: queue.Queue[bytes | TierLost | None] = queue.Queue(MAX_WAITING)
+        self._closed = threading.Event()
+        threading.Thread(target=self._read, name="tier-reader", daemon=True).start()
+
+    def chunks(self) -> Iterator[bytes]:
+        while True:
+            chunk = None if self._closed.is_set() else self._arrived.get()
+            if self._closed.is_set():
+                raise TierLost(f"The answer of the {self._name} was left.")
+            if isinstance(chunk, TierLost):
+                raise chunk
+            if chunk is None:
+                return
+            yield chunk
+
+    def close(self) -> None:
+        self._closed.set()
+        with contextlib.suppress(queue.Full):  # then the reader has something to wake up by
+            self._arrived.put_nowait(None)
+        self._response.close()
+
+    def _read(self) -> None:
+        last: TierLost | None = None
+        try:
+            for chunk in self._response.iter_content(None):
+                if not self._put(chunk):
+                    return
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, AttributeError) as error:
+            # AttributeError: urllib3's answer to being closed by another thread.
+            last = TierLost(f"The {self._name} was lost ({_words(error)}).")
+        self._put(last)
+
+    def _put(self, chunk: bytes | TierLost | None) -> bool:
+        """False when nobody reads any more."""
+        while not self._closed.is_set():
+            try:
+                self._arrived.put(chunk, timeout=0.5)
+                return True
+            except queue.Full:
+                continue
+        self._response.close()
+        return False
+
+
+def _never_sent(error: requests.RequestException) -> bool:
+    if isinstance(error, requests.ConnectTimeout):
+        return True
+    if isinstance(error, requests.exceptions.SSLError):
+        return True  # the handshake failed: nothing was said
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    return isinstance(reason, urllib3.exceptions.NewConnectionError)
+
+
+def _words(error: Exception) -> str:
+    """Without the address, which may be nobody's business."""
+    kinds = {
+        "ConnectTimeout": "no connection in time",
+        "ReadTimeout": "no answer in time",
+        "SSLError": "its certificate is not the right one",
+        "ConnectionError": "no connection",
+        "ChunkedEncodingError": "the connection broke",
+    }
+    return kinds.get(type(error).__name__, type(error).__name__)
