@@ -43,6 +43,7 @@ def enroll(
     fingerprint: str | None = None,
     insecure: bool = False,
     confirm: Confirm = lambda shown: False,
+    timeout_s: float = TIMEOUT_S,
 ) -> VpsCredential:
     """Exchange a code for a credential. Nothing is written here.
 
@@ -52,18 +53,20 @@ def enroll(
         replica: id of this desktop's memory; "" when it is not known.
         fingerprint: of its certificate, as deploy_vps.sh printed it.
         insecure: plain HTTP is wanted; for tests on this machine or a private network.
+        timeout_s: for each answer of the VPS.
 
     Raises:
         InvalidRequest: the address cannot be used.
         Forbidden: the certificate is not the expected one, or was not confirmed.
         TierUnreachable: the VPS does not answer; the code is still good.
+        TierLost: it took the code and did not answer in time.
         OrchestratorError: the VPS refused, for the reason it gives.
     """
     base = normal_url(url, insecure=insecure)
     certificate = _trusted_certificate(base, fingerprint, confirm)
     body = {"code": code.strip(), "name": name, "replica": replica}
     with session_for(certificate) as session:
-        answer = _call(session, "POST", f"{base}/enroll", json=body)
+        answer = _call(session, "POST", f"{base}/enroll", timeout_s, json=body)
     return _credential(base, certificate, answer)
 
 
@@ -76,7 +79,7 @@ def leave(credential: VpsCredential) -> None:
     """
     with session_for(credential.certificate, credential.credential) as session:
         try:
-            _call(session, "DELETE", f"{credential.url}/desktops/self")
+            _call(session, "DELETE", f"{credential.url}/desktops/self", TIMEOUT_S)
         except OrchestratorError as error:
             if error.code != "revoked":
                 raise
@@ -88,8 +91,8 @@ def normal_url(url: str, *, insecure: bool = False) -> str:
     Raises:
         InvalidRequest: it is no address of a server, or plain HTTP where that is not for tests.
     """
-    text = url.strip().rstrip("/")
-    text = text if "://" in text else f"https://{text}"
+    text = url.strip()
+    text = (text if "://" in text else f"https://{text}").rstrip("/")
     try:
         parts = urlsplit(text)
         known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -97,7 +100,8 @@ def normal_url(url: str, *, insecure: bool = False) -> str:
         known = False
     if not known or parts.query or parts.fragment or "@" in parts.netloc:
         raise InvalidRequest(
-            f"{url[:200]!r} is no address of a VPS.", hint="For example: https://vps.example.org"
+            f"{url.rpartition('@')[2][:200]!r} is no address of a VPS.",
+            hint="For example: https://vps.example.org",
         )
     if parts.scheme == "http":
         _refuse_plain(parts.hostname or "", insecure)
@@ -167,9 +171,11 @@ def _system_trusts(host: str, port: int) -> bool:
             return False
 
 
-def _call(session: requests.Session, method: str, url: str, **options: Any) -> dict[str, Any]:
+def _call(
+    session: requests.Session, method: str, url: str, timeout_s: float, **options: Any
+) -> dict[str, Any]:
     try:
-        response = session.request(method, url, timeout=TIMEOUT_S, allow_redirects=False, **options)
+        response = session.request(method, url, timeout=timeout_s, allow_redirects=False, **options)
         body = response.json() if response.content else {}
     except requests.exceptions.ConnectionError as error:
         raise TierUnreachable(
@@ -177,7 +183,10 @@ def _call(session: requests.Session, method: str, url: str, **options: Any) -> d
             hint="Check the address, and that the VPS runs.",
         ) from None
     except requests.Timeout:
-        raise TierLost(f"The VPS did not answer in time at {url}.") from None
+        raise TierLost(
+            f"The VPS did not answer in time at {url}.",
+            hint="Try again with a new code: this one may be used up.",
+        ) from None
     except (requests.RequestException, ValueError):
         raise TierUnreachable(f"What answers at {url} is no VPS of Orchestrator.") from None
     if response.status_code in (200, 201) and isinstance(body, dict):

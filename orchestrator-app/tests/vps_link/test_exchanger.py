@@ -1,0 +1,164 @@
+"""Both memories are kept equal over a connection, and the VPS knows when."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ai_orchestrator.vps_link.exchanger import Exchanger
+from orchestrator_core.relay.connection import RelayConnection
+from orchestrator_core.relay.heads import Welcome
+from orchestrator_core.relay.pinning import session_for
+from shared_context.conversations import ConversationStore
+from shared_context.documents import ContextFolder
+from shared_context.replica import Replica
+from shared_context.sync_client import SyncClient
+from support.played_vps import CREDENTIAL, PlayedVps
+from support.relay_ends import answering, connected
+
+LOG = "SESSION_LOG.md"
+
+
+@contextmanager
+def replica(folder: Path, name: str, *, starters: bool) -> Iterator[Replica]:
+    folder.mkdir()
+    store = ConversationStore.open(folder / "memory.db")
+    context = ContextFolder(folder / "context", state=folder / "state", author=name, starters=starters)
+    try:
+        yield Replica(store, context, name=name)
+    finally:
+        context.close()
+        store.close()
+
+
+@dataclass
+class House:
+    desktop: Replica
+    vps: Replica
+    server: PlayedVps
+    exchanger: Exchanger
+    ends: tuple[RelayConnection, RelayConnection]
+    synced: list[str] = field(default_factory=list)
+    ready: list[bool] = field(default_factory=list)
+
+    def equal(self) -> bool:
+        return self.desktop.state().digest == self.vps.state().digest
+
+
+@contextmanager
+def house(folder: Path, *, role: str = "source", status: int = 200) -> Iterator[House]:
+    with (
+        replica(folder / "desktop", "desktop", starters=True) as desktop,
+        replica(folder / "vps", "vps", starters=False) as vps,
+        PlayedVps(vps) as server,
+    ):
+        server.exchange_status = status
+        synced: list[str] = []
+        ready: list[bool] = []
+        exchanger = Exchanger(
+            desktop,
+            lambda: SyncClient(server.url, desktop, session=session_for(None, CREDENTIAL)),
+            ready.append,
+        )
+        options: dict[str, Any] = {
+            "desktop": {"on_notice": exchanger.noticed},
+            "vps": {"on_synced": synced.append},
+        }
+        with connected(answering([]), **options) as ends:
+            exchanger.connected(ends[1], Welcome(role=role))
+            try:
+                yield House(desktop, vps, server, exchanger, ends, synced, ready)
+            finally:
+                exchanger.disconnected()
+                _until(lambda: all(one.name != "vps-exchanger" for one in threading.enumerate()))
+
+
+def test_is_ready_once_the_memories_are_equal(tmp_path: Path) -> None:
+    with house(tmp_path) as here:
+        _until(lambda: here.exchanger.ready)
+        assert here.equal()
+        _until(lambda: here.vps.state().digest in here.synced)
+        assert here.ready == [True]
+    assert here.ready == [True, False]
+    assert not here.exchanger.ready
+
+
+def test_what_is_said_and_written_at_home_goes_out_at_once(tmp_path: Path) -> None:
+    with house(tmp_path) as here:
+        _until(lambda: here.exchanger.ready)
+        here.desktop.conversations.add_message("default", "user", "said at home")
+        _until(
+            lambda: [one.content for one in here.vps.conversations.messages("default")] == ["said at home"]
+        )
+        assert here.desktop.documents is not None
+        here.desktop.documents._context.append_entry("written at home")
+        _until(lambda: here.equal())
+        _until(lambda: here.vps.state().digest in here.synced)
+
+
+def test_a_notice_is_answered_when_its_state_was_taken_in(tmp_path: Path) -> None:
+    with house(tmp_path) as here:
+        _until(lambda: here.exchanger.ready)
+        here.vps.conversations.add_message("default", "user", "said outside")
+        digest = here.vps.state().digest
+        here.ends[0].notice(digest)
+        _until(lambda: digest in here.synced)
+        assert [one.content for one in here.desktop.conversations.messages("default")] == ["said outside"]
+
+
+def test_a_notice_of_what_is_here_already_needs_no_exchange(tmp_path: Path) -> None:
+    with house(tmp_path) as here:
+        _until(lambda: here.exchanger.ready and here.synced)
+        before = here.server.exchanges
+        here.synced.clear()
+        here.ends[0].notice(here.vps.state().digest)
+        _until(lambda: here.synced == [here.vps.state().digest])
+        assert here.server.exchanges == before
+
+
+def test_rests_when_nothing_changes(tmp_path: Path) -> None:
+    """Taking something in is a change as well; it must not set off the next exchange for ever."""
+    with house(tmp_path) as here:
+        _until(lambda: here.exchanger.ready)
+        here.vps.conversations.add_message("default", "user", "said outside")
+        here.ends[0].notice(here.vps.state().digest)
+        _until(here.equal)
+        here.ends[0].notice("some-state-that-nobody-has")
+        _until(lambda: "some-state-that-nobody-has" in here.synced)
+        before = here.server.exchanges
+        assert not threading.Event().wait(0.3)
+        assert here.server.exchanges == before
+
+
+def test_is_not_ready_while_exchanges_fail_and_tries_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with house(tmp_path, status=400) as here:
+        here.ends[0].notice("waited-for")
+        _until(lambda: "exchange with the VPS failed" in caplog.text)
+        assert not here.exchanger.ready and here.synced == []
+        here.server.exchange_status = 200
+        _until(lambda: here.exchanger.ready)
+        _until(lambda: "waited-for" in here.synced)
+    assert CREDENTIAL not in caplog.text
+
+
+def test_an_extra_desktop_exchanges_nothing(tmp_path: Path) -> None:
+    with house(tmp_path, role="extra") as here:
+        assert here.exchanger.ready
+        here.ends[0].notice("x")
+        here.desktop.conversations.add_message("default", "user", "private")
+        assert here.ends[1].ping(20)
+        assert here.server.exchanges == 0
+
+
+def _until(true: Any) -> None:
+    tick = threading.Event()
+    for _ in range(2000):
+        if true():
+            return
+        tick.wait(0.01)
+    raise AssertionError("it never came true")
