@@ -38,7 +38,7 @@ def tomorrow() -> Iterator[None]:
     def later() -> str:
         return (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
-    clocks = [module for module in sys.modules.values() if getattr(module, "now", None) is identity.now]
+    clocks = [module for module in list(sys.modules.values()) if getattr(module, "now", None) is identity.now]
     with ExitStack() as stack:
         for module in clocks:
             stack.enter_context(patch.object(module, "now", later))

@@ -97,12 +97,13 @@ class Desktop:
 
 @contextmanager
 def desktop(
-    model: Path, data: Path, *, threads: int, window: int, texts: Household | None
+    model: Path, data: Path, *, threads: int, window: int, texts: Household | None, recalls: bool = True
 ) -> Iterator[Desktop]:
     """A server over `data`.
 
     Args:
         texts: writes the four documents first; None: they are there.
+        recalls: whether questions recall passages; how many would differ from one to the next.
     """
     if texts is not None:
         folder = data / "context"
@@ -115,6 +116,7 @@ def desktop(
             "model": {"path": str(model), "context_length": window},
             "engine": {"threads": threads},
             "server": {"port": 0},
+            "context": {"retrieval_share": None if recalls else 0.0},
         }
     )
     with ExitStack() as stack:
