@@ -82,6 +82,7 @@ class Assistant:
             backend=backend,
             recollection=self._recollection,
         )
+        self._later = later
         self._elsewhere = None if remote is None else Elsewhere(tier, remote, conversations)
         self._asking = Asking(
             settings,

@@ -79,14 +79,12 @@ class Later:
         *,
         tier: str,
         being_answered: Callable[[str], bool],
-        look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         self._questions = questions
         self._conversations = conversations
         self._remote = remote
         self._tier = tier
         self._being_answered = being_answered
-        self._look_every_s = look_every_s
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
@@ -121,7 +119,7 @@ class Later:
                 self._thread.start()
 
     def _work(self) -> None:
-        while not self._closed.wait(self._look_every_s):
+        while not self._closed.wait(LOOK_EVERY_S):
             try:
                 state = self._remote.state()
                 if state.reachable and state.ready:

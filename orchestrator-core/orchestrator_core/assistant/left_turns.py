@@ -80,7 +80,5 @@ class ConversationSummaries:
         self._summaries = summaries
         self._conversation_id = conversation_id
 
-    def of(
-        self, left: Sequence[Message], dropped: int, max_tokens: int, count: Callable[[str], int]
-    ) -> str:
+    def of(self, left: Sequence[Message], dropped: int, max_tokens: int, count: Callable[[str], int]) -> str:
         return self._summaries.find_or_make(self._conversation_id, left, dropped, max_tokens, count)
