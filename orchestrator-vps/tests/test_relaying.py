@@ -138,7 +138,8 @@ class Home:
 
 @pytest.fixture(scope="module")
 def vps(tmp_path_factory):
-    with Vps(tmp_path_factory.mktemp("vps"), ORCHESTRATOR_RELAY__ANSWER_TIMEOUT_S="2", **QUICK) as running:
+    settings = {"ORCHESTRATOR_RELAY__ANSWER_TIMEOUT_S": "2", "ORCHESTRATOR_SERVER__THREADS": "12", **QUICK}
+    with Vps(tmp_path_factory.mktemp("vps"), **settings) as running:
         credential = running.enroll().json()["credential"]
         running.credential = credential
         yield running
@@ -253,6 +254,16 @@ def test_a_large_body_goes_both_ways(vps, home):
     )
     home.go.set()
     assert vps.get("/large").content == LARGE
+
+
+def test_no_place_is_lost_by_answers_of_any_kind(vps, home):
+    home.go.set()
+    for _ in range(20):  # there are 8 places
+        assert vps.get("/large").content == LARGE
+        assert vps.get("/events").status_code == 200
+        assert vps.get("/teapot").status_code == 418
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            vps.get("/half")
 
 
 def test_a_body_that_is_too_large_is_refused_here(vps, home):
