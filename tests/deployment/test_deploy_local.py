@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support.command_line import run
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "deployment/deploy_local.sh"
@@ -36,24 +37,10 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def fresh_user(home: Path) -> dict[str, str]:
+def new_user(home: Path) -> dict[str, str]:
     """Nothing of this user's but the caches of packages and of compiled engines."""
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    # A folder that only one test sees: real programs, but no GPU's.
     return {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "XDG_CACHE_HOME": cache}
-
-
-def run(command: list[str | Path], env: dict[str, str], **given) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(part) for part in command],
-        env=env,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=1500,
-        check=False,
-        **given,
-    )
 
 
 @dataclass
@@ -73,12 +60,13 @@ class Deployed:
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     base = tmp_path_factory.mktemp("desktop")
     root = checkout(base / FOLDER)
-    env = fresh_user(base / "home")
+    env = new_user(base / "home")
     port, data = free_port(), base / "my data"
     done = run(
         [root / "deployment/deploy_local.sh", "--data", data, "--port", str(port), "--yes", "--fine-tune"],
         env,
         cwd=base,
+        timeout_s=1500,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return Deployed(root, env, port, data, done.stdout)
@@ -139,7 +127,9 @@ def test_a_second_run_keeps_what_is_done(deployed: Deployed):
     dataset = deployed.root / "training-data/continuity_dataset.json"
     before = dataset.stat().st_mtime_ns, deployed.unit.read_text()
     script = deployed.root / "deployment/deploy_local.sh"
-    again = run([script, "--port", str(deployed.port), "--no-fine-tune", "--yes"], deployed.env)
+    again = run(
+        [script, "--port", str(deployed.port), "--no-fine-tune", "--yes"], deployed.env, timeout_s=600
+    )
     assert again.returncode == 0, again.stdout + again.stderr
     assert (dataset.stat().st_mtime_ns, deployed.unit.read_text()) == before
     assert "Not done" not in again.stdout
@@ -170,7 +160,8 @@ def test_the_scripts_written_are_clean(deployed: Deployed):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_batch_file_calls_the_same_command(deployed: Deployed):
-    run([deployed.root / "deployment/deploy_local.sh", "--data", deployed.data / "50%"], deployed.env)
+    script = deployed.root / "deployment/deploy_local.sh"
+    assert run([script, "--data", deployed.data / "50%"], deployed.env, timeout_s=600).returncode == 0
     content = (deployed.root / "start_orchestrator.bat").read_bytes()
     assert content.count(b"\r\n") == content.count(b"\n") > 5
     assert b"@OPTIONS@" not in content
@@ -191,7 +182,7 @@ def test_the_batch_file_calls_the_same_command(deployed: Deployed):
     ],
 )
 def test_wrong_options_change_nothing(options: list[str], said: str, tmp_path: Path):
-    done = run([SCRIPT, *options], fresh_user(tmp_path))
+    done = run([SCRIPT, *options], new_user(tmp_path))
     assert done.returncode == 2
     assert said in done.stderr
     assert done.stdout == ""
@@ -203,14 +194,14 @@ def test_a_folder_that_programs_cannot_run_from_is_refused(name: str, tmp_path: 
     script = tmp_path / name / "deployment" / "deploy_local.sh"
     script.parent.mkdir(parents=True)
     shutil.copy2(SCRIPT, script)
-    done = run([script, "--yes"], fresh_user(tmp_path))
+    done = run([script, "--yes"], new_user(tmp_path))
     assert done.returncode == 1
     assert "Rename it" in done.stderr
     assert done.stdout == ""
 
 
 def test_help_names_every_option(tmp_path: Path):
-    done = run([SCRIPT, "--help"], fresh_user(tmp_path))
+    done = run([SCRIPT, "--help"], new_user(tmp_path))
     assert done.returncode == 0
     for option in re.findall(r"^      (?:-\w \| )?(--[a-z-]+)", SCRIPT.read_text(), re.MULTILINE):
         assert option in done.stdout

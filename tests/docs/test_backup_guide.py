@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
-from support.command_line import fresh_user
+from support.command_line import fresh_user, run
 from support.data_folders import fill, said
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,15 +20,7 @@ def test_the_guide_runs_from_backup_to_restored_data(tmp_path: Path):
     backing_up, restoring = re.findall(r"^```sh\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
 
     def follow(commands: str) -> None:
-        done = subprocess.run(
-            ["bash", "-euc", commands],
-            cwd=ROOT,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        done = run(["bash", "-euc", commands], env, cwd=ROOT)
         assert done.returncode == 0, done.stderr
 
     follow(backing_up)

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,31 +33,48 @@ def orchestrator(
 
 
 def run(
-    command: list[str], env: Mapping[str, str], *, stdin: str | None = None, cwd: Path | None = None
+    command: Sequence[str | Path],
+    env: Mapping[str, str],
+    *,
+    stdin: str | None = None,
+    cwd: Path | None = None,
+    timeout_s: float = 120,
 ) -> subprocess.CompletedProcess[str]:
     given = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
     return subprocess.run(
-        command, env=dict(env), capture_output=True, text=True, timeout=120, check=False, cwd=cwd, **given
+        command,
+        env=dict(env),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+        cwd=cwd,
+        **given,
     )  # type: ignore[call-overload]
 
 
 @contextmanager
-def serving(env: Mapping[str, str], *arguments: str) -> Iterator[str]:
-    """`orchestrator serve` on a free port, ended with Ctrl-C; gives its address."""
+def serving(
+    env: Mapping[str, str], *arguments: str, command: Sequence[str] = ("serve",), says_on: str = "stdout"
+) -> Iterator[str]:
+    """`orchestrator serve`, or another command that listens, on a free port; gives its address.
+
+    Ended with Ctrl-C, twice: nothing is waited for.
+    """
     server = subprocess.Popen(
-        [*COMMAND, "serve", "--port", "0", *arguments],
+        [*COMMAND, *command, "--port", "0", *arguments],
         env=dict(env),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert server.stdout is not None
+    assert server.stdout is not None and server.stderr is not None
     try:
         said = ""
         while "listens on " not in said:
-            line = server.stdout.readline()
-            assert line, f"The server ended: {said}{server.stderr.read() if server.stderr else ''}"
+            line = getattr(server, says_on).readline()
+            assert line, f"The server ended: {said}{server.stderr.read()}"
             said += line
         yield said.split("listens on ")[1].split()[0]
     finally:

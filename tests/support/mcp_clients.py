@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
 from mcp import Client, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
-from support.command_line import COMMAND
+from support.command_line import COMMAND, serving
 
 PATIENCE_S = 60.0
 
@@ -41,28 +39,9 @@ async def over_http(url: str, key: str | None = None) -> AsyncIterator[Client]:
         yield client
 
 
-@contextmanager
-def listening(env: Mapping[str, str], *arguments: str) -> Iterator[str]:
+def listening(env: Mapping[str, str], *arguments: str) -> AbstractContextManager[str]:
     """`orchestrator mcp --http` on a free port; gives its address."""
-    server = subprocess.Popen(
-        [*COMMAND, "mcp", "--http", "--port", "0", *arguments],
-        env=dict(env),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert server.stderr is not None
-    try:
-        said = ""
-        while "listens on " not in said:
-            line = server.stderr.readline()
-            assert line, f"The server ended: {said}"
-            said += line
-        yield said.split("listens on ")[1].split()[0]
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.communicate(timeout=PATIENCE_S)
+    return serving(env, *arguments, command=("mcp", "--http"), says_on="stderr")
 
 
 async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
