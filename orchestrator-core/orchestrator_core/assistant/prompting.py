@@ -91,9 +91,19 @@ class Prompting:
 
     def recalled(self, request: ChatRequest, conversation_id: str) -> list[Found]:
         """What the memory has that may help; to be asked before the message is stored, or it
-        would be among what is searched."""
-        found = self._recollection.of(request, conversation_id)
-        return recalled_for(found, self._context, request.project)
+        would be among what is searched. Of a conversation whose question is answered again, nothing
+        that came after the question."""
+        found = recalled_for(self._recollection.of(request, conversation_id), self._context, request.project)
+        asked = None if request.message_id is None else self._conversations.message(request.message_id)
+        return found if asked is None else [one for one in found if not self._is_later(one, asked)]
+
+    def _is_later(self, found: Found, asked: Message) -> bool:
+        message = self._conversations.message(found.item) if found.source == "message" else None
+        return (
+            message is not None
+            and message.conversation_id == asked.conversation_id
+            and message.created_at >= asked.created_at
+        )
 
     def check_fits(self, request: ChatRequest) -> None:
         """A message that can never fit is refused before it is stored. When the model cannot be
