@@ -26,6 +26,7 @@ HELP = """\
 /clear           wipe this conversation (also: clear)
 /save            write this conversation to a JSON file
 /history         print the whole conversation
+/handoff         end the session: draft a log entry and the briefing, store them if you agree
 /stream          switch streaming on or off
 
 Ctrl-C           stop the running answer; twice at an empty prompt: leave
@@ -74,6 +75,7 @@ class Repl:
             "clear": self._clear,
             "save": self._save,
             "history": self._history,
+            "handoff": self._handoff,
             "stream": self._stream,
         }
 
@@ -162,6 +164,12 @@ class Repl:
         for message in messages:
             who = "You" if message["role"] == "user" else str(message["role"]).capitalize()
             terminal.write(f"{who}, {str(message.get('created_at') or '')[:16]}:\n{message['content']}\n\n")
+        return True
+
+    def _handoff(self) -> bool:
+        from ai_orchestrator.cli.handoff import ask_and_store
+
+        ask_and_store(self._link, self._link.draft_handoff(self._conversation_id, False))
         return True
 
     def _stream(self) -> bool:

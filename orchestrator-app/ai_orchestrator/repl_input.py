@@ -17,7 +17,7 @@ from ai_orchestrator.cli import terminal
 if TYPE_CHECKING:
     from prompt_toolkit.key_binding import KeyBindings
 
-COMMANDS = ("help", "quit", "exit", "clear", "save", "history", "stream")
+COMMANDS = ("help", "quit", "exit", "clear", "save", "history", "handoff", "stream")
 PLAIN_WORDS = {"quit": "quit", "exit": "exit", "q": "quit", "clear": "clear"}
 FENCE = '"""'
 PROMPT = "you> "

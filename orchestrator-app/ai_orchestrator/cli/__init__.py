@@ -22,6 +22,7 @@ COMMANDS = {
     "search": ("ai_orchestrator.cli.search:search", "Search everything said and written."),
     "context": ("ai_orchestrator.cli.context:context", "Read and edit the handoff documents."),
     "mcp": ("ai_orchestrator.cli.mcp:mcp", "Offer the memory to other agents (MCP)."),
+    "handoff": ("ai_orchestrator.cli.handoff:handoff", "End a session: log entry and briefing."),
     "models": ("ai_orchestrator.cli.models:models", "List the models that can answer."),
     "vps": ("ai_orchestrator.cli.vps:vps", "The VPS: enrol with one, or be one."),
     "backup": ("ai_orchestrator.cli.backup:backup", "Write a backup, also while the server runs."),

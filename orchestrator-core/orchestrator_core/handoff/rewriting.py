@@ -14,8 +14,8 @@ from orchestrator_core.runs.run import Run
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_S = 60.0
-"""For all of it; the owner waits, and has a draft already."""
+TIMEOUT_S = 45.0
+"""For all of it: the owner waits, and clients give up after a minute of silence."""
 LINES_AT_ONCE = 8
 MOST_LINES = 40
 INSTRUCTION = (

@@ -86,6 +86,14 @@ class Link(Protocol):
         """The prompt that would be sent: `prompt`, `prompt_tokens`, `receipt`."""
         ...
 
+    def draft_handoff(self, conversation_id: str, improve: bool) -> dict[str, Any]:
+        """The draft that would end this session, as `POST /handoff` answers."""
+        ...
+
+    def confirm_handoff(self, confirmation: Mapping[str, Any]) -> dict[str, Any]:
+        """Store it, as `POST /handoff/confirm` does."""
+        ...
+
     def close(self) -> None: ...
 
     def __enter__(self) -> Self: ...
@@ -118,4 +126,6 @@ def _kinds() -> dict[str, type[errors.OrchestratorError]]:
         kind = waiting.pop(0)
         found.setdefault(kind.code, kind)
         waiting.extend(kind.__subclasses__())
+    # Of the two classes with this code, the one that a wrong request raises in this process too.
+    found[errors.InvalidRequest.code] = errors.InvalidRequest
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from orchestrator_core.chat_request import ChatRequest
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from orchestrator_core.backends.base import ChatBackend
     from orchestrator_core.runs.run import Run
     from orchestrator_core.settings import Settings
+
+    from ai_orchestrator.cli.link.handoffs import LocalHandoffs
 
 HISTORY_FIELDS = ("role", "content", "message_id", "tier", "created_at")
 
@@ -81,6 +84,33 @@ class LocalLink:
             "prompt_tokens": built.prompt_tokens,
             "receipt": built.receipt.model_dump(mode="json"),
         }
+
+    def draft_handoff(self, conversation_id: str, improve: bool) -> dict[str, Any]:
+        return self._handoffs.draft_handoff(conversation_id, improve)
+
+    def confirm_handoff(self, confirmation: Mapping[str, Any]) -> dict[str, Any]:
+        return self._handoffs.confirm_handoff(confirmation)
+
+    @cached_property
+    def _handoffs(self) -> LocalHandoffs:
+        """
+        Raises:
+            InvalidRequest: this session keeps nothing that could be handed off.
+        """
+        import time
+
+        from orchestrator_core.errors import InvalidRequest
+        from orchestrator_core.handoff.rewriting import Rewriter
+
+        from ai_orchestrator.cli.link.handoffs import LocalHandoffs
+
+        context = self.assistant.context
+        if self._at_close is not None or context is None:
+            raise InvalidRequest(
+                "This session keeps no memory, so there is nothing to hand off.", hint="Leave --no-log out."
+            )
+        rewriter = Rewriter(self.assistant.complete, time.monotonic)
+        return LocalHandoffs(self.assistant.conversations, context, rewriter)
 
     def close(self) -> None:
         try:

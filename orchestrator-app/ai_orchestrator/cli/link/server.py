@@ -135,6 +135,13 @@ class ServerLink:
         path = "/context/preview"
         return dict(self.call("GET", path, conversation_id=conversation_id, message=message))
 
+    def draft_handoff(self, conversation_id: str, improve: bool) -> dict[str, Any]:
+        body = {"conversation_id": conversation_id, "improve": improve}
+        return dict(self.call("POST", "/handoff", body=body))
+
+    def confirm_handoff(self, confirmation: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(self.call("POST", "/handoff/confirm", body=dict(confirmation)))
+
     def close(self) -> None:
         self._session.close()
 

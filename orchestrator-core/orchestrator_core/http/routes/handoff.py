@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import asdict
 
 from shared_context.migrations import DEFAULT_CONVERSATION
 
-from orchestrator_core.handoff.session import Confirmation
 from orchestrator_core.http.api import Api
 from orchestrator_core.http.routes.context import context_folder
 from orchestrator_core.http.services import services
 from orchestrator_core.http.shapes.handoff import (
-    BriefingDraft,
     ConfirmHandoffBody,
     HandoffAnswer,
     HandoffBody,
@@ -30,19 +27,7 @@ def draft(body: HandoffBody) -> HandoffDraft:
     context_folder()
     with here.slots.hold() if body.improve else nullcontext():
         found = here.handoffs.draft(body.conversation_id or DEFAULT_CONVERSATION, improve=body.improve)
-    return HandoffDraft(
-        conversation_id=found.conversation_id,
-        entry_id=found.entry_id,
-        entry=found.entry,
-        briefing=BriefingDraft(
-            text=found.briefing,
-            base_version=found.base_version,
-            base_text=found.base_text,
-            diff=found.diff,
-        ),
-        sources=list(found.sources),
-        notes=list(found.notes),
-    )
+    return HandoffDraft.of(found)
 
 
 @api.route("POST", "/handoff/confirm", summary="Store a draft as confirmed", errors=(404, 409, 412, 507))
@@ -50,14 +35,4 @@ def confirm(body: ConfirmHandoffBody) -> HandoffAnswer:
     """Adds the entry to the log, merges the briefing as an edit of `base_version`, and marks the
     messages. Sending it again changes nothing. 409 when a part was handed off meanwhile."""
     context_folder()
-    done = services().handoffs.confirm(
-        Confirmation(
-            conversation_id=body.conversation_id or DEFAULT_CONVERSATION,
-            entry_id=body.entry_id,
-            sources=tuple(body.sources),
-            entry=body.entry,
-            briefing=body.briefing,
-            base_version=body.base_version,
-        )
-    )
-    return HandoffAnswer.model_validate(asdict(done))
+    return HandoffAnswer.of(services().handoffs.confirm(body.confirmation()))

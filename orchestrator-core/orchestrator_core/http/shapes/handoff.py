@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import asdict
+from typing import Annotated, Self
 
 from pydantic import BaseModel, Field, StringConstraints
 from shared_context.handoff import MAX_DOCUMENT_BYTES
+from shared_context.migrations import DEFAULT_CONVERSATION
 
-from orchestrator_core.handoff.session import MOST_MESSAGES
+from orchestrator_core.handoff.session import MOST_MESSAGES, Confirmation, Confirmed, Draft
 from orchestrator_core.http.shapes.common import Body, ConversationId
 
 EntryId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+([._:-][A-Za-z0-9]+)*$", max_length=64)]
@@ -40,6 +42,22 @@ class HandoffDraft(BaseModel):
     sources: list[str] = Field(description="Ids of the messages it covers.")
     notes: list[str]
 
+    @classmethod
+    def of(cls, draft: Draft) -> Self:
+        return cls(
+            conversation_id=draft.conversation_id,
+            entry_id=draft.entry_id,
+            entry=draft.entry,
+            briefing=BriefingDraft(
+                text=draft.briefing,
+                base_version=draft.base_version,
+                base_text=draft.base_text,
+                diff=draft.diff,
+            ),
+            sources=list(draft.sources),
+            notes=list(draft.notes),
+        )
+
 
 class ConfirmHandoffBody(Body):
     """A draft as the owner wants it. `entry` or `briefing` may be null: that part is left as it is."""
@@ -51,6 +69,16 @@ class ConfirmHandoffBody(Body):
     briefing: str | None = Field(None, max_length=MAX_DOCUMENT_BYTES)
     base_version: str | None = Field(None, min_length=1, max_length=200)
 
+    def confirmation(self) -> Confirmation:
+        return Confirmation(
+            conversation_id=self.conversation_id or DEFAULT_CONVERSATION,
+            entry_id=self.entry_id,
+            sources=tuple(self.sources),
+            entry=self.entry,
+            briefing=self.briefing,
+            base_version=self.base_version,
+        )
+
 
 class HandoffAnswer(BaseModel):
     entry_id: str
@@ -58,3 +86,7 @@ class HandoffAnswer(BaseModel):
     briefing_version: str | None = Field(description="Of SESSION_BRIEFING.md; null: it was left as it was.")
     merged: bool = Field(description="The briefing had changed meanwhile; both are in it now.")
     repeated: bool = Field(description="It had been confirmed before; nothing was written now.")
+
+    @classmethod
+    def of(cls, done: Confirmed) -> Self:
+        return cls.model_validate(asdict(done))

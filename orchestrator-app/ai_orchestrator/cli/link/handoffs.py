@@ -1,0 +1,77 @@
+"""Ending a session in this process, in the words of the HTTP API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from orchestrator_core.handoff.rewriting import Rewriter
+    from orchestrator_core.settings import Settings
+    from shared_context.conversations import ConversationStore
+    from shared_context.documents import ContextFolder
+
+
+class HandoffLink(Protocol):
+    """What of a `Link` ending a session needs."""
+
+    def draft_handoff(self, conversation_id: str, improve: bool) -> dict[str, Any]: ...
+    def confirm_handoff(self, confirmation: Mapping[str, Any]) -> dict[str, Any]: ...
+    def latest(self) -> str | None: ...
+
+
+class LocalHandoffs:
+    """The memory and the documents of this process; no model unless there is a rewriter."""
+
+    def __init__(
+        self, conversations: ConversationStore, context: ContextFolder, rewriter: Rewriter | None = None
+    ) -> None:
+        from orchestrator_core.handoff.session import Handoffs
+
+        self._conversations = conversations
+        self._handoffs = Handoffs(conversations, context, rewriter)
+
+    def draft_handoff(self, conversation_id: str, improve: bool) -> dict[str, Any]:
+        from orchestrator_core.http.shapes.handoff import HandoffDraft
+
+        return HandoffDraft.of(self._handoffs.draft(conversation_id, improve=improve)).model_dump()
+
+    def confirm_handoff(self, confirmation: Mapping[str, Any]) -> dict[str, Any]:
+        from orchestrator_core.chat_request import invalid_request
+        from orchestrator_core.http.shapes.handoff import ConfirmHandoffBody, HandoffAnswer
+        from pydantic import ValidationError
+
+        try:
+            body = ConfirmHandoffBody.model_validate(dict(confirmation))
+        except ValidationError as error:
+            raise invalid_request(error) from None
+        return HandoffAnswer.of(self._handoffs.confirm(body.confirmation())).model_dump()
+
+    def latest(self) -> str | None:
+        used = (found for found in self._conversations.list(limit=20) if found.turn_count > 0)
+        return next((found.conversation_id for found in used), None)
+
+
+@contextmanager
+def open_handoffs(settings: Settings) -> Iterator[HandoffLink]:
+    """The running server, or memory and documents opened here without loading a model.
+
+    Raises:
+        StoreLocked: another process keeps the documents. StoreError: they are unusable.
+    """
+    from shared_context.conversations import ConversationStore
+    from shared_context.documents import ContextFolder
+
+    from ai_orchestrator.holding import reach
+
+    found = reach(settings)
+    if not isinstance(found, ContextFolder):
+        with found:
+            yield found
+        return
+    try:
+        with ConversationStore.open(settings.data / "memory.db") as conversations:
+            yield LocalHandoffs(conversations, found)
+    finally:
+        found.close()
