@@ -3,6 +3,7 @@
 import { drop, json, onKeyNeeded, post } from "./api.js";
 import * as conversations from "./conversations.js";
 import { $ } from "./dom.js";
+import * as handoff from "./handoff.js";
 import * as messages from "./messages.js";
 import { watch } from "./run.js";
 import * as status from "./status.js";
@@ -24,6 +25,7 @@ async function open(id) {
   running?.abort.abort();
   showRunning(null);
   conversationId = id;
+  handoff.offer(Boolean(id));
   history.replaceState(null, "", id ? `#${id}` : location.pathname);
   notice("");
   toggleSidebar(false);
@@ -85,6 +87,7 @@ function newId() {
 async function begin() {
   const made = await (await post("conversations", {})).json();
   conversationId = made.conversation_id;
+  handoff.offer(true);
   history.replaceState(null, "", `#${conversationId}`);
 }
 
@@ -120,8 +123,9 @@ function explain(error) {
   notice([text, error.hint].filter(Boolean).join("\n"));
 }
 
-function notice(text) {
+function notice(text, good = false) {
   $("notice").textContent = text;
+  $("notice").classList.toggle("good", good);
   $("notice").hidden = !text;
 }
 
@@ -175,5 +179,10 @@ addEventListener("hashchange", () => { if (location.hash.slice(1) !== conversati
 
 showTheme();
 status.start();
+handoff.start({
+  conversation: () => conversationId,
+  explain,
+  done: () => notice("The session is handed off: the log has its entry, the next session begins with the new briefing.", true),
+});
 conversations.start((id) => open(id).catch(explain));
 open(conversationId).catch(explain);

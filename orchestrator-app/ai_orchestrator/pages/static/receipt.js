@@ -34,7 +34,7 @@ function details(data, receipt) {
     found.push(node("table", {}, node("thead", {}, node("tr", {}, ...head)), node("tbody", {}, ...rows)));
   }
   const history = receipt.history;
-  if (history) found.push(node("p", {}, `History: ${history.kept ?? 0} messages kept, ${history.dropped ?? 0} left out.`));
+  if (history) found.push(node("p", {}, `History: ${history.kept ?? 0} messages kept, ${history.dropped ?? 0} left out${history.summary_tokens ? `; ${history.summary_tokens} tokens of their own sentences stand for them` : ""}.`));
   for (const passage of receipt.retrieved ?? []) {
     found.push(node("p", {}, `Recalled: ${passage.source} ${passage.id}${passage.at ? ` of ${passage.at.slice(0, 10)}` : ""}, ${passage.tokens} tokens.`));
   }

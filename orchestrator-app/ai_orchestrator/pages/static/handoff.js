@@ -1,0 +1,87 @@
+// The end of a session: both drafts as text that can be changed, and what they change.
+
+import { post } from "./api.js";
+import { $, node } from "./dom.js";
+import { lineDiff, withContext } from "./line_diff.js";
+
+const dialog = $("handoff-dialog");
+const entry = $("handoff-entry");
+const briefing = $("handoff-briefing");
+let draft = null;
+
+/** @param explain shows an error outside the dialog; @param done is told what was stored */
+export function start({ conversation, explain, done }) {
+  $("end-session").addEventListener("click", () => begin(conversation(), explain));
+  $("handoff-cancel").addEventListener("click", () => dialog.close());
+  $("handoff-improve").addEventListener("click", () => busy(() => load(draft.conversation_id, true)));
+  $("handoff-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    busy(async () => done(await store()));
+  });
+  for (const box of [entry, briefing]) box.addEventListener("input", edited);
+}
+
+/** The button is there when there is a conversation to end. */
+export function offer(shown) { $("end-session").hidden = !shown; }
+
+async function begin(conversationId, explain) {
+  $("end-session").disabled = true;
+  try {
+    await load(conversationId, false);
+    problem("");
+    dialog.showModal();
+    entry.focus();
+  } catch (error) { explain(error); } finally { $("end-session").disabled = false; }
+}
+
+async function load(conversationId, improve) {
+  draft = await (await post("handoff", { conversation_id: conversationId, improve })).json();
+  entry.value = draft.entry;
+  briefing.value = draft.briefing.text;
+  $("handoff-notes").replaceChildren(...draft.notes.map((note) => node("li", {}, note)));
+  $("handoff-improve").disabled = improve;
+  showChanges();
+}
+
+async function store() {
+  const answer = await (await post("handoff/confirm", {
+    conversation_id: draft.conversation_id,
+    entry_id: draft.entry_id,
+    sources: draft.sources,
+    entry: entry.value.trim() ? entry.value : null,
+    briefing: briefing.value,
+    base_version: draft.briefing.base_version,
+  })).json();
+  dialog.close();
+  return answer;
+}
+
+async function busy(work) {
+  const fields = $("handoff-fields");
+  problem("");
+  fields.disabled = true;
+  try {
+    await work();
+  } catch (error) {
+    problem(error.status === undefined ? "The server cannot be reached. Nothing is lost: try again." : [error.message, error.hint].filter(Boolean).join(" "));
+  } finally { fields.disabled = false; }
+}
+
+function edited() {
+  $("handoff-improve").disabled = true; // it would throw away what was written by hand
+  showChanges();
+}
+
+function showChanges() {
+  const lines = withContext(lineDiff(draft.briefing.base_text, briefing.value));
+  const names = { "+": "added", "-": "removed", " ": "" };
+  const shown = lines.map((line) => (line === null
+    ? node("div", { class: "gap" }, "⋯")
+    : node("div", { class: names[line.mark] }, `${line.mark} ${line.text}`)));
+  $("handoff-diff").replaceChildren(...(shown.length ? shown : [node("div", {}, "Nothing changes.")]));
+}
+
+function problem(text) {
+  $("handoff-problem").textContent = text;
+  $("handoff-problem").hidden = !text;
+}
