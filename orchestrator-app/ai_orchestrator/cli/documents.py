@@ -17,6 +17,14 @@ Fields = dict[str, Any]
 
 
 class Documents(Protocol):
+    def choose(self, project: str | None) -> None:
+        """Mean another project's documents from now on; None: the active one's.
+
+        Raises:
+            NotFound, DocumentNotFound: there is no such project (a server says so later).
+        """
+        ...
+
     def index(self) -> Fields: ...
     def show(self, name: str) -> Fields: ...
     def edit(self, name: str, text: str, base_version: str) -> Fields: ...
@@ -40,17 +48,28 @@ def open_documents(settings: Settings) -> Documents:
     from ai_orchestrator.holding import reach
 
     found = reach(settings)
-    return FolderDocuments(found) if isinstance(found, ContextFolder) else ServedDocuments(found)
+    if isinstance(found, ContextFolder):
+        return FolderDocuments(found)
+    served = ServedDocuments(found)
+    served.choose(settings.context.project)
+    return served
 
 
 class FolderDocuments:
     def __init__(self, folder: ContextFolder) -> None:
+        self._opened = folder
         self._folder = folder
+
+    def choose(self, project: str | None) -> None:
+        from orchestrator_core.assistant.projects import documents_of
+
+        self._folder = documents_of(self._opened, project) or self._opened
 
     def index(self) -> Fields:
         fields = ("name", "version", "updated_at", "author", "conflicts")
         return {
             "project": self._folder.project,
+            "projects": self._folder.projects(),
             "documents": [
                 {name: getattr(one, name) for name in fields} | {"characters": len(one.text)}
                 for one in self._folder.documents()
@@ -87,46 +106,53 @@ class FolderDocuments:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._folder.close()
+        self._opened.close()
 
 
 class ServedDocuments:
     def __init__(self, server: ServerLink) -> None:
         self._server = server
+        self._project: str | None = None
+
+    def choose(self, project: str | None) -> None:
+        self._project = project
 
     def index(self) -> Fields:
-        return dict(self._server.call("GET", "/context"))
+        return dict(self._call("GET", "/context"))
 
     def show(self, name: str) -> Fields:
-        return dict(self._server.call("GET", f"/context/{quote(name, safe='')}"))
+        return dict(self._call("GET", f"/context/{quote(name, safe='')}"))
 
     def edit(self, name: str, text: str, base_version: str) -> Fields:
         headers = {"If-Match": f'"{base_version}"'}
         path = f"/context/{quote(name, safe='')}"
-        return dict(self._server.call("PUT", path, body={"text": text}, headers=headers))
+        return dict(self._call("PUT", path, body={"text": text}, headers=headers))
 
     def append(self, text: str, entry_id: str | None = None) -> Fields:
         body = {"text": text} | ({"entry_id": entry_id} if entry_id else {})
-        return dict(self._server.call("POST", "/context/SESSION_LOG.md/entries", body=body))
+        return dict(self._call("POST", "/context/SESSION_LOG.md/entries", body=body))
 
     def history(self, name: str, limit: int) -> list[Fields]:
         path = f"/context/{quote(name, safe='')}/history"
-        return list(self._server.call("GET", path, limit=limit)["versions"])
+        return list(self._call("GET", path, limit=limit)["versions"])
 
     def text_at(self, name: str, version: str) -> str:
         path = f"/context/{quote(name, safe='')}/history/{quote(version, safe='')}"
-        return str(self._server.call("GET", path)["text"])
+        return str(self._call("GET", path)["text"])
 
     def restore(self, name: str, version: str) -> Fields:
         path = f"/context/{quote(name, safe='')}/restore"
-        return dict(self._server.call("POST", path, body={"version": version}))
+        return dict(self._call("POST", path, body={"version": version}))
 
     def conflicts(self) -> list[Fields]:
-        return list(self._server.call("GET", "/context/conflicts")["conflicts"])
+        return list(self._call("GET", "/context/conflicts")["conflicts"])
 
     def resolve(self, conflict_id: str, text: str) -> Fields:
         path = f"/context/conflicts/{quote(conflict_id, safe='')}"
-        return dict(self._server.call("POST", path, body={"text": text}))
+        return dict(self._call("POST", path, body={"text": text}))
+
+    def _call(self, method: str, path: str, **options: Any) -> Any:
+        return self._server.call(method, path, project=self._project, **options)
 
     def __enter__(self) -> Self:
         return self

@@ -56,10 +56,13 @@ class SharedMemory:
         # Calls of this process queue here, in order; only one at a time asks for the lock.
         self._turn = threading.Lock()
 
-    def do(self, work: Callable[[Memory], Result], *, repeatable: bool = True) -> Result:
+    def do(
+        self, work: Callable[[Memory], Result], *, project: str | None = None, repeatable: bool = True
+    ) -> Result:
         """Do something with the memory.
 
         Args:
+            project: whose documents are meant; None: the active one's.
             repeatable: doing it twice is the same as doing it once.
 
         Raises:
@@ -68,21 +71,23 @@ class SharedMemory:
         """
         for _ in range(ATTEMPTS - 1 if repeatable else 0):
             try:
-                return self._once(work)
+                return self._once(work, project)
             except BackendUnreachable:
                 continue
-        return self._once(work)
+        return self._once(work, project)
 
-    def _once(self, work: Callable[[Memory], Result]) -> Result:
+    def _once(self, work: Callable[[Memory], Result], project: str | None) -> Result:
         from shared_context.documents import ContextFolder
 
         with self._turn:
             found = reach(self._settings, self._wait_s)
             if isinstance(found, ContextFolder):
                 with FolderMemory(found, self._settings) as here:
+                    here.choose(project)
                     return work(here)
         # A server takes many calls at once.
         with ServedMemory(found) as there:
+            there.choose(project or self._settings.context.project)
             return work(there)
 
 
@@ -135,8 +140,9 @@ class ServedMemory(ServedDocuments):
     def ask(self, fields: Fields) -> Fields:
         from orchestrator_core.chat_request import ChatRequest
 
+        fields = {**fields, "project": self._project}
         if fields.get("conversation_id") is None:
-            fields = {**fields, "conversation_id": self._server.begin()}
+            fields["conversation_id"] = self._server.begin()
         done: Any = {}
         for event in self._server.ask(ChatRequest.parse(fields)):
             done = event.data

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import anyio.to_thread
 from mcp.server.mcpserver import MCPServer
 from mcp.types import Resource
-from shared_context.handoff import BRIEFING, LOG, PORTFOLIO, PROJECT
+from shared_context.handoff import BRIEFING, LOG, PORTFOLIO, PROJECT, check_document_name
 
 from ai_orchestrator.mcp.memory import SharedMemory
 from ai_orchestrator.mcp.telling import as_resource_errors
@@ -50,6 +50,16 @@ def add_resources(server: MCPServer[Any], memory: SharedMemory) -> None:
         server.resource(f"{SCHEME}://context/{name}", name=name, description=about, mime_type=MARKDOWN)(
             _reader(memory, name)
         )
+
+    @server.resource(
+        f"{SCHEME}://projects/{{project}}/{{name}}",
+        name="project document",
+        description="A handoff document of another project than the active one.",
+        mime_type=MARKDOWN,
+    )
+    def project_document(project: str, name: str) -> str:
+        with as_resource_errors():
+            return str(memory.do(lambda now: now.show(check_document_name(name)), project=project)["text"])
 
     @server.resource(
         f"{SCHEME}://conversations/{{conversation_id}}",

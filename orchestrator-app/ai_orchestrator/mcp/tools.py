@@ -37,6 +37,10 @@ BaseVersion = Annotated[
         description="`version` of the text that was read and changed.",
     ),
 ]
+Project = Annotated[
+    str | None,
+    Field(min_length=1, max_length=128, description="Whose documents; absent: the active project's."),
+]
 ConversationId = Annotated[str, Field(min_length=1, max_length=128)]
 
 
@@ -50,6 +54,7 @@ class DocumentInfo(BaseModel):
 
 class DocumentList(BaseModel):
     project: str | None
+    projects: list[str] = Field(description="All there are.")
     documents: list[DocumentInfo] = Field(description="From broad to narrow.")
     problems: list[str] = Field(description="Files left alone, and why.")
 
@@ -140,16 +145,16 @@ def add_tools(server: MCPServer[Any], memory: SharedMemory) -> None:
 
 def _add_reading(server: MCPServer[Any], memory: SharedMemory) -> None:
     @server.tool(title="List the handoff documents", annotations=READS)
-    def list_documents() -> DocumentList:
+    def list_documents(project: Project = None) -> DocumentList:
         """The handoff documents with their versions, from broad to narrow."""
         with as_tool_errors():
-            return DocumentList.model_validate(memory.do(lambda now: now.index()))
+            return DocumentList.model_validate(memory.do(lambda now: now.index(), project=project))
 
     @server.tool(title="Read a handoff document", annotations=READS)
-    def read_document(name: DocumentName) -> DocumentText:
+    def read_document(name: DocumentName, project: Project = None) -> DocumentText:
         """A handoff document as it is now, with the version that an edit must be based on."""
         with as_tool_errors():
-            return DocumentText.model_validate(memory.do(lambda now: now.show(name)))
+            return DocumentText.model_validate(memory.do(lambda now: now.show(name), project=project))
 
     @server.tool(title="Search the memory", annotations=READS)
     def search(
@@ -195,30 +200,32 @@ def _add_writing(server: MCPServer[Any], memory: SharedMemory) -> None:
                 description="Chosen by the caller to make repeating safe: an id is added once.",
             ),
         ] = None,
+        project: Project = None,
     ) -> Appended:
         """Add a dated entry at the end of the session log. Entries of several agents never mix."""
         # Fixed here, so that a call sent again after a lost connection adds nothing twice.
         known = entry_id or new_entry_id()
         with as_tool_errors():
-            return Appended.model_validate(memory.do(lambda now: now.append(text, known)))
+            return Appended.model_validate(memory.do(lambda now: now.append(text, known), project=project))
 
     @server.tool(title="Update the session briefing", annotations=WRITES)
-    def update_briefing(text: WholeText, base_version: BaseVersion) -> Edited:
+    def update_briefing(text: WholeText, base_version: BaseVersion, project: Project = None) -> Edited:
         """Replace the session briefing (where we are now) with a text made from `base_version`.
 
         What others changed since is merged in; lines that both changed are kept twice and listed."""
         with as_tool_errors():
-            return memory.do(lambda now: _edited(now, BRIEFING, text, base_version))
+            return memory.do(lambda now: _edited(now, BRIEFING, text, base_version), project=project)
 
     @server.tool(title="Update a handoff document", annotations=WRITES)
     def update_document(
         name: Annotated[EditableName, Field(description=f"{LOG} is only added to: append_log.")],
         text: WholeText,
         base_version: BaseVersion,
+        project: Project = None,
     ) -> Edited:
         """As update_briefing, for the portfolio, the project or the briefing."""
         with as_tool_errors():
-            return memory.do(lambda now: _edited(now, name, text, base_version))
+            return memory.do(lambda now: _edited(now, name, text, base_version), project=project)
 
     @server.tool(title="Resolve a conflict", annotations=WRITES)
     def resolve_conflict(
@@ -226,10 +233,11 @@ def _add_writing(server: MCPServer[Any], memory: SharedMemory) -> None:
         text: Annotated[
             str, Field(max_length=MAX_DOCUMENT_BYTES, description="Takes the place of all sides.")
         ],
+        project: Project = None,
     ) -> DocumentText:
         """Put a text in the place of lines that two sides changed at once."""
         with as_tool_errors():
-            found = memory.do(lambda now: now.resolve(conflict_id, text), repeatable=False)
+            found = memory.do(lambda now: now.resolve(conflict_id, text), project=project, repeatable=False)
             return DocumentText.model_validate(found)
 
     @server.tool(title="Ask the assistant", annotations=ASKS)
@@ -239,11 +247,13 @@ def _add_writing(server: MCPServer[Any], memory: SharedMemory) -> None:
             ConversationId | None, Field(description="Absent: a new conversation.")
         ] = None,
         max_tokens: Annotated[int | None, Field(ge=1, le=MAX_NEW_TOKENS)] = None,
+        project: Project = None,
     ) -> Answered:
         """Ask the owner's own model, which knows the documents. Needs a running desktop server."""
         fields = {"message": message, "conversation_id": conversation_id, "max_tokens": max_tokens}
         with as_tool_errors():
-            return Answered.model_validate(memory.do(lambda now: now.ask(fields), repeatable=False))
+            found = memory.do(lambda now: now.ask(fields), project=project, repeatable=False)
+            return Answered.model_validate(found)
 
 
 def _edited(memory: Memory, name: str, text: str, base_version: str) -> Edited:

@@ -74,6 +74,25 @@ def test_two_processes_that_edit_the_briefing_from_one_base_keep_both_edits(env:
     assert {side["text"] for side in conflict["sides"]} == {"top by red", "top by blue"}
 
 
+def test_another_projects_documents_are_the_same_from_everywhere(env: dict[str, str], tmp_path: Path) -> None:
+    house = tmp_path / "data" / "context" / "house"
+    house.mkdir(parents=True)
+    (house / BRIEFING).write_text("# House\n")
+    there = {**env, "ORCHESTRATOR_PROJECT": "house"}
+
+    async def work() -> None:
+        async with over_stdio(env) as client, over_stdio(there) as other:
+            read = await call(client, "read_document", name=BRIEFING, project="house")
+            assert read == await call(other, "read_document", name=BRIEFING)
+            await call(client, "append_log", text="Painted.", project="house")
+            assert "Painted." in (await call(other, "read_document", name=LOG))["text"]
+            assert "Painted." not in (await call(client, "read_document", name=LOG))["text"]
+
+    anyio.run(work)
+    assert "Painted." in orchestrator(there, "context", "show", "log").stdout
+    assert "Painted." not in orchestrator(env, "context", "show", "log").stdout
+
+
 def test_a_server_that_comes_and_goes_is_followed(tmp_path: Path) -> None:
     env = fresh_user(tmp_path)
 

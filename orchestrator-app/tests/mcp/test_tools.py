@@ -106,6 +106,35 @@ def test_an_update_says_what_it_was_merged_with(talk: Talk, settings: Settings) 
     talk(work)
 
 
+def test_another_projects_documents_are_read_and_written(talk: Talk, settings: Settings) -> None:
+    house = settings.context_folder / "house"
+    house.mkdir(parents=True)
+    (house / BRIEFING).write_text("# House\n")
+
+    async def work(client: Client) -> None:
+        read = await call(client, "read_document", name=BRIEFING, project="house")
+        assert read["text"] == "# House\n"
+        await call(
+            client, "update_briefing", text="# House\n\nblue\n", base_version=read["version"], project="house"
+        )
+        await call(client, "append_log", text="Painted.", project="house")
+        listed = await call(client, "list_documents")
+        assert (listed["project"], listed["projects"]) == (None, ["house"])
+        assert (await call(client, "list_documents", project="house"))["project"] == "house"
+        assert "Painted." not in (await call(client, "read_document", name=LOG))["text"]
+        resource = await client.read_resource(f"orchestrator://projects/house/{LOG}")
+        assert "Painted." in resource.contents[0].text
+        told = await refusal(client, "append_log", text="x", project="hous")
+        assert "'hous'" in told and "house" in told
+        for uri in (f"orchestrator://projects/hous/{LOG}", "orchestrator://projects/house/OTHER.md"):
+            with pytest.raises(MCPError) as caught:
+                await client.read_resource(uri)
+            assert caught.value.code == -32602
+
+    talk(work)
+    assert (house / BRIEFING).read_text() == "# House\n\nblue\n"
+
+
 def test_conflicts_are_reported_and_resolved(talk: Talk) -> None:
     async def work(client: Client) -> None:
         read = await call(client, "read_document", name=BRIEFING)
@@ -141,8 +170,11 @@ def test_conversations_are_listed_and_read(talk: Talk, settings: Settings) -> No
         assert resource.title == "Lamps"
         text = (await client.read_resource(resource.uri)).contents[0].text
         assert text.startswith("# Lamps\n") and "Which lamp?" in text and "The blue one." in text
-        (template,) = (await client.list_resource_templates()).resource_templates
-        assert template.uri_template == "orchestrator://conversations/{conversation_id}"
+        templates = (await client.list_resource_templates()).resource_templates
+        assert {one.uri_template for one in templates} == {
+            "orchestrator://conversations/{conversation_id}",
+            "orchestrator://projects/{project}/{name}",
+        }
         (hit, *_) = (await call(client, "search", query="blue one"))["results"]
         assert hit["conversation_id"] == "odd/id ü"
 
