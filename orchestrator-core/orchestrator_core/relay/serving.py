@@ -102,12 +102,13 @@ class ServedStream:
             self._body.close()
 
     def take_body(self, data: bytes) -> None:
-        if len(data) > self._expected or self._inflow.ended:
+        if len(data) > self._expected:
             raise BadFrame(f"more body than announced on stream {self.stream}")
         self._expected -= len(data)
         self._inflow.put(data)
 
     def take_end(self) -> None:
+        self._expected = 0
         self._inflow.end(CutShort("The body of the request was cut short."))
 
     def leave(self) -> None:
