@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -210,7 +211,12 @@ class HttpResponse:
         self._closed.set()
         with contextlib.suppress(queue.Full):  # then the reader has something to wake up by
             self._arrived.put_nowait(None)
-        self._response.close()
+        # Closing the response would wait for the thread that reads it.
+        connection = getattr(self._response.raw, "_connection", None)
+        open_socket = getattr(connection, "sock", None)
+        if open_socket is not None:
+            with contextlib.suppress(OSError):
+                open_socket.shutdown(socket.SHUT_RDWR)
 
     def _read(self) -> None:
         last: TierLost | None = None
@@ -218,9 +224,11 @@ class HttpResponse:
             for chunk in self._response.iter_content(None):
                 if not self._put(chunk):
                     return
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, AttributeError) as error:
-            # AttributeError: urllib3's answer to being closed by another thread.
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            # ValueError: what a TLS socket says that another thread has shut.
             last = TierLost(f"The {self._name} was lost ({_words(error)}).")
+        finally:
+            self._response.close()
         self._put(last)
 
     def _put(self, chunk: bytes | TierLost | None) -> bool:
@@ -231,7 +239,6 @@ class HttpResponse:
                 return True
             except queue.Full:
                 continue
-        self._response.close()
         return False
 
 

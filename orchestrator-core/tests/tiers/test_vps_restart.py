@@ -163,6 +163,7 @@ def test_when_the_desktop_is_gone_as_well_the_vps_goes_on(
         gate.allow(3)
         client.follow(ask(url, "slow?"), 3)
     desktop.stop(drain_s=0)
+    gate.open()
     with vps(tmp_path / "vps", desktop.url) as (_, url):
         client.follow(again(url, client))
     told = client.done
