@@ -267,8 +267,8 @@ def test_a_redirect_is_never_followed_with_the_key(serve: Callable[..., HttpDoub
 # --- cancelling ---
 
 
-def test_cancel_hangs_up_while_the_server_is_silent(serve: Callable[..., HttpDouble]) -> None:
-    hung_up = threading.Event()
+def half_until(hung_up: threading.Event) -> Callable[[Exchange], None]:
+    """Half an answer, then nothing until the caller hangs up."""
 
     def answer(exchange: Exchange) -> None:
         exchange.begin()
@@ -276,7 +276,12 @@ def test_cancel_hangs_up_while_the_server_is_silent(serve: Callable[..., HttpDou
         if exchange.wait_hung_up():
             hung_up.set()
 
-    generation = backend_for(serve(answer).url).generate(ASK, CONFIG)
+    return answer
+
+
+def test_cancel_hangs_up_while_the_server_is_silent(serve: Callable[..., HttpDouble]) -> None:
+    hung_up = threading.Event()
+    generation = backend_for(serve(half_until(hung_up)).url).generate(ASK, CONFIG)
     tokens = iter(generation)
     assert next(tokens).text == "half"
     threading.Timer(0.05, generation.cancel).start()
@@ -300,14 +305,7 @@ def test_cancel_before_the_server_answered_ends_at_once(
 
 def test_a_generation_nobody_keeps_hangs_up(serve: Callable[..., HttpDouble]) -> None:
     hung_up = threading.Event()
-
-    def answer(exchange: Exchange) -> None:
-        exchange.begin()
-        exchange.event(text_chunk("half"))
-        if exchange.wait_hung_up():
-            hung_up.set()
-
-    backend = backend_for(serve(answer).url)
+    backend = backend_for(serve(half_until(hung_up)).url)
     backend.generate(ASK, CONFIG)  # dropped without being read
     assert hung_up.wait(10)
 
