@@ -90,13 +90,15 @@ class EventLog:
         with self._changed:
             return sum(isinstance(entry, str) for entry in self._entries)
 
-    def seams(self) -> list[tuple[int, dict[str, Any]]]:
-        """(offset, data) of every seam."""
+    def seams(self) -> list[tuple[int, int, dict[str, Any]]]:
+        """(offset, characters of text before it, data) of every seam."""
         with self._changed:
-            found = []
+            found, characters = [], 0
             for offset, entry in zip(self._offsets, self._entries, strict=True):
-                if not isinstance(entry, str) and entry[0] == "seam":
-                    found.append((offset, entry[1]))
+                if isinstance(entry, str):
+                    characters += len(entry)
+                elif entry[0] == "seam":
+                    found.append((offset, characters, entry[1]))
             return found
 
     def __len__(self) -> int:

@@ -67,7 +67,7 @@ class Producer:
         self._on_finish = on_finish
         self._policy = policy
         self._pause = pause
-        self._seams = [_told(data, offset) for offset, data in run.log.seams()]
+        self._seams = [_told(data, offset, before) for offset, before, data in run.log.seams()]
         self._first_usage: Usage | None = None
         self._usage = Usage()
         self._take_over: str | None = None
@@ -211,7 +211,7 @@ class Producer:
         data = {"tier": seam.tier, "model": seam.model, "reason": seam.reason}
         visible = bool(more) or self._run.has_text
         offset = self._run.log.append(("seam", {**data, **more})) if visible else 0
-        self._seams.append(_told(data, offset))
+        self._seams.append(_told(data, offset, len(self._run.text)))
         self._flusher.touch(self._run)
 
     def _count(self, usage: Usage, before: int) -> None:
@@ -277,9 +277,9 @@ def _done(spec: RunSpec, result: RunResult) -> dict[str, Any]:
     }
 
 
-def _told(seam: dict[str, Any], offset: int) -> dict[str, Any]:
+def _told(seam: dict[str, Any], offset: int, before: int) -> dict[str, Any]:
     """A seam as receipts tell it."""
-    return {name: seam[name] for name in ("tier", "model", "reason")} | {"offset": offset}
+    return {name: seam[name] for name in ("tier", "model", "reason")} | {"offset": offset, "at": before}
 
 
 def _reason(error: OrchestratorError) -> str:

@@ -112,8 +112,8 @@ class RunResult:
     Args:
         state: final, or the state in which the server's shutdown interrupted it.
         text: the answer; with FAILED and CANCELLED the part that was produced.
-        seams: every take-over: `{"tier", "model", "reason", "offset"}`; offset 0 when no
-            text had been shown yet, so that none is visible.
+        seams: every take-over: `{"tier", "model", "reason", "offset", "at"}`; offset 0 when no
+            text had been shown yet, so that none is visible; `at`: characters of text before it.
         message_id: None when no answer was stored.
         error: why it failed or was interrupted; raise it.
     """

@@ -75,7 +75,7 @@ def test_each_process_has_offsets_of_its_own() -> None:
         assert first is not None
         assert first.kind == "seam"
     assert log.text == "abc"
-    assert log.seams() == [(MAX_EVENTS + 1, {"from": 2})]
+    assert log.seams() == [(MAX_EVENTS + 1, 2, {"from": 2})]
 
 
 def test_a_process_that_flushed_nothing_has_used_its_offsets_all_the_same() -> None:

@@ -361,8 +361,9 @@ def test_an_answer_interrupted_by_closing_is_continued_by_the_next_server(server
         "reason": "The server was restarted.",
         "from": 3,
     }
+    told = {name: seam.data[name] for name in ("tier", "model", "reason")}
     assert servers.answers.specs[spec.message_id].receipt["seams"] == [
-        {"tier": "desktop", "model": "other", "reason": "The server was restarted.", "offset": seam.offset}
+        {**told, "offset": seam.offset, "at": len("one two three")}
     ]
 
 

@@ -38,9 +38,9 @@ def test_a_death_in_mid_answer_is_one_seam_and_the_text_goes_on(servers: Any) ->
         "model": "scripted",
         "reason": "The engine died and was restarted.",
     }
-    assert result.seams == ({**seam.data, "offset": 3},)
+    assert result.seams == ({**seam.data, "offset": 3, "at": len(" w0 w1")},)
     assert result.usage.completion_tokens == 5
-    assert servers.answers.specs[spec.message_id].receipt["seams"] == [{**seam.data, "offset": 3}]
+    assert servers.answers.specs[spec.message_id].receipt["seams"] == list(result.seams)
     assert len(servers.answers.results) == 1
 
 
