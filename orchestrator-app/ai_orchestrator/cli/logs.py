@@ -60,7 +60,7 @@ def logs(
         if response and chosen is not None:
             _show_last_answer(store, chosen, as_json)
         elif chosen is not None:
-            _show_messages(store.messages(chosen), as_json)
+            _show_messages(store.messages(chosen), store.versions(chosen), as_json)
         else:
             _show_list(store, limit, as_json)
 
@@ -89,14 +89,32 @@ def _show_list(store: ConversationStore, limit: int, as_json: bool) -> None:
     terminal.write_table(("conversation", "last used (UTC)", "turns", "title"), rows)
 
 
-def _show_messages(messages: list[Message], as_json: bool) -> None:
+def _show_messages(messages: list[Message], versions: dict[str, list[Message]], as_json: bool) -> None:
     if as_json:
-        terminal.write_json([asdict(message) for message in messages])
+        told = [(message, versions.get(message.message_id, [])) for message in messages]
+        terminal.write_json(
+            [{**asdict(one), "versions": [asdict(other) for other in some]} for one, some in told]
+        )
         return
     for message in messages:
-        parts = (message.role, message.created_at, message.tier, message.model)
-        terminal.write("# " + " · ".join(part for part in parts if part) + "\n")
-        terminal.write(message.content.rstrip("\n") + "\n\n")
+        _show_message("# ", message.role, message)
+        for other in versions.get(message.message_id, []):
+            _show_message("## ", "another version of this answer", other)
+
+
+def _show_message(mark: str, what: str, message: Message) -> None:
+    answered_by = _answered_by(message) if message.role == "assistant" else message.tier
+    parts = (what, message.created_at, answered_by)
+    terminal.write(mark + " · ".join(part for part in parts if part) + "\n")
+    terminal.write(message.content.rstrip("\n") + "\n\n")
+
+
+def _answered_by(message: Message) -> str:
+    """Which tier and model, and, where it was not the desktop, why."""
+    from ai_orchestrator.cli.notes import answered_by
+
+    receipt = message.receipt or {}
+    return answered_by({"tier": message.tier, "model": message.model, "reason": receipt.get("reason")})
 
 
 def _show_last_answer(store: ConversationStore, conversation_id: str, as_json: bool) -> None:

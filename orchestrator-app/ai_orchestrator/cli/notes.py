@@ -15,9 +15,9 @@ def answer_note(done: Mapping[str, Any], before: Mapping[str, Any] | None = None
             named again.
     """
     parts = []
-    answered_by = _answered_by(done)
-    if answered_by and (before is None or answered_by != _answered_by(before)):
-        parts.append(answered_by)
+    named = answered_by(done)
+    if named and (before is None or named != answered_by(before)):
+        parts.append(named)
     receipt = done.get("receipt") or {}
     if recalled := len(receipt.get("retrieved") or []):
         parts.append(f"{recalled} earlier passage{'s' if recalled > 1 else ''} recalled")
@@ -53,10 +53,11 @@ def seam_note(seam: Mapping[str, Any]) -> str:
     """
     if seam.get("from") is not None:
         return "[the server was restarted; what follows replaces the last words above]"
-    return f"[continued by {_answered_by(seam) or 'another engine'}]"
+    return f"[continued by {answered_by(seam) or 'another engine'}]"
 
 
-def _answered_by(data: Mapping[str, Any]) -> str:
+def answered_by(data: Mapping[str, Any]) -> str:
+    """Tier and model, and why it was this tier where that is worth a word."""
     named = " · ".join(str(data[key]) for key in ("tier", "model") if data.get(key))
     # On the desktop the reason is always the same; elsewhere it says why it was not the desktop.
     away = data.get("tier") not in (None, "desktop")

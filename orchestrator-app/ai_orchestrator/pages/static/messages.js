@@ -2,7 +2,7 @@
 
 import { $, node } from "./dom.js";
 import { render } from "./markdown.js";
-import { label } from "./receipt.js";
+import { label, otherVersions } from "./receipt.js";
 
 const log = $("log");
 const NEAR_END_PX = 80;
@@ -24,8 +24,10 @@ export function add(message) {
   const bubble = item.querySelector(".bubble");
   if (message.role === "user") bubble.textContent = message.content;
   else {
-    bubble.append(render(message.content));
+    bubble.append(...stored(message));
     finish(item, message);
+    const versions = otherVersions(message.versions, (one) => node("div", { class: "bubble" }, ...stored(one)));
+    if (versions) item.append(versions);
   }
   put(item);
   return item;
@@ -75,6 +77,20 @@ function put(item) {
   log.querySelector(".empty")?.remove();
   log.append(item);
   scrollToEnd();
+}
+
+/** A stored answer, with its seams where they happened. */
+function stored(message) {
+  const seams = (message.receipt?.seams ?? []).filter((seam) => seam.offset > 0 && Number.isInteger(seam.at));
+  if (!seams.length) return [render(message.content)];
+  const characters = [...message.content]; // places are counted in characters, not in UTF-16 units
+  const parts = [];
+  let at = 0;
+  for (const seam of seams) {
+    parts.push({ text: characters.slice(at, seam.at).join("") }, { seam });
+    at = seam.at;
+  }
+  return [...parts, { text: characters.slice(at).join("") }].map(part);
 }
 
 function part(entry) {

@@ -2,15 +2,29 @@
 
 import { node } from "./dom.js";
 
+const NAMES = { desktop: "desktop", vps: "VPS", phone: "phone" };
+
 /** @param data fields of a final event or of a stored message; may lack any of them */
 export function label(data) {
   const receipt = data.receipt ?? {};
   const tier = data.tier ?? receipt.tier;
   if (!tier) return null;
-  const summary = node("summary", {}, [tier, data.model ?? receipt.model, data.reason ?? receipt.reason].filter(Boolean).join(" · "));
+  const summary = node("summary", {}, [answeredBy(tier, data.reason ?? receipt.reason), data.model ?? receipt.model].filter(Boolean).join(" · "));
   const left = leftOut(receipt);
   if (left) summary.append(" · ", node("span", { class: "cut" }, left));
   return node("details", { class: "label" }, summary, ...details(data, receipt));
+}
+
+/** "answered by the VPS: the desktop is away"; that the desktop answers needs no reason. */
+function answeredBy(tier, reason) {
+  return `answered by the ${NAMES[tier] ?? tier}${reason && tier !== "desktop" ? `: ${reason}` : ""}`;
+}
+
+/** Other versions of an answer, each with its own label, behind a small disclosure. */
+export function otherVersions(versions, draw) {
+  if (!versions?.length) return null;
+  const summary = node("summary", {}, versions.length > 1 ? `${versions.length} other versions` : "1 other version");
+  return node("details", { class: "label versions" }, summary, ...versions.map((one) => node("div", { class: "version" }, draw(one), label(one))));
 }
 
 function leftOut(receipt) {
@@ -24,6 +38,8 @@ function leftOut(receipt) {
 
 function details(data, receipt) {
   const found = [];
+  const reason = data.reason ?? receipt.reason;
+  if (reason) found.push(node("p", {}, `Why there: ${reason}.`));
   if (receipt.documents?.length) {
     const rows = receipt.documents.map((entry) => node("tr", {},
       node("th", { scope: "row" }, entry.name),
