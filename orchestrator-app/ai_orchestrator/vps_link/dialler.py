@@ -22,9 +22,6 @@ from ai_orchestrator.vps_link.backoff import Backoff
 from ai_orchestrator.vps_link.credentials import VpsCredential
 from ai_orchestrator.vps_link.link_state import LinkStateFile
 
-STEADY_S = 10.0
-"""A connection that held so long was a good one: the next dial after it waits the least."""
-
 _SLOW = frozenset({heads.DUPLICATE, heads.REFUSED, heads.VERSION})
 """Refusals that will hardly change by themselves."""
 
@@ -129,8 +126,7 @@ class Dialler:
             return self._after(heads.LOST, error.why)
         began = time.monotonic()
         ending = self._hold(connection, welcome)
-        if time.monotonic() - began >= STEADY_S:
-            self._backoff.reset()
+        self._backoff.held(time.monotonic() - began)
         return self._after(ending.code, ending.message)
 
     def _connect(self) -> tuple[RelayConnection, Welcome]:
