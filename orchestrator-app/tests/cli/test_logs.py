@@ -91,3 +91,26 @@ def test_a_model_that_is_not_there_is_listed_with_its_problem(env: dict[str, str
     del env["ORCHESTRATOR_BACKEND"]
     found = json.loads(orchestrator(env, "models", "-m", "none.gguf", "--json").stdout)
     assert "none.gguf" in found[0]["problem"]
+
+
+def test_other_versions_of_an_answer_are_shown_under_it(
+    env: dict[str, str], told: dict[str, str], tmp_path: Path
+) -> None:
+    with ConversationStore.open(tmp_path / "data" / "memory.db") as store:
+        question, former = store.messages(told["second"])
+        store.add_message(
+            told["second"],
+            "assistant",
+            "Yes, in the kitchen.",
+            tier="vps",
+            model="small",
+            reply_to=question.message_id,
+            receipt={"reason": "the desktop is away"},
+            supersedes=former.message_id,
+        )
+    shown = orchestrator(env, "logs", "--cid", told["second"]).stdout
+    assert " · vps · small (the desktop is away)\nYes, in the kitchen." in shown
+    assert shown.index("in the kitchen") < shown.index("## another version") < shown.rindex("Yes.\n")
+    answer = json.loads(orchestrator(env, "logs", "--cid", told["second"], "--json").stdout)[-1]
+    assert [one["message_id"] for one in answer["versions"]] == [former.message_id]
+    assert orchestrator(env, "logs", "-r").stdout == "Yes, in the kitchen.\n"
