@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from shared_context.retrieval.dates import Period, periods_in
 from shared_context.retrieval.vocabulary import EMPTY_WORDS, FORMS, SYNONYMS
@@ -15,6 +16,9 @@ MAX_TERMS = 24
 MAX_QUESTION_CHARS = 2000
 EARLIER_WEIGHT = 0.35
 """Of words from the turns before, against those of the question itself."""
+
+MEASURES = frozenset({"long", "often", "far"})
+"""After "how" they ask for a number, and are not looked for."""
 
 QUOTED_WEIGHT = 1.5
 NAME_WEIGHT = 1.25
@@ -32,12 +36,14 @@ class Term:
         weight: its importance beside what its rarity says.
         forms: words that are the same.
         akin: words that may stand for it, at a lower weight.
+        own: of the question itself, not of what was said before it.
     """
 
     word: str
     weight: float = 1.0
     forms: frozenset[str] = frozenset()
     akin: frozenset[str] = frozenset()
+    own: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,7 @@ class Wanted:
 
     Args:
         speakers: whose words are likely the answer; empty: anybody's.
-        kind: `time`, `number`, `person` or "": what the answer must contain.
+        kind: `time`, `number`, `person`, `place` or "": what the answer must contain.
         periods: times it speaks of.
     """
 
@@ -79,13 +85,14 @@ def read(question: Question) -> Wanted:
     named = [question.speakers[word] for word in words if word in question.speakers]
     speakers = frozenset(named)
     weights = _weights(text, words, question.speakers)
+    own = set(weights)
     for distance, said in enumerate(reversed(question.earlier)):
         for word in words_in(said[:MAX_QUESTION_CHARS]):
             if word not in EMPTY_WORDS and word not in question.speakers:
                 weights.setdefault(word, EARLIER_WEIGHT / (1 + distance))
     best = sorted(weights, key=lambda word: -weights[word])[:MAX_TERMS]
     return Wanted(
-        terms=tuple(_term(word, weights[word]) for word in best),
+        terms=tuple(_term(word, weights[word], word in own) for word in best),
         speakers=speakers if len(speakers) == 1 else frozenset(),
         kind=_kind(words),
         periods=periods_in(text, question.asked_at),
@@ -100,6 +107,8 @@ def words_in(text: str) -> list[str]:
 def _weights(text: str, words: Sequence[str], speakers: Collection[str]) -> dict[str, float]:
     """Words worth looking up, with what the way they are written says about them."""
     useful = [word for word in words if word not in EMPTY_WORDS and word not in speakers]
+    measures = {word for how, word in pairwise(words) if how == "how"}
+    useful = [word for word in useful if word not in measures & MEASURES]
     if not useful:
         useful = [word for word in words if word not in speakers] or list(words)
     weights = dict.fromkeys(useful, 1.0)
@@ -119,11 +128,11 @@ def _inner_capitals(text: str) -> list[str]:
     return [match.group().lower() for match in found]
 
 
-def _term(word: str, weight: float) -> Term:
+def _term(word: str, weight: float, own: bool) -> Term:
     root = _root(word)
     akin = set(SYNONYMS.get(word, ())) | set(SYNONYMS.get(root, ()))
     forms = {word} | FORMS.get(word, frozenset()) | FORMS.get(root, frozenset())
-    return Term(word, weight, frozenset(forms), frozenset(akin - forms))
+    return Term(word, weight, frozenset(forms), frozenset(akin - forms), own)
 
 
 def _root(word: str) -> str:
@@ -156,4 +165,8 @@ def _kind(words: Sequence[str]) -> str:
         return "number"
     if words[:1] and words[0] in ("who", "whom", "whose"):
         return "person"
+    if words[:1] == ["where"] or re.match(
+        r"(from |in |to |at )?(which|what) (place|city|town|country|street|room|school|hospital)", said
+    ):
+        return "place"
     return ""

@@ -25,6 +25,8 @@ SHORT_LIST = 600
 NEAR_THREADS = 6
 """Threads that fit best lend their score also to passages without any of the words."""
 MOST_OF_THREAD = 60
+ENOUGH_WORDS = 4
+"""Of a question that is understood without what was said before it."""
 LENGTH_EFFECT = 0.15
 """BM25's b; low, since passages differ little in length and long ones say more."""
 
@@ -36,13 +38,13 @@ class Weights:
     before: float = 0.4
     """A word in the passage before: it is often the question this one answers."""
     after: float = 0.15
-    second: float = 0.1
+    second: float = 0.2
     """Two passages away."""
     thread: float = 0.3
     """The whole thread's score, beside the passage's own."""
-    speaker: float = 0.5
+    speaker: float = 0.8
     """Added part of the score when the speaker asked about is speaking."""
-    kind: float = 0.25
+    kind: float = 0.5
     """Added part of the score when the passage holds the kind of answer asked for."""
     asking: float = 0.3
     """Taken part of the score when the passage itself only asks."""
@@ -106,10 +108,10 @@ def rank(
     own: dict[int, float] = defaultdict(float)
     covered: dict[int, float] = defaultdict(float)
     threads: dict[str, float] = defaultdict(float)
-    total = 0.0
+    rarities: list[float] = []
     for term, found in zip(wanted.terms, postings, strict=True):
         rarity = _rarity(len(found), layout.count) * term.weight
-        total += rarity
+        rarities.append(rarity)
         in_threads: dict[str, float] = {}
         for position, amount in _spread(found, layout, weights).items():
             own[position] += rarity * amount * (SATURATION + 1) / (amount + SATURATION)
@@ -119,6 +121,7 @@ def rank(
             in_threads[thread] = max(in_threads.get(thread, 0.0), sureness)
         for thread, sureness in in_threads.items():
             threads[thread] += rarity * sureness
+    total = _total(wanted, rarities)
     best = dict(heapq.nlargest(SHORT_LIST, own.items(), key=lambda one: one[1]))
     for thread in sorted(threads, key=lambda one: -threads[one])[:NEAR_THREADS]:
         for position in layout.members(thread)[-MOST_OF_THREAD:]:
@@ -132,6 +135,16 @@ def rank(
         for position, score in best.items()
     ]
     return heapq.nsmallest(limit, scored, key=lambda one: (-one.score, -one.position))
+
+
+def _total(wanted: Wanted, rarities: Sequence[float]) -> float:
+    """What a passage that covers the whole question has. Words of the turns before count only as
+    far as the question has too few of its own to be understood: "And what does it cost?"."""
+    own = [rarity for term, rarity in zip(wanted.terms, rarities, strict=True) if term.own]
+    earlier = sum(rarities) - sum(own)
+    if own:
+        earlier = min(earlier, max(0, ENOUGH_WORDS - len(own)) * sum(own) / len(own))
+    return sum(own) + earlier
 
 
 def _scored(
@@ -175,9 +188,17 @@ def _fitness(text: str, wanted: Wanted, weights: Weights) -> float:
     return fitness
 
 
+_PLACE = re.compile(
+    r"\b(?:in|into|at|on|from|to|near|under|behind|above|below|around|inside|by)"
+    r" (?:the|a|an|my|our|his|her|their|[A-Z])"
+)
+
+
 def _holds(text: str, kind: str) -> bool:
     if kind == "person":
         return re.search(r"(?<![.!?]\s)(?<!^)\b[A-Z][a-z]{2,}", text) is not None
+    if kind == "place":
+        return _PLACE.search(text) is not None
     words = set(re.findall(r"[a-z']+", text.lower()))
     if kind == "number":
         return any(map(str.isdigit, text)) or bool(words & NUMBER_WORDS)

@@ -130,6 +130,88 @@ _SYNONYMS = """
     wedding service | siblings we us our | couple together dating | together both
 """
 
+_MEMBERS = """
+    pet dog cat puppy kitten rabbit bunny hamster ferret parrot budgie turtle tortoise goldfish fish
+    snake lizard horse | animal dog cat horse cow pig goat sheep hen chicken duck bird fox bear wolf deer
+    squirrel mouse rat rabbit snake bee marmot monkey elephant lion | dog dachshund poodle terrier
+    labrador beagle retriever collie spaniel shepherd | bird parrot owl eagle crow duck hen swan robin |
+    insect bee wasp ant butterfly | language english german french spanish italian portuguese dutch
+    polish russian turkish arabic hindi chinese mandarin japanese korean greek swedish danish norwegian
+    finnish czech hungarian latin ukrainian | country germany france spain italy portugal england
+    scotland ireland poland austria switzerland sweden norway denmark finland greece turkey russia
+    ukraine india china japan korea thailand vietnam australia canada mexico brazil argentina egypt
+    kenya nigeria morocco usa america iceland | continent africa asia europe america australia |
+    instrument guitar piano violin cello bass drums flute trumpet saxophone clarinet organ harp
+    accordion keyboard ukulele | sport football soccer tennis basketball volleyball swimming running
+    climbing cycling boxing karate judo yoga skiing sailing rowing golf hockey hiking surfing |
+    hobby painting drawing knitting sewing pottery gardening cooking baking reading chess photography
+    fishing hiking dancing singing climbing sailing | vehicle car van truck bus motorbike motorcycle
+    scooter vespa caravan camper tractor bike | scooter vespa moped | motorcycle motorbike | motorbike
+    motorcycle | boat ship dinghy canoe kayak yacht sail | colour red blue green yellow orange purple
+    pink black white grey brown ivory gold silver | color red blue green yellow orange purple pink black
+    white gray brown gold silver | fruit apple pear cherry plum peach banana orange lemon grape
+    strawberry raspberry currant blueberry mango melon | vegetable potato carrot onion tomato cabbage
+    bean pea spinach pepper cucumber pumpkin lentil | meal breakfast lunch dinner supper soup pasta
+    lasagne curry stew salad pizza | dessert cake pie ice pudding cookie chocolate | pastry croissant
+    bun roll cake pie tart knot | drink water coffee tea milk juice wine beer cocktail lemonade | flower
+    rose tulip lily daisy sunflower orchid lavender | tree oak pine apple walnut birch maple cherry fir
+    willow | metal gold silver iron steel copper | material wood metal glass clay stone cotton wool
+    leather plastic | clothes shirt dress trousers jeans skirt coat jacket shoes boots hat scarf gloves
+    sweater suit | wear dress shirt suit jacket hat coat shoes | jewellery ring necklace bracelet
+    earrings | furniture table chair bed sofa shelf cupboard desk | room kitchen bathroom bedroom cellar
+    basement attic study hall | building house church school hospital tower barn garage library hall |
+    relative mother father brother sister aunt uncle cousin nephew niece grandmother grandfather |
+    relatives mother father brother sister aunt uncle cousin nephew niece grandmother grandfather |
+    niece aunt uncle | nephew aunt uncle | aunt niece nephew | uncle niece nephew | grandparent
+    grandmother grandfather | injury wrist ankle knee arm leg hip rib back shoulder burnt cut sprain
+    fracture | hurt burnt burned cut broke slipped fell sprained twisted | illness flu cold cancer stroke
+    diabetes fever infection covid | weight kilo kilos kg pounds | height metres meters feet tall |
+    distance kilometres km miles metres | money euros dollars pounds cash loan | salary month earn |
+    wages paid pay earn month | rent month landlord lease | profession job nurse doctor teacher lawyer
+    engineer cook chef baker carpenter plumber electrician pilot driver farmer mechanic designer
+    accountant | job nurse doctor teacher lawyer engineer cook chef baker carpenter plumber pilot |
+    living job work repairs teaches builds | subject maths history physics chemistry biology geography
+    art music | weekday monday tuesday wednesday thursday friday saturday sunday | month january february
+    march april may june july august september october november december | season spring summer autumn
+    winter | holiday christmas easter beach mountains cabin hotel sea | festival christmas easter
+    halloween thanksgiving | religion church mosque temple buddhist christian muslim jewish |
+    award prize medal trophy won | prize award medal trophy won | competition race contest tournament
+    marathon prize won | contest competition prize won | race marathon | publication book article paper
+    thesis | dissertation thesis | thesis dissertation | device phone laptop tablet computer camera |
+    toy doll lego puzzle ball teddy marbles | game chess cards rummy poker monopoly scrabble
+"""
+"""Members of everyday categories: who asks for a pet is answered with a dog."""
+
+_ALSO = """
+    date seeing dating | dating seeing | wedding propose yes ceremony | ceremony wedding | marry yes
+    engaged | niece girl | outdoors rock mountain outside | freed free | quit notice | resign notice |
+    handed gave | born from birth | origin from born | grow plant planted | grows plant | earn pay paid
+    salary money | lend lent borrow borrowed | borrow lend lent belongs | own owns belongs have | belong
+    owns | discover found | invent invented created made | create made invented | postpone later moves
+    delayed | delay later moved | succeed passed won | pass passed exam | fail failed | promote
+    promotion partner | promotion partner boss | accommodation hotel flat tent slept | spend slept spent
+    | overtake overtook passed | audience people crowd | spectators people crowd | perform played sang
+    concert stage | performance concert show played | pupil children students | pupils children
+    students | colleague works teaches | flatmate roommate | roommate flatmate | steal stole | rescue
+    saved save | cry cried tears | tears cried cry | weep cried cry | laugh laughed | travel came went
+    drove flew | abroad country came | remember memory | responsible lead charge | responsibility lead
+    project | team people group | forbidden not said no | refuse said no | permit allowed | ill hospital
+    | surgery hospital plate | hospital ward surgery clinic | treat hospital doctor | reply said |
+    inherit inheritance left | neighbour next door | baker bakery bread | bread loaf loaves | loaf bread
+    | newborn baby born | expecting pregnant due | father baby dad | mother mum mom | apprentice
+    apprenticeship learn | employee works hire | wage paid | wound cut burnt | storm squall wind | sailor
+    sailing boat | photograph photo picture | photo picture photograph | picture photo painting |
+    examination exam | vegetarian vegan meat | afford money | expensive cost euros | heavy kilos |
+    kilogram kilos kg | insomnia sleep | sleepless sleep awake | remedy swears helps | medicine pills |
+    instructor teacher trainer coach | coach trainer instructor | trainer coach instructor | supervisor
+    professor boss | professor supervisor | landlady landlord | landlord landlady rent | tenant rent |
+    lease rent | balcony terrace | terrace balcony | cellar basement | basement cellar | lift elevator |
+    elevator lift | autumn october november | licence license | license licence | headmaster principal
+    | principal headmaster | witness bridesmaid | bride wedding | groom wedding | honeymoon trip wedding
+    | nickname call called | name called named call | named called name
+"""
+"""More words that an answer may use instead."""
+
 
 def _forms() -> dict[str, frozenset[str]]:
     return _related(_FORMS, both_ways=True)
@@ -147,7 +229,7 @@ def _related(table: str, *, both_ways: bool) -> dict[str, frozenset[str]]:
 FORMS = _forms()
 """Words with their irregular forms, either way."""
 
-SYNONYMS = _related(_SYNONYMS, both_ways=False)
+SYNONYMS = _related("|".join((_SYNONYMS, _MEMBERS, _ALSO)), both_ways=False)
 """Words with others that an answer may use instead. One way: who asks for a vehicle is
 answered with a car, who asks for a car seldom with a bus."""
 

@@ -45,7 +45,9 @@ def test_forms_no_stemmer_joins_and_kindred_words_are_looked_up_too() -> None:
         ("On which day does it open?", "time"),
         ("How many jars were sold?", "number"),
         ("Who helped?", "person"),
-        ("Where is the key?", ""),
+        ("Where is the key?", "place"),
+        ("In which city do you live?", "place"),
+        ("Why is the key here?", ""),
     ],
 )
 def test_the_kind_of_answer_is_read_from_the_question(question: str, kind: str) -> None:
@@ -60,3 +62,26 @@ def test_one_speaker_asked_about_is_preferred_and_two_are_not() -> None:
 @given(st.text(), st.lists(st.text(), max_size=3), st.text(max_size=12))
 def test_any_text_is_a_question(text: str, earlier: list[str], at: str) -> None:
     assert len(read(Question(text, earlier, at, PEOPLE)).terms) <= MAX_TERMS
+
+
+def test_after_how_a_measure_is_no_word_to_look_for() -> None:
+    assert "long" not in {term.word for term in read(Question("How long did the flight take?")).terms}
+    assert "long" in {term.word for term in read(Question("Is the rope long?")).terms}
+
+
+def test_words_of_the_turns_before_are_marked() -> None:
+    terms = read(Question("What does it hold?", ["Do you remember the walnut box?"])).terms
+    assert {term.word: term.own for term in terms} == {
+        "hold": True,
+        "remember": False,
+        "walnut": False,
+        "box": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("asked", "member"), [("pet", "ferret"), ("language", "portuguese"), ("fruit", "plum")]
+)
+def test_a_category_is_answered_with_its_members(asked: str, member: str) -> None:
+    (term,) = read(Question(f"Which {asked} is it?")).terms
+    assert member in term.akin

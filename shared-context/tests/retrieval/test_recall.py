@@ -126,3 +126,12 @@ def test_two_processes_may_share_the_index(tmp_path: Path, store: ConversationSt
     assert first.search("lamp") == second.search("lamp") == []
     first.close()
     second.close()
+
+
+def test_a_long_answer_before_does_not_hide_what_a_clear_question_asks_for(
+    memory: MemorySearch, store: ConversationStore
+) -> None:
+    store.add_message("default", "user", "I hid the walnut box of my aunt behind the chimney.")
+    earlier = ["Tell me about turbines.", " ".join(f"turbine{n} blade{n}" for n in range(60))]
+    found = memory.recall("Where did I hide the walnut box of my aunt?", earlier, asked_at="", without=())
+    assert [one.text for one in found][:1] == ["I hid the walnut box of my aunt behind the chimney."]
