@@ -73,9 +73,13 @@ def serve(settings: Settings, *, say: Callable[[str], None] = click.echo) -> Non
         close_all(sockets)
         raise
     gateway = Gateway(settings, sockets, lambda: _greet(settings, sockets, made, code, say))
+    master = os.getpid()
     try:
         gateway.run()
     except SystemExit as ending:
+        # Also passes here in the worker, a fork of this very call: the master reads its exit code.
+        if os.getpid() != master:
+            raise
         if ending.code:
             raise ServerFailed("The server could not start.", hint="The reason is above.") from None
     finally:
