@@ -62,7 +62,8 @@ def exchange_vectors() -> dict[str, Any]:
 
 def write() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for name, content in (("documents.json", document_vectors()), ("exchange.json", exchange_vectors())):
+    for name, made in _FILES.items():
+        content = made()
         text = json.dumps(content, indent=1, ensure_ascii=False)
         (FOLDER / name).write_text(text + "\n", encoding="utf-8")
 
@@ -167,6 +168,10 @@ def _talk(phone: ConversationStore, desktop: ConversationStore) -> None:
     phone.create("doomed")
     phone.add_message("doomed", "user", "Never mind.", message_id="p1", tier="phone")
     phone.delete("doomed")
+    phone.create("trip")
+    phone.add_message(
+        "trip", "assistant", "South.", message_id="p2", reply_to="d1", tier="phone", supersedes="d2"
+    )
     desktop.rename("trip", "The long trip")
 
 
@@ -187,16 +192,68 @@ def _transcript(phone: Replica, desktop: Replica) -> list[dict[str, Any]]:
 
 def _contents(store: ConversationStore) -> dict[str, Any]:
     listed = sorted(store.list(1000), key=lambda one: one.conversation_id)
+    return {one.conversation_id: {"title": one.title, **_shown(store, one.conversation_id)} for one in listed}
+
+
+def _shown(store: ConversationStore, conversation_id: str) -> dict[str, Any]:
+    versions = store.versions(conversation_id)
     return {
-        one.conversation_id: {
-            "title": one.title,
-            "messages": [
-                [message.message_id, message.content] for message in store.messages(one.conversation_id)
-            ],
-        }
-        for one in listed
+        "messages": [[message.message_id, message.content] for message in store.messages(conversation_id)],
+        "versions": {key: [message.message_id for message in some] for key, some in versions.items()},
     }
 
+
+def version_vectors() -> dict[str, Any]:
+    """Answers that supersede each other, and what is shown of them."""
+    return {
+        "about": "One conversation each: its messages in any order, and then which are shown, in order.",
+        "cases": [_versions(name, *messages) for name, messages in _VERSIONS.items()],
+    }
+
+
+def _versions(name: str, *messages: tuple[str, str | None, str | None]) -> dict[str, Any]:
+    """Messages are written a second apart: (id, the question it replies to, what it supersedes)."""
+    with tempfile.TemporaryDirectory() as folder, ConversationStore.open(Path(folder) / "m.db") as store:
+        told = []
+        for second, (message_id, reply_to, supersedes) in enumerate(messages):
+            fields = {
+                "message_id": message_id,
+                "created_at": f"2026-01-02T03:04:{second:02}.000000Z",
+                "reply_to": reply_to,
+                "supersedes": supersedes,
+            }
+            role = "user" if message_id.startswith("q") else "assistant"
+            store.add_message("default", role, message_id, **fields)
+            told.append({"role": role, **{key: value for key, value in fields.items() if value is not None}})
+        shown = _shown(store, "default")
+    return {
+        "name": name,
+        "messages": told,
+        "shown": [message_id for message_id, _ in shown["messages"]],
+        "versions": shown["versions"],
+    }
+
+
+_VERSIONS: dict[str, Sequence[tuple[str, str | None, str | None]]] = {
+    "nothing supersedes anything": (("q1", None, None), ("a1", "q1", None), ("a2", "q1", None)),
+    "a better answer stands where the first one stood": (
+        ("q1", None, None), ("a1", "q1", None), ("q2", None, None), ("a2", "q2", None), ("a3", "q1", "a1"),
+    ),
+    "the superseded one came later": (
+        ("q1", None, None), ("vps", "q1", "desktop"), ("q2", None, None), ("desktop", "q1", None),
+    ),
+    "what is named never came": (("q1", None, None), ("a1", "q1", None), ("vps", "q1", "lost")),
+    "two supersede the same": (("q1", None, None), ("a1", "q1", None), ("x", None, "a1"), ("y", None, "a1")),
+    "in a circle the latest": (("q1", None, None), ("x", None, "y"), ("y", None, "x")),
+    "a question is never superseded": (("q1", None, None), ("x", None, "q1")),
+}  # fmt: skip
+
+
+_FILES: dict[str, Callable[[], dict[str, Any]]] = {
+    "documents.json": document_vectors,
+    "exchange.json": exchange_vectors,
+    "versions.json": version_vectors,
+}
 
 if __name__ == "__main__":
     write()

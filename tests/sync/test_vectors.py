@@ -31,6 +31,7 @@ def test_the_vectors_are_those_the_code_makes() -> None:
     made = sync_vectors.document_vectors()
     assert _without_updates(vectors("documents.json")) == _without_updates(made)
     assert vectors("exchange.json") == sync_vectors.exchange_vectors()
+    assert vectors("versions.json") == sync_vectors.version_vectors()
 
 
 def _without_updates(content: Any) -> Any:
