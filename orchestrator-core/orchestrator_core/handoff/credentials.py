@@ -19,11 +19,13 @@ _KNOWN = re.compile(
     re.IGNORECASE,
 )
 _GIVEN = re.compile(
-    rf"{_WORDS}[\w-]*[\"'`]?\s*(?:[:=]|\bis\b|\bist\b|\blautet\b|\best\b|\bes\b|\bis:)\s*[\"'`]?"
-    r"(?=\S*[\d!#$%&*])\S{4,}|" + _WORDS + r"[\w-]*\s*=\s*[\"'`]?\S{4,}",
+    rf"{_WORDS}[\w-]{{0,30}}[\"'`]?\s{{0,3}}(?:[:=]|\bis\b|\bist\b|\blautet\b|\best\b|\bes\b|\bis:)\s{{0,3}}[\"'`]?"
+    r"(?=\S{0,200}[\d!#$%&*])\S{4}|" + _WORDS + r"[\w-]{0,30}\s{0,3}=\s{0,3}[\"'`]?\S{4}",
     re.IGNORECASE,
 )
-_RANDOM = re.compile(r"(?<![\w/.-])(?=[\w+/-]*[a-z])(?=[\w+/-]*[A-Z])(?=[\w+/-]*\d)[A-Za-z0-9+_-]{28,}={0,2}")
+_RANDOM = re.compile(
+    r"(?<![\w/.+-])(?=[\w+/-]*[a-z])(?=[\w+/-]*[A-Z])(?=[\w+/-]*\d)[A-Za-z0-9+_-]{28,}={0,2}"
+)
 
 
 def holds_credential(text: str) -> bool:

@@ -16,7 +16,7 @@ from shared_context.messages import Message
 from orchestrator_core.handoff import cues
 from orchestrator_core.handoff.credentials import holds_credential
 from orchestrator_core.handoff.named import Name, names
-from orchestrator_core.handoff.units import Unit, units
+from orchestrator_core.handoff.units import MAX_CHARS, Unit, units
 from orchestrator_core.messages import Role
 
 MAX_FACT = 500
@@ -79,13 +79,27 @@ def extract(messages: Sequence[Message]) -> Extract:
     for position, message in enumerate(said):
         following = next((one for one in said[position + 1 :] if one.role == Role.USER), None)
         answered = any(one.role == Role.ASSISTANT for one in said[position + 1 :])
-        own = [unit for unit in pieces[message.message_id] if unit.text not in secrets]
+        own = [
+            unit
+            for unit in pieces[message.message_id]
+            if len(unit.text) <= MAX_FACT and unit.text not in secrets
+        ]
         if message.role == Role.USER:
             facts += _of_person(message, own, first=not facts and position == 0, answered=answered)
         else:
             reply = "" if following is None else following.content
             facts += _of_assistant(message, own, reply)
     return Extract(_once(facts), _names(said, secrets), len(secrets))
+
+
+def newest(messages: Sequence[Message], most_chars: int) -> Sequence[Message]:
+    """The newest messages with at most so much text to read together, but at least one."""
+    left = most_chars
+    for position in range(len(messages) - 1, -1, -1):
+        left -= min(len(messages[position].content), MAX_CHARS)
+        if left < 0:
+            return messages[min(position + 1, len(messages) - 1) :]
+    return messages
 
 
 def is_storable(text: str) -> bool:
@@ -147,7 +161,7 @@ _ORDER = (
 
 def _of_assistant(message: Message, found: Sequence[Unit], reply: str) -> Iterator[Fact]:
     pieces = [unit for unit in found if unit.kind != "code" and not _is_question(unit.text)]
-    taken_up = bool(cues.ACCEPTANCE.match(reply))
+    taken_up = bool(cues.ACCEPTANCE.match(reply[:MAX_FACT]))
     proposed = False
     for unit in pieces:
         if unit.checked is False or _lead_kind(unit) is Kind.TODO:

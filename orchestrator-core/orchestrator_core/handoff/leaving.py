@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from shared_context.messages import Message
 
 from orchestrator_core.handoff.entry import BY_ASSISTANT, HEADINGS, chosen
-from orchestrator_core.handoff.extract import Extract, extract
+from orchestrator_core.handoff.extract import Extract, extract, newest
 from orchestrator_core.handoff.named import NameKind
 
 VERSION = 1
@@ -23,6 +23,8 @@ PART = 16
 MOST_TOKENS = 512
 MOST_MESSAGES = 1000
 """The newest of those that left; what is older than that, search finds."""
+MOST_TEXT = 100_000
+"""Characters of them: an answer waits for this, about half a second, when turns leave."""
 OPENING = "[Earlier in this conversation, word for word:"
 CLOSING = "]"
 _TRIES = 6
@@ -42,7 +44,7 @@ def summary(left: Sequence[Message], max_tokens: int, count: Callable[[str], int
         left: oldest first.
         count: tokens of a text.
     """
-    found = extract(left[-MOST_MESSAGES:])
+    found = extract(newest(left[-MOST_MESSAGES:], MOST_TEXT))
     chars = max_tokens * _CHARS_PER_TOKEN
     for _ in range(_TRIES):
         text = _text(found, chars)

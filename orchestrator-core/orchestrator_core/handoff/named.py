@@ -14,6 +14,8 @@ from orchestrator_core.handoff.units import Unit, units
 
 MAX_COMMAND = 300
 MAX_NAME = 120
+MOST_SEARCHED = 1000
+"""Characters of one sentence or line of code; longer ones are data, and would take long to search."""
 
 
 class NameKind(StrEnum):
@@ -40,9 +42,8 @@ _EXTENSIONS = (
     " 7z bz2 gguf safetensors pt pth onnx bin so dll exe apk deb rpm whl pem crt key bak diff patch map"
 )
 _EXTENSION = rf"\.(?:{'|'.join(_EXTENSIONS.split())})"
-_WORD = r"[\w@~+%-]"
 _URL = re.compile(
-    r"\b(?:https?|ftp|sftp|ssh|wss?|git|s3)://[^\s<>\"'`|)\]}]+|(?<![\w@.-])(?:[a-z]{2,6}:)?[\w.-]+@[\w.-]+:[\w./~-]+"
+    r"\b(?:https?|ftp|sftp|ssh|wss?|git|s3)://[^\s<>\"'`|)\]}]+|(?<![\w@.-])(?:[a-z]{2,6}:)?[\w.-]{1,64}@[\w.-]{1,128}:[\w./~-]+"
 )
 _PATH = re.compile(
     r"(?<![\w/.:@-])(?:"
@@ -52,15 +53,15 @@ _PATH = re.compile(
     r")"
 )
 _FILE = re.compile(
-    rf"(?<![\w/.\\-])(?:[\w@+%-][\w.@+%-]*{_EXTENSION}(?:\.gz|\.xz|\.bz2)?|Makefile|Dockerfile|Jenkinsfile|Justfile"
+    rf"(?<![\w/.\\@+%-])(?:[\w@+%-][\w.@+%-]{{0,120}}{_EXTENSION}(?:\.gz|\.xz|\.bz2)?|Makefile|Dockerfile|Jenkinsfile|Justfile"
     r"|\.(?:env|gitignore|dockerignore|bashrc|zshrc|profile|editorconfig))(?![\w/-])",
     re.IGNORECASE,
 )
 _SPAN = re.compile(r"(?<!`)`([^`\n]{2,300})`(?!`)")
 _HASH = re.compile(r"(?<![\w/.-])(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{7,40}(?![\w/-]|\.\w)")
 _VERSION = re.compile(
-    r"(?<![\w.,/:-])(?:"
-    r"[A-Za-z][\w.-]*(?:\[[\w,]+\])?(?:==|>=|<=|~=|@\^?)v?\d[\w.*+-]*"  # name==1.2
+    r"(?<![\w.,/:#+-])(?:"
+    r"[A-Za-z][\w.-]{0,60}(?:\[[\w,]+\])?(?:==|>=|<=|~=|@\^?)v?\d[\w.*+-]*"  # name==1.2
     r"|v\d+(?:\.\d+)+[\w.+-]*"  # v1.2
     r"|(?:[A-Za-z][\w+#-]* )?\d+\.\d+\.\d+(?:[-+][\w.]+)?"  # name 1.2.3
     r"|(?:[Vv]ersion|[A-Z][a-z]*[A-Z\d]?\w*|python|node|pydantic|torch|php|java|go|ruby|debian|ubuntu) \d+\.\d+"
@@ -242,30 +243,28 @@ def names(text: str) -> list[Name]:
     """Everything the message names, in order, each once."""
     found: dict[str, Name] = {}
     for unit in units(text):
-        for name in _in_unit(unit):
+        for name in _in_unit(unit.text[:MOST_SEARCHED], unit):
             limit = MAX_COMMAND if name.kind is NameKind.COMMAND else MAX_NAME
             if 2 <= len(name.text) <= limit:
                 found.setdefault(name.text, name)
     return list(found.values())
 
 
-def _in_unit(unit: Unit) -> Iterator[Name]:
+def _in_unit(prose: str, unit: Unit) -> Iterator[Name]:
     if unit.kind == "code":
-        yield from _in_code(unit)
+        yield from _in_code(prose, unit.language or "")
         return
-    prose = unit.text
     for span in _SPAN.finditer(prose):
         yield from _in_span(span.group(1).strip())
     yield from _in_prose(_SPAN.sub(" ", prose))
 
 
-def _in_code(unit: Unit) -> Iterator[Name]:
+def _in_code(text: str, language: str) -> Iterator[Name]:
     """Commands; of other code only the files it names."""
-    text = unit.text
     prompted = text.startswith(("$ ", "# ", "> ", "PS> "))
     command = text.split(" ", 1)[1] if prompted else text
     if not text.startswith("#") and (
-        unit.language in _SHELLS or text.startswith("$ ") or (unit.language == "" and _is_command(command))
+        language in _SHELLS or text.startswith("$ ") or (language == "" and _is_command(command))
     ):
         yield Name(NameKind.COMMAND, command)
     yield from _addresses(text)

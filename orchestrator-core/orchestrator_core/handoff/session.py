@@ -7,7 +7,6 @@ what was said since, and also what another tier delivered late.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared_context.conversations import ConversationStore
@@ -15,20 +14,20 @@ from shared_context.documents import ContextFolder, Document
 from shared_context.errors import DocumentNotFound, StaleVersion
 from shared_context.handoff import BRIEFING
 from shared_context.log_entry import check_entry_id
-from shared_context.messages import Message
 from shared_context.sessions import HandoffMarks
 
 from orchestrator_core.errors import Conflict, InvalidRequest
 from orchestrator_core.handoff.briefing import unified_diff, updated_briefing
 from orchestrator_core.handoff.entry import entry_id, entry_text
-from orchestrator_core.handoff.extract import Extract, extract
+from orchestrator_core.handoff.extract import Extract, extract, newest
 from orchestrator_core.handoff.rewriting import Rewriter
-from orchestrator_core.handoff.units import MAX_CHARS
+from orchestrator_core.messages import Role
 
 MOST_MESSAGES = 2000
 """Of one session. What is older than these was never handed off; the draft says so."""
-MOST_TEXT = 1_000_000
-"""Characters of one session that are read, the newest first: about a second of work."""
+MOST_TEXT = 500_000
+"""Characters of one session that are read, the newest first: two or three seconds of work on a slow
+machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +115,14 @@ class Handoffs:
         covered = self._marks.covered(conversation_id)
         read = self._conversations.messages(conversation_id, limit=MOST_MESSAGES)
         session = [message for message in read if message.message_id not in covered]
-        if not session:
+        if not any(message.role == Role.USER for message in session):
             raise Conflict(
                 "Nothing was said in this conversation since its last handoff.",
                 code="nothing_to_hand_off",
                 hint="Name another conversation, or write the briefing by hand.",
                 param="conversation_id",
             )
-        shown = _within(session, MOST_TEXT)
+        shown = newest(session, MOST_TEXT)
         found = extract(shown)
         wording, notes = self._wording(found, improve)
         left_out = len(session) - len(shown) if len(shown) < len(session) else 0
@@ -246,16 +245,6 @@ class Handoffs:
             return {}, notes
         wording, said = self._rewriter.better([fact.text for fact in found.facts])
         return wording, [*notes, said]
-
-
-def _within(messages: Sequence[Message], most: int) -> list[Message]:
-    """The newest messages with at most so much text together, but at least one."""
-    left = most
-    for position in range(len(messages) - 1, -1, -1):
-        left -= min(len(messages[position].content), MAX_CHARS)
-        if left < 0:
-            return list(messages[min(position + 1, len(messages) - 1) :])
-    return list(messages)
 
 
 def _same(one: str, other: str) -> bool:

@@ -17,8 +17,8 @@ WRAPPED = 60
 
 _FENCE = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})[ \t]*([\w+-]*)")
 _ITEM = re.compile(r"[ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]+(?:\[( |x|X)\][ \t]+)?")
-_HEADING = re.compile(r"#{1,6}[ \t]+(.*?)[ \t]*#*$")
-_END = re.compile(r"[.!?…]+[\"')\]»”’*_]*(?=\s)|[。！？]+")
+_HEADING = re.compile(r"#{1,6}[ \t]+(?=\S)")
+_END = re.compile(r"[.!?…]{1,8}[\"')\]»”’*_]{0,4}(?=\s)|[。！？]+")
 _ABBREVIATIONS = frozenset(
     [
         "z",
@@ -77,6 +77,7 @@ _ABBREVIATIONS = frozenset(
         "dept",
     ]
 )
+LONGEST_ABBREVIATION = 12
 _LAST_WORD = re.compile(r"(\w+)$")
 
 
@@ -108,7 +109,7 @@ def sentences(paragraph: str) -> list[str]:
     start = 0
     for end in _END.finditer(paragraph):
         if end.group().startswith(".") and len(end.group().rstrip("\"')]»”’*_")) == 1:
-            word = _LAST_WORD.search(paragraph, start, end.start())
+            word = _LAST_WORD.search(paragraph[max(start, end.start() - LONGEST_ABBREVIATION) : end.start()])
             if word and _goes_on(word.group(1)):
                 continue
         found.append(paragraph[start : end.end()])
@@ -172,7 +173,7 @@ class _Reader:
         item = _ITEM.match(line)
         if heading:
             yield from self._close()
-            self._lead = heading.group(1)
+            self._lead = line[heading.end() :].strip().rstrip("#").rstrip()
         elif line.lstrip().startswith((">", "|")) or not any(c.isalnum() for c in line):
             yield from self._close()
         elif item:

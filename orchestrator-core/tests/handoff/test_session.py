@@ -84,6 +84,16 @@ def test_the_next_handoff_covers_what_is_new(desk: Desk) -> None:
     assert "We settled on two cups." in draft.entry
 
 
+def test_an_answer_alone_is_no_session(desk: Desk) -> None:
+    desk.say("We decided on tea.", "Fine.")
+    desk.handoffs.confirm(confirmation(desk.handoffs.draft("default")))
+    late = desk.store.add_message("default", "assistant", "One more thing.")
+    with pytest.raises(Conflict):
+        desk.handoffs.draft("default")
+    desk.say("We settled on two cups.")
+    assert late.message_id in desk.handoffs.draft("default").sources
+
+
 def test_what_another_tier_delivers_late_is_not_passed_over(desk: Desk) -> None:
     desk.say("We decided on tea.", "Fine.")
     desk.handoffs.confirm(confirmation(desk.handoffs.draft("default")))
