@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,6 +26,12 @@ from ai_orchestrator.vps_link.backoff import Backoff
 DEBOUNCE_S = 0.03
 """What is written within so many seconds goes along in one exchange. A notice does not wait: at the
 VPS somebody's question does."""
+
+REST = 4.0
+"""After an exchange there is a pause of so many times its duration: however much is written, a fifth of
+one core is the most that exchanging takes from answering."""
+
+MAX_REST_S = 0.25
 
 MAX_NOTICES = 64
 """Answered one by one; of more than these the latest."""
@@ -104,6 +111,7 @@ class Exchanger:
             notices = session.take_notices()
             mine = self._replica.state().digest
             if mine != exchanged or any(notice != mine for notice in notices):
+                began = time.monotonic()
                 try:
                     client.exchange()
                 except SharedContextError as error:
@@ -115,11 +123,15 @@ class Exchanger:
                 exchanged = self._replica.state().digest
                 notices.append(exchanged)
                 backoff.reset()
+                rest_s = min(MAX_REST_S, REST * (time.monotonic() - began))
+            else:
+                rest_s = 0.0
             for notice in dict.fromkeys(notices):
                 connection.synced(notice)
             if not session.ready:
                 session.ready = True
                 self._on_ready(True)
+            session.pause(rest_s)
 
 
 class _Session:
