@@ -16,7 +16,8 @@ activate() {
     return 0
   fi
   systemctl stop "$UNIT" 2>/dev/null || true
-  copy_state "$STATE" "$KEPT"
+  rm -rf "$KEPT"
+  put_state "cp -a --reflink=auto" "$STATE" "$KEPT"
   install_unit "$RELEASE"
   point current "$RELEASE"
   [[ ! -f $CONFIG/deployment.env ]] || cp -p "$CONFIG/deployment.env" "$CONFIG/deployment.env.before"
@@ -28,8 +29,11 @@ activate() {
     return 0
   fi
   explain_failure
-  [[ -n $before ]] || fail "The service does not answer." \
-    "Mend the cause and run the same command again. The service's log: journalctl -u $UNIT"
+  if [[ -z $before ]]; then
+    systemctl disable --now --quiet "$UNIT" || true
+    rm -rf "$APP/current" "$KEPT"
+    fail "The service does not answer; it is switched off." "Mend the cause and run the same command again."
+  fi
   go_back "$before"
 }
 
@@ -45,15 +49,16 @@ go_back() {
   if ! { start_service && answers; }; then
     # Usually because the newer release has already changed a database.
     aside=$STATE.failed-$(date -u +%Y%m%d-%H%M%S)
-    warning "it cannot use the data as the newer release left it; that copy is kept in $aside"
+    warning "it cannot use the data as the newer release left it; that is kept in $aside"
     systemctl stop "$UNIT" || true
-    copy_state "$STATE" "$aside"
-    copy_state "$KEPT" "$STATE"
+    put_state mv "$STATE" "$aside"
+    put_state "cp -a --reflink=auto" "$KEPT" "$STATE"
     if ! { start_service && answers; }; then
       fail "The release before does not answer either." "journalctl -u $UNIT"
     fi
   fi
   rm -rf "$KEPT"
+  [[ $RELEASE == "$1" || $RELEASE == "$(pointed_at previous)" ]] || rm -rf "$RELEASE"
   fail "The upgrade failed and was undone; $(basename "$1") runs again." \
     "What the new release said is above, and in: journalctl -u $UNIT"
 }
@@ -142,16 +147,12 @@ unchanged() {
     && cmp -s "$RELEASE/deployment/systemd/$UNIT.service" "/etc/systemd/system/$UNIT.service"
 }
 
-# copy_state FROM TO: all that cannot be made again. The service must be stopped.
-copy_state() {
-  local entry name
-  install -d -m 0700 "$2"
-  for entry in "$1"/* "$1"/.[!.]*; do
-    name=${entry##*/}
-    case $name in
-      '*' | '.[!.]*' | models | engine | *.log*) continue ;;
-    esac
-    rm -rf "${2:?}/$name"
-    cp -a --reflink=auto "$entry" "$2/$name"
-  done
+# put_state COMMAND FROM TO: cp or mv everything that cannot be made again. The service must be
+# stopped: a database and its -wal file belong together.
+put_state() {
+  local how
+  read -ra how <<<"$1"
+  [[ -d $3 ]] || install -d -m 0700 "$3"
+  find "$2" -mindepth 1 -maxdepth 1 ! -name models ! -name engine ! -name '*.log*' \
+    -exec "${how[@]}" -t "$3" -- {} +
 }

@@ -268,8 +268,8 @@ class TestTheFirstInstallation:
     def test_a_second_run_changes_nothing(self, vps):
         look = (
             "systemctl show -P ActiveEnterTimestampMonotonic -P MainPID orchestrator-vps nginx;"
-            "find /etc/orchestrator /etc/nginx /opt/orchestrator /etc/systemd/system ! -name .staging* "
-            "! -path /opt/orchestrator -printf '%p %T@ %m\\n' | sort | sha256sum"
+            "find /etc/orchestrator /etc/nginx /opt/orchestrator /etc/systemd/system ! -type d "
+            "-printf '%p %T@ %m\\n' | sort | sha256sum"
         )
         before = vps.output(look)
         said = vps.output(INSTALL, BUILD_MINUTES)
@@ -477,12 +477,12 @@ class TestOverTime:
         assert vps.run("test -e /opt/orchestrator -o -e /usr/local/bin/orchestrator-vps").returncode == 1
         assert vps.run("ls /etc/nginx/*/orchestrator* /etc/logrotate.d/orchestrator*").stdout == ""
         vps.output("systemctl is-active nginx && nginx -t")
-        assert "Remember the blue door." in vps.output(
-            "strings -a /var/lib/orchestrator/memory.db || cat /var/lib/orchestrator/memory.db | tr -d '\\0'"
-        )
+        said = "SELECT content FROM messages"
+        kept = f'python3 -c \'import sqlite3; print(*sqlite3.connect("/var/lib/orchestrator/memory.db").execute("{said}"))\''
+        assert "Remember the blue door." in vps.output(kept)
 
     def test_installing_again_finds_the_old_memory(self, vps):
-        vps.output(INSTALL, BUILD_MINUTES)
+        vps.output(f"{INSTALL} --port 443", BUILD_MINUTES)
         assert "Remember the blue door." in history(vps)
 
     def test_uninstalling_with_its_data_leaves_nothing(self, vps):
@@ -504,20 +504,30 @@ assert answer.status == 200, answer.read()
 pieces = []
 while piece := answer.read1(65536):
     pieces.append(piece)
-assert b'"done": true' in b"".join(pieces), pieces[-1]
+assert b'"done":true' in b"".join(pieces), pieces[-1]
 print(len(pieces))
 """
 
 HUNDRED_STREAMS = """
-import ssl, http.client, re
+import json, ssl, http.client, re
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 key = re.search("=(.*)", open("/etc/orchestrator/secrets.env").read())[1]
-open_streams = []
-for _ in range(100):
-    connection = http.client.HTTPSConnection("127.0.0.1", context=ssl._create_unverified_context(), timeout=60)
-    connection.request("GET", "/sync/events", headers={"Authorization": f"Bearer {key}"})
+trusting = ssl._create_unverified_context()
+all_connected = Barrier(100)
+
+def stream(number):
+    connection = http.client.HTTPSConnection("127.0.0.1", context=trusting, timeout=90)
+    connection.connect()
+    all_connected.wait(60)
+    question = {"message": "Tell me about the tiers.", "max_tokens": 8, "conversation_id": None}
+    connection.request("POST", "/chat/stream", json.dumps(question),
+                       {"Authorization": f"Bearer {key}", "Content-Type": "application/json"})
     answer = connection.getresponse()
-    assert answer.status == 200, (len(open_streams), answer.status, answer.read())
-    open_streams.append((connection, answer))
-# All are open now, and each has spoken.
-print(sum(bool(answer.readline()) for _, answer in open_streams))
+    body = answer.read()
+    assert answer.status == 200, (answer.status, body)
+    assert b'"token":' in body and b'"done":true' in body, body[-300:]
+
+with ThreadPoolExecutor(100) as clients:
+    print(len(list(clients.map(stream, range(100)))))
 """
