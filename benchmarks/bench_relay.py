@@ -12,6 +12,7 @@ import statistics
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -134,15 +135,19 @@ def silence(running: Fleet, lose: Callable[[], object]) -> float:
     return max(gaps(seen))
 
 
-def measure_crowd(clients: int) -> list[str]:
-    """All at once, straight and through nginx and the relay."""
-    text = " ".join(f"word{number}" for number in range(15))
+def measure_crowd(clients: int, arrival_s: float) -> list[str]:
+    """All streaming at once, straight and through nginx and the relay; they arrive within `arrival_s` seconds."""
+    text = " ".join(f"word{number}" for number in range(40))
     rows, firsts = [], {}
-    with fleet(text, 0.2, ORCHESTRATOR_SERVER__THREADS="160") as running:
+    with fleet(text, 0.5 if arrival_s else 0.2, ORCHESTRATOR_SERVER__THREADS="160") as running:
         for name, process in (("desktop", running.desktop), ("nginx, VPS", running.vps)):
             before = process.footprint()["rss_kib"]
             with ThreadPoolExecutor(clients) as pool:
-                seen = list(pool.map(lambda _, way=name: ask(ways(running)[way]), range(clients)))
+                seen = list(
+                    pool.map(
+                        lambda n, way=name: arrive(running, way, n * arrival_s / clients), range(clients)
+                    )
+                )
             grown = (process.footprint()["rss_kib"] - before) / 1024
             firsts[name] = [one.times[0] for one in seen]
             ended = sum(one.done is not None and not one.seams for one in seen)
@@ -157,9 +162,17 @@ def measure_crowd(clients: int) -> list[str]:
                 ]
             )
     columns = ["way", "first token, median (ms)", "p95", "complete", "server before (MiB)", "after"]
-    show(f"{clients} clients at once, 5 tokens/s each", columns, rows)
+    how = f"arriving within {arrival_s:g} s" if arrival_s else "arriving in one moment"
+    show(f"{clients} clients streaming at once, {how}", columns, rows)
     added = (p95(firsts["nginx, VPS"]) - p95(firsts["desktop"])) * 1000
-    return [f"ms added to the first token of {clients} clients, p95: {verdict(added, 200, least=False)}"]
+    return [
+        f"ms added to the first token of {clients} clients {how}, p95: {verdict(added, 200, least=False)}"
+    ]
+
+
+def arrive(running: Fleet, way: str, after_s: float) -> Seen:
+    time.sleep(after_s)
+    return ask(ways(running)[way])
 
 
 @click.command(help=__doc__)
@@ -168,7 +181,9 @@ def measure_crowd(clients: int) -> list[str]:
 @click.option("--clients", default=100, show_default=True)
 def main(rounds: int, failovers: int, clients: int) -> None:
     describe_run()
-    verdicts = measure_overhead(rounds) + measure_failover(failovers) + measure_crowd(clients)
+    verdicts = measure_overhead(rounds) + measure_failover(failovers)
+    for arrival_s in (10.0, 0.0):
+        verdicts += measure_crowd(clients, arrival_s)
     for line in verdicts:
         print(line)
 
