@@ -105,18 +105,19 @@ TODO = _any(
     \b(?:still|also) (?:need|needs|have|has|must|want)\b|\b(?:i|we|you|someone|somebody|he|she|they) (?:still |also |just |really )?(?:need|needs|have|has|must|ought) to\b
     \b(?:i|we|you|someone|somebody|he|she|they) (?:still |also )?must\b|\b(?:got to|gotta)\b|\bwe should\b|\bi should\b|\bneeds? to be\b
     \bnext (?:step|time|up|on the list|week)\b|\b(?:for|until|till) (?:later|tomorrow|next \w+)\b|\b(?:is|are) (?:still )?(?:missing|outstanding|untested|pending)\b
+    \bi(?:['’]ll| will) (?!be\b|never|not\b|have to|go with|use|stick|keep)\w+|^(?:yes,? |ok,? |yeah,? |but )?will (?!be\b|not\b)[a-z]+\b|\b(?:i|we) plan(?:ned)? to\b|\b(?:i['’]m|we['’]re) planning to\b
     \bi['’]ll .*\b(?:tomorrow|later|tonight|next \w+|on (?:mon|tues|wednes|thurs|fri|satur|sun)day|this weekend)\b|\bnot (?:yet )?(?:done|finished|implemented|tested|fixed)\b
     """,
     r"""
     \b(?:noch )?zu (?:tun|erledigen|machen)\b|\bnicht vergessen\b|\bdenk(?:t)? (?:bitte )?(?:noch )?(?:daran|an)\b|\berinner(?:e|t)? mich\b|\bsteht noch aus\b|\bstehen noch aus\b|\bausstehend\b
     \b(?:ich|wir|man|jemand|du|er|sie|ihr) (?:muss|müssen|musst|müsst|sollte|sollten|solltest)\b|\b(?:muss|müssen|sollte|sollten) (?:ich|wir|man|jemand|noch|er|sie)\b
-    \b(?:fehlt|fehlen) noch\b|\b(?:mache|mach|schreibe|teste|prüfe|kümmere) ich (?:mich )?(?:am|morgen|später|nächste|noch|dann|heute)\b|\bnächste[rsn]? (?:schritt|mal|woche)\b|\b(?:brauche|brauchen) (?:ich |wir )?noch\b
+    \b(?:ich werde|werde ich|wir werden|werden wir)\b(?! nicht)|\b(?:fehlt|fehlen) noch\b|\b(?:mache|mach|schreibe|teste|prüfe|kümmere) ich (?:mich )?(?:am|morgen|später|nächste|noch|dann|heute)\b|\bnächste[rsn]? (?:schritt|mal|woche)\b|\b(?:brauche|brauchen) (?:ich |wir )?noch\b
     """,
     r"""
-    \bil (?:me |nous )?(?:faut|faudra|faudrait|reste|manque)\b|\breste à\b|\bà faire\b|\b(?:je dois|nous devons|on doit)\b|\bn['’]oublie(?:z|r)? pas\b|\bla prochaine (?:fois|étape)\b|\bprochaine étape\b|\bplus tard\b
+    \bil (?:me |nous )?(?:faut|faudra|faudrait|reste|manque)\b|\breste à\b|\bà faire\b|\bje vais \w+(?:er|ir|re)\b|\b(?:je dois|nous devons|on doit)\b|\bn['’]oublie(?:z|r)? pas\b|\bla prochaine (?:fois|étape)\b|\bprochaine étape\b|\bplus tard\b
     """,
     r"""
-    \bhay que\b|\b(?:tengo|tenemos|tienes) que\b|\bqueda(?:n)? (?:pendiente|por)\b|\bpendientes?\b|\bfaltan?\b|\bpor hacer\b|\bno olvid|\bpr[oó]xim[oa] (?:paso|vez)\b|\bdebemos\b|\bdebo\b
+    \bhay que\b|\bvoy a \w+r\b|\b(?:tengo|tenemos|tienes) que\b|\bqueda(?:n)? (?:pendiente|por)\b|\bpendientes?\b|\bfaltan?\b|\bpor hacer\b|\bno olvid|\bpr[oó]xim[oa] (?:paso|vez)\b|\bdebemos\b|\bdebo\b
     """,
     r"""
     \b(?:devo|dobbiamo|bisogna)\b|\bresta da\b|\bda fare\b|\bmanca(?:no)? (?:ancora|solo)\b|\bnon dimenticare\b|\bprossimo passo\b
@@ -129,6 +130,7 @@ TODO = _any(
 DONE = _any(
     r"""
     ^(?:ok,? |okay,? |great,? )?(?:done|fixed|finished|solved|merged|deployed|pushed|shipped|works|working|sorted|resolved)\b
+    ^(?:edit: )?(?:added|removed|updated|renamed|created|moved|replaced|installed|tested|migrated|switched|upgraded|deleted|cleaned up|rewrote|reverted|published|released) \w
     \b(?:works?|working|runs?|running|passes|pass|builds?) (?:now|again|fine now)\b|\b(?:it|that|this|everything) (?:now )?(?:works|runs|passes)\b|\bnow (?:it )?(?:works|runs|passes)\b
     (?<!since )(?<!after )(?<!when )(?<!because )(?<!if )\b(?:i|we)(?:['’]ve| have)?(?: already| just| now)? (?:fixed|finished|wrote|written|added|removed|merged|deployed|implemented|migrated|installed|updated|upgraded|tested|renamed|created|moved|pushed|sent|booked|paid|signed|bought|called|ordered|completed|submitted|tagged|released|published|replaced|switched|deleted|reviewed|configured|backed up)\b
     \b(?:is|are|was|were|got|all) (?:now |finally |all )?(?:done|fixed|finished|complete|completed|merged|deployed|solved|resolved|in place|live)\b|\b\d+ tests? pass

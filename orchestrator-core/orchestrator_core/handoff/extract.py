@@ -1,7 +1,7 @@
 """The facts of a session: what was asked, decided, done and left open, and what was named. Pure.
 
 Every fact is a sentence or list item of a message, word for word. What a person says counts; what
-the assistant says counts when the person took it up, or where it lists tasks as tasks.
+the assistant says counts when the person took it up, or where it lists tasks with boxes to check.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def _of_assistant(message: Message, found: Sequence[Unit], reply: str) -> Iterat
     taken_up = bool(cues.ACCEPTANCE.match(reply[:MAX_FACT]))
     proposed = False
     for unit in pieces:
-        if unit.checked is False or _lead_kind(unit) is Kind.TODO:
+        if unit.checked is False or (taken_up and _lead_kind(unit) is Kind.TODO):
             yield Fact(Kind.TODO, _plain(unit.text), message.message_id, True, strong=unit.checked is False)
         elif taken_up and cues.PROPOSAL.search(unit.text) and not cues.CONDITIONAL.match(unit.text):
             proposed = True

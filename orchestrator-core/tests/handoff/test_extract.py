@@ -28,6 +28,34 @@ def test_no_decision_is_read_into_a_sentence(text: str) -> None:
     assert said(Kind.DECIDED, "Hello there you.", "Hi.", text) == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (Kind.DECIDED, "For initial launch (v0.1) we will not support Windows."),
+        (Kind.DECIDED, "My opinion is that we only support 2.x going forward."),
+        (Kind.DECIDED, "I will use the header then."),
+        (Kind.TODO, "These are as they were, but yeah I will add a note here too."),
+        (Kind.TODO, "Will close this tomorrow."),
+        (Kind.TODO, "We plan to revisit the policy."),
+        (Kind.TODO, "Dann müssen wir da nochmal ran."),
+        (Kind.TODO, "Ich werde das Kabel tauschen."),
+        (Kind.TODO, "Je vais appeler la mairie."),
+        (Kind.TODO, "Voy a llamar mañana."),
+        (Kind.DONE, "I finished them yesterday and just committed this morning."),
+        (Kind.DONE, "Added a note in book/installation.md."),
+        (Kind.DONE, "Resolved in `4023354e`."),
+        (Kind.DONE, "Ich habe das Kabel getauscht."),
+        (Kind.OPEN, "Unklar ist, wer das bezahlt."),
+        (Kind.OPEN, "We don't know yet whether it scales."),
+        (Kind.OPEN, "まだ決めていない。"),
+        (Kind.DECIDED, "我们决定用 SQLite。"),
+    ],
+)
+def test_what_a_sentence_is_taken_for(kind: Kind, text: str) -> None:
+    found = extract(conversation(["Hello there you.", "Hi.", text]))
+    assert [(fact.kind, fact.text) for fact in found.facts[1:]] == [(kind, text)]
+
+
 def test_a_proposal_counts_when_it_is_taken_up() -> None:
     proposal = "Redis is heavy. I suggest SQLite for the queue."
     assert said(Kind.DECIDED, "Which queue?", proposal, "yes") == ["I suggest SQLite for the queue."]
@@ -43,6 +71,16 @@ def test_what_the_assistant_claims_by_itself_does_not_count() -> None:
     answer = "We decided to use Redis. I have fixed everything. You need to call Bob."
     found = extract(conversation(["Hello there you.", answer]))
     assert [fact.kind for fact in found.facts] == [Kind.ASKED]
+
+
+def test_next_steps_that_an_answer_offers_are_no_tasks_until_they_are_taken_up() -> None:
+    answer = "Use SQLite.\n\nNext steps:\n1. Install it\n2. Read the manual\n\n- [ ] buy tea"
+    assert said(Kind.TODO, "Which database?", answer, "no idea, what about Redis?") == ["buy tea"]
+    assert said(Kind.TODO, "Which database?", answer, "good plan") == [
+        "Install it",
+        "Read the manual",
+        "buy tea",
+    ]
 
 
 def test_a_task_that_was_done_is_no_task() -> None:
