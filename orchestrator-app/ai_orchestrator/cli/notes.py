@@ -39,9 +39,11 @@ def left_out(receipt: Mapping[str, Any]) -> list[str]:
             found.append(f"{document['name']}: {missing} tokens left out")
     if receipt.get("max_tokens_lowered_from"):
         found.append(f"room for {receipt['max_tokens']} tokens of answer only")
-    dropped = (receipt.get("history") or {}).get("dropped") or 0
+    history = receipt.get("history") or {}
+    dropped = history.get("dropped") or 0
     if dropped:
-        found.append(f"{dropped} earlier message{'s' if dropped > 1 else ''} left out")
+        instead = ", summed up" if history.get("summary_tokens") else " left out"
+        found.append(f"{dropped} earlier message{'s' if dropped > 1 else ''}{instead}")
     return found
 
 

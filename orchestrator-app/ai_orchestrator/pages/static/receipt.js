@@ -32,7 +32,7 @@ function leftOut(receipt) {
   const dropped = receipt.history?.dropped ?? 0;
   const parts = [];
   if (documents) parts.push(`${documents} document${documents > 1 ? "s" : ""} shortened`);
-  if (dropped) parts.push(`${dropped} earlier message${dropped > 1 ? "s" : ""} left out`);
+  if (dropped) parts.push(`${dropped} earlier message${dropped > 1 ? "s" : ""} ${receipt.history?.summary_tokens ? "summed up" : "left out"}`);
   return parts.join(", ");
 }
 
