@@ -29,12 +29,33 @@ from shared_context.errors import DocumentRejected
 from shared_context.handoff import is_document_path
 from shared_context.line import Line, Run, runs_of
 from shared_context.line_diff import Change, join_lines
+from shared_context.update_format import check_update
 
 LINES_PER_TRANSACTION = 128
 """Inserting walks over what the same transaction inserted before: quadratic beyond this."""
 
 MAX_RUNS = 64
 """Ids a hunk inherits at most. Beyond, a conflict may go unlisted; its lines still both stay."""
+
+
+@contextmanager
+def refused(what: str) -> Iterator[None]:
+    """What the Yjs library does not take, as an error of ours. Where it fails by itself, it raises a
+    BaseException (a panic), which would end the thread.
+
+    Raises:
+        DocumentRejected.
+    """
+    try:
+        yield
+    except DocumentRejected:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise DocumentRejected(f"{what}: {error}.") from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise DocumentRejected(f"{what}: it is damaged.") from error
 
 
 class SharedLines:
@@ -96,10 +117,8 @@ class SharedLines:
         Raises:
             DocumentRejected: the bytes are no state vector.
         """
-        try:
+        with refused("The state vector cannot be read"):
             return self._doc.get_update(vector)
-        except ValueError as error:
-            raise DocumentRejected(f"The state vector cannot be read: {error}.") from error
 
     def load(self, update: bytes) -> None:
         """Take in an update of this replica's own storage, unchecked."""
@@ -112,14 +131,26 @@ class SharedLines:
         Nothing is taken in when it is refused. Receiving it again changes nothing.
 
         Raises:
+            DocumentRejected: see `check`.
+        """
+        self.check(update)
+        return self.take_in(update)
+
+    def check(self, update: bytes) -> None:
+        """Try what an update of another replica would do, in a copy.
+
+        Raises:
             DocumentRejected: no update, one with something else than lines of handoff documents,
                 or one that builds on updates this replica lacks.
         """
+        check_update(update)
         trial = SharedLines()
         try:
             trial.load(self.update_since())
-            trial._take_in(update)
-            if pycrdt.get_update(update, trial.state_vector())[:1] != b"\0":
+            trial.take_in(update)
+            with refused("The update cannot be read"):
+                rest = pycrdt.get_update(update, trial.state_vector())
+            if rest[:1] != b"\0":
                 raise DocumentRejected(
                     "The update builds on changes that are missing here.",
                     "Exchange state vectors and send everything since.",
@@ -127,10 +158,10 @@ class SharedLines:
             for path in trial._touched:
                 if not is_document_path(path):
                     raise DocumentRejected(f"The update holds {path[:80]!r}, which is no handoff document.")
-                trial.lines(path)
+                with refused("The update cannot be read"):
+                    trial.lines(path)
         finally:
             trial.close()
-        return self._take_in(update)
 
     def close(self) -> None:
         """Let go of the document. Yjs holds on to its observers otherwise."""
@@ -139,15 +170,18 @@ class SharedLines:
         self._subscriptions.clear()
         self._arrays.clear()
 
-    def _take_in(self, update: bytes) -> set[str]:
+    def take_in(self, update: bytes) -> set[str]:
+        """The second half of `receive`, for an update that was checked.
+
+        Raises:
+            DocumentRejected: it cannot be read; a part of it may be here now.
+        """
         for path in self.paths():
             self._array(path)
         known = set(self._arrays)
         self._touched.clear()
-        try:
+        with refused("The update cannot be read"):
             self._doc.apply_update(update)
-        except ValueError as error:
-            raise DocumentRejected(f"The update cannot be read: {error}.") from error
         self._touched |= set(self.paths()) - known
         for path in self._touched:
             self._lines.pop(path, None)

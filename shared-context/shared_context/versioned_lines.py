@@ -122,18 +122,20 @@ class VersionedLines:
         """Take in another replica's update; returns the documents whose text changed.
 
         Raises:
-            DocumentRejected: see `SharedLines.receive`. StoreError: it could not be stored.
+            DocumentRejected: see `SharedLines.check`. StoreError: it could not be stored.
         """
         before = self._lines.state_vector(), self._lines.update_since(self._lines.state_vector())
-        touched = self._lines.receive(update)
-        after = self._lines.state_vector(), self._lines.update_since(self._lines.state_vector())
-        if before == after:
-            return set()
+        self._lines.check(update)
         try:
+            touched = self._lines.take_in(update)
+            after = self._lines.state_vector(), self._lines.update_since(self._lines.state_vector())
+            if before == after:
+                return set()
             return self._store(
                 [update, *(self._tidy(path) for path in sorted(touched))], touched, author, None
             )
         except BaseException:
+            # Whatever half of it was taken in is not in the database.
             self._lines = self._load()
             raise
 
