@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from shared_context.errors import DocumentRejected
 from shared_context.identity import now
 from shared_context.replica import Replica
-from shared_context.shared_documents import DocumentsSummary, decode, encode
+from shared_context.shared_documents import DocumentsSummary, SharedDocuments, decode, encode
 from shared_context.wire import DocumentsAnswer, DocumentsState, Span, SyncAnswer, SyncRequest
 
 MAX_ROUNDS = 10_000
@@ -35,6 +36,8 @@ class Report:
         conversations: ids of those that changed here.
         documents: paths of those that changed here.
         complete: both sides had the same at the end.
+        documents_problem: why one side did not take the other's documents; the log was exchanged
+            all the same.
     """
 
     rounds: int = 0
@@ -43,6 +46,7 @@ class Report:
     conversations: set[str] = field(default_factory=set)
     documents: set[str] = field(default_factory=set)
     complete: bool = False
+    documents_problem: str | None = None
 
 
 def answer(replica: Replica, request: SyncRequest) -> SyncAnswer:
@@ -85,6 +89,10 @@ class Exchange:
         self._seen: tuple[object, ...] | None = None
         self._over = False
 
+    def go_on_without_documents(self, why: str) -> None:
+        """One side does not take the other's documents: exchange only the log from now on."""
+        self.report.documents_problem = why
+
     def next_request(self) -> SyncRequest | None:
         """What to send now; None when the exchange is over. See `report.complete`."""
         if self._over:
@@ -96,7 +104,7 @@ class Exchange:
             else []
         )
         update = self._update_for(peer) if peer else None
-        summary = replica.documents.summary() if replica.documents is not None else None
+        summary = self._documents.summary() if self._documents is not None else None
         self.report.rounds += 1
         self.report.sent += sum(len(span["records"]) for span in spans)
         return SyncRequest(
@@ -112,18 +120,22 @@ class Exchange:
         )
 
     def take(self, answer: SyncAnswer) -> None:
-        """Take in the server's answer.
+        """Take in the server's answer. Documents that cannot be taken in are told in the report.
 
         Raises:
-            DocumentRejected, StoreError: repeat the exchange later.
+            StoreError: repeat the exchange later.
         """
         replica, report = self._replica, self.report
         received = replica.log.receive(answer.spans)
         report.received += received.records
         report.conversations |= received.conversations
-        if replica.documents is not None and answer.documents is not None and answer.documents.update:
-            changed = replica.documents.receive(decode(answer.documents.update), answer.name)
-            report.documents.update(changed)
+        if self._documents is not None and answer.documents is not None and answer.documents.update:
+            try:
+                changed = self._documents.receive(decode(answer.documents.update), answer.name)
+            except DocumentRejected as error:
+                self.go_on_without_documents(error.message)
+            else:
+                report.documents.update(changed)
         self._peer = answer
         self._look_for_the_end(answer)
 
@@ -131,17 +143,22 @@ class Exchange:
         mine = self._replica.state()
         theirs = peer.documents.digest if peer.documents is not None else None
         same_documents = mine.documents is None or theirs is None or mine.documents == theirs
+        same_documents = same_documents and self.report.documents_problem is None
         self.report.complete = mine.vector == peer.have and same_documents
         # Nothing moved on either side since the last round: going on would never end.
-        seen = (mine.vector, peer.have, mine.documents, theirs)
+        seen = (mine.vector, peer.have, mine.documents, theirs, self.report.documents_problem)
         stuck = seen == self._seen and self.report.rounds > 1
         self._seen = seen
         self._over = self.report.complete or stuck or self.report.rounds >= MAX_ROUNDS
 
+    @property
+    def _documents(self) -> SharedDocuments | None:
+        return self._replica.documents if self.report.documents_problem is None else None
+
     def _update_for(self, peer: SyncAnswer) -> bytes | None:
-        if self._replica.documents is None or peer.documents is None:
+        if self._documents is None or peer.documents is None:
             return None
-        return self._replica.documents.lacking(_summary(peer.documents))
+        return self._documents.lacking(_summary(peer.documents))
 
 
 def _documents_answer(replica: Replica, request: SyncRequest) -> DocumentsAnswer | None:

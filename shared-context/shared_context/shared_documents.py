@@ -10,11 +10,11 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from shared_context.documents import ContextFolder
 from shared_context.errors import DocumentRejected
+from shared_context.update_pages import PAGE_BYTES, first_page
 
 READINGS = 5
 """Attempts to read vector and deletions of the same moment while somebody writes."""
@@ -44,20 +44,19 @@ class SharedDocuments:
         return DocumentsSummary(vector, digest(vector, deletions))
 
     def lacking(self, theirs: DocumentsSummary) -> bytes | None:
-        """The update that somebody in this state lacks; None when they have the same.
+        """The update that somebody in this state lacks, or a first part of it, when it is large;
+        None when they have the same.
 
         Raises:
             DocumentRejected: their vector cannot be read.
         """
         if theirs.digest == self.summary().digest:
             return None
-        with _panics_as_errors():
-            return self._context.update_since(theirs.vector)
+        return first_page(self._context.update_since(theirs.vector), PAGE_BYTES)
 
     def receive(self, update: bytes, author: str) -> tuple[str, ...]:
         """See `ContextFolder.apply_update`."""
-        with _panics_as_errors():
-            return self._context.apply_update(update, author)
+        return self._context.apply_update(update, author)
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call this soon after documents changed; returns a function that ends the calls."""
@@ -78,18 +77,6 @@ def digest(vector: bytes, deletions: bytes) -> str:
     present = [entry for entry in clients if entry[1]]
     text = json.dumps([present, [entry for entry in deleted if entry[1]]], separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
-
-
-@contextmanager
-def _panics_as_errors() -> Iterator[None]:
-    """Some damaged updates make the Yjs library panic, in a trial document that is thrown away; as
-    a BaseException that would end the server's thread."""
-    try:
-        yield
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
-            raise
-        raise DocumentRejected("The update is damaged.") from error
 
 
 def encode(data: bytes) -> str:

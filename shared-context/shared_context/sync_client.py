@@ -7,6 +7,7 @@ growing pause; an exchange that failed is simply begun again later.
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from typing import Self
@@ -19,6 +20,8 @@ from shared_context.exchange import Exchange, PageSize, Report
 from shared_context.replica import Replica
 from shared_context.wire import SyncAnswer, SyncRequest
 
+log = logging.getLogger(__name__)
+
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_LINE_BYTES = 64 * 1024
 """Of a notice: they have about a hundred bytes."""
@@ -27,6 +30,9 @@ ATTEMPTS = 3
 FIRST_PAUSE_S = 0.2
 PASSING = frozenset({429, 502, 503, 504})
 """Statuses whose cause may pass by itself."""
+
+REFUSED_CONTENT = frozenset({400, 413, 422})
+"""Statuses of a request whose documents the server does not take."""
 
 SILENCE_S = 60.0
 """Without even a ping for so long, a stream of notices is taken for dead."""
@@ -74,13 +80,22 @@ class SyncClient:
     def exchange(self) -> Report:
         """Exchange until both have the same, or nothing moves any more (see `Report.complete`).
 
+        Documents that one side refuses do not keep the log from being exchanged; see
+        `Report.documents_problem`.
+
         Raises:
-            PeerUnreachable, PeerRefused, ExchangeRejected, DocumentRejected, StoreError: what was
-            exchanged until then stays on both sides.
+            PeerUnreachable, PeerRefused, ExchangeRejected, StoreError: what was exchanged until then
+            stays on both sides.
         """
         exchange = Exchange(self._replica, self._page)
         while (request := exchange.next_request()) is not None:
-            exchange.take(self._post(request))
+            try:
+                exchange.take(self._post(request))
+            except PeerRefused as refusal:
+                if request.update is None or refusal.status not in REFUSED_CONTENT:
+                    raise
+                log.warning("The documents were not taken: %s", refusal.message)
+                exchange.go_on_without_documents(refusal.message)
         return exchange.report
 
     def notices(self) -> Iterator[str]:

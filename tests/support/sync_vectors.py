@@ -21,9 +21,10 @@ from shared_context.clock import Clock
 from shared_context.conversations import ConversationStore
 from shared_context.crdt import SharedLines
 from shared_context.exchange import Exchange, PageSize
-from shared_context.line_diff import merge_edit, split_lines
+from shared_context.line_diff import Change, merge_edit, split_lines
 from shared_context.replica import Replica
 from shared_context.shared_documents import digest, encode
+from shared_context.update_pages import first_page
 from shared_context.wire import SyncAnswer
 
 FOLDER = Path(__file__).parents[2] / "docs" / "vectors"
@@ -37,7 +38,7 @@ def document_vectors() -> dict[str, Any]:
     with mock.patch.object(crdt.secrets, "token_urlsafe", lambda _: f"hunk{next(hunks)}"):
         return {
             "about": "Apply the updates in any order: texts, elements, deletions and digest come out so.",
-            "cases": [_case(name, *edits) for name, edits in _CASES.items()],
+            "cases": [*(_case(name, *edits) for name, edits in _CASES.items()), _in_parts()],
         }
 
 
@@ -91,6 +92,24 @@ def _case(name: str, first: str, path: str, *sides: Callable[[str], str]) -> dic
         lines = _lines(number * 1000)
         lines.load(updates[0])
         updates.append(_edit(lines, path, side(lines.text(path)), f"device{number}"))
+    return _outcome(name, updates)
+
+
+def _in_parts() -> dict[str, Any]:
+    """One insertion too large for a message, its second half edited: the first part ends within it."""
+    origin, other = _lines(1), _lines(2000)
+    origin.change(LOG, [Change(0, 0, tuple(f"line {number}" for number in range(40)))], "desktop")
+    other.load(origin.update_since())
+    other.change(LOG, [Change(30, 31, ("another line 30",))], "device2")
+    first = first_page(other.update_since(), 200)
+    receiver = _lines(98)
+    receiver.receive(first)
+    return _outcome(
+        "an update in two parts, the first one first", [first, other.update_since(receiver.state_vector())]
+    )
+
+
+def _outcome(name: str, updates: Sequence[bytes]) -> dict[str, Any]:
     result = _lines(99)
     for update in updates:
         result.load(update)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import requests
 from orchestrator_core.http.routes.sync import MAX_BODY_BYTES
+from shared_context import shared_documents
 from shared_context.conversations import ConversationStore
 from shared_context.documents import ContextFolder
-from shared_context.errors import ExchangeRejected, PeerRefused, PeerUnreachable
+from shared_context.errors import DocumentRejected, ExchangeRejected, PeerRefused, PeerUnreachable
 from shared_context.exchange import PageSize
 from shared_context.replica import Replica
 from shared_context.sync_client import SyncClient
@@ -20,7 +23,12 @@ from support.desktop import desk, listening
 
 @pytest.fixture
 def phone(tmp_path: Path) -> Iterator[Replica]:
-    folder = tmp_path / "phone"
+    with replica_in(tmp_path / "phone") as replica:
+        yield replica
+
+
+@contextmanager
+def replica_in(folder: Path) -> Iterator[Replica]:
     with ConversationStore.open(folder / "memory.db") as store:
         context = ContextFolder(folder / "context", state=folder / "state", author="phone", starters=False)
         yield Replica(store, context, name="phone")
@@ -151,3 +159,71 @@ def test_a_body_may_be_larger_than_elsewhere_but_not_endless(tmp_path):
         assert here.client.post("/sync", json=request).status_code == 200
         request["ignored"] = "x" * MAX_BODY_BYTES
         assert here.client.post("/sync", json=request).status_code == 413
+
+
+def test_a_hostile_update_is_refused_and_the_server_answers_on(server):
+    assert server.services.assistant.context is not None
+    peer = {"protocol": 1, "replica": "stranger", "have": {}}
+    known = requests.post(f"{server.url}/sync", json=peer, timeout=30).json()
+    lists = b"\x01\x01\x01\x00\x08\x01\x0eSESSION_LOG.md\x01" + b"\x75\x01" * 1_000_000 + b"\x77\x01x\x00"
+    for update in (lists, b"\xff" * 1000, b"no update"):
+        state = {"vector": "AA==", "digest": "0" * 64}
+        body = {**peer, "documents": state, "update": base64.b64encode(update).decode()}
+        refused = requests.post(f"{server.url}/sync", json=body, timeout=60)
+        assert refused.status_code == 400
+        assert refused.json()["error"]["code"] == "document_rejected"
+    assert requests.post(f"{server.url}/sync", json=peer, timeout=30).json()["have"] == known["have"]
+
+
+def test_documents_larger_than_a_message_are_exchanged_in_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(shared_documents, "PAGE_BYTES", 20_000)
+    with listening(tmp_path / "desktop") as server, replica_in(tmp_path / "phone") as phone:
+        desktop = server.services.assistant.context
+        text = "".join(f"{number} {'x' * 80}\n" for number in range(2000))
+        desktop.edit("PROJECT_CONTEXT.md", text)
+        with SyncClient(server.url, phone) as client:
+            report = client.exchange()
+            assert report.complete and report.rounds > 8
+            assert phone.documents._context.document("PROJECT_CONTEXT.md").text == text
+            phone.documents._context.edit("PROJECT_CONTEXT.md", text.replace("x", "y"))
+            assert client.exchange().complete
+        assert desktop.document("PROJECT_CONTEXT.md").text == text.replace("x", "y")
+
+
+def test_documents_a_server_refuses_do_not_keep_messages_back(tmp_path, monkeypatch):
+    with listening(tmp_path / "desktop") as server, replica_in(tmp_path / "phone") as phone:
+        desktop = server.services.assistant
+        for number in range(50):
+            phone.conversations.add_message("default", "user", f"phone {number}")
+            desktop.conversations.add_message("default", "user", f"desktop {number}")
+        with SyncClient(server.url, phone, page=PageSize(records=10)) as client:
+            client.exchange()
+            phone.documents._context.append_entry("refused")
+            phone.conversations.add_message("default", "user", "one more")
+
+            def refuse(update: bytes, author: str) -> tuple[str, ...]:
+                raise DocumentRejected("The update is refused.")
+
+            monkeypatch.setattr(server.services.replica.documents, "receive", refuse)
+            report = client.exchange()
+            assert not report.complete and "refused" in report.documents_problem
+            said = [one.content for one in desktop.conversations.messages("default")]
+            assert "one more" in said and len(said) == 101
+            monkeypatch.undo()
+            assert client.exchange().complete
+        assert "refused" in desktop.context.document("SESSION_LOG.md").text
+
+
+def test_documents_that_cannot_be_taken_in_here_do_not_keep_messages_back(server, phone, monkeypatch):
+    desktop = server.services.assistant
+    for number in range(30):
+        desktop.conversations.add_message("default", "user", f"desktop {number}")
+
+    def refuse(update: bytes, author: str) -> tuple[str, ...]:
+        raise DocumentRejected("The update is refused.")
+
+    monkeypatch.setattr(phone.documents, "receive", refuse)
+    with SyncClient(server.url, phone, page=PageSize(records=10)) as client:
+        report = client.exchange()
+    assert not report.complete and report.documents_problem == "The update is refused."
+    assert len(phone.conversations.messages("default")) == 30
