@@ -9,9 +9,10 @@ from shared_context.conversations import ConversationStore
 from shared_context.documents import ContextFolder
 
 from orchestrator_core.assistant.data_folder import DataFolder
+from orchestrator_core.assistant.embedding import open_embedding
 from orchestrator_core.assistant.later import KeptQuestions, Later
 from orchestrator_core.assistant.prewarming import Prewarmer
-from orchestrator_core.assistant.remembering import open_memory
+from orchestrator_core.assistant.remembering import kept_current, open_memory
 from orchestrator_core.backends.base import ChatBackend
 from orchestrator_core.backends.factory import create_backend
 from orchestrator_core.runs.manager import RunManager
@@ -54,10 +55,14 @@ def open_assistant(
             wait_s=DOCUMENTS_WAIT_S,
         )
         opened.callback(context.close)
-        memory = open_memory(folder.search, conversations, context.documents)
+        backend = backend or create_backend(settings)
+        embedding, close_embedding = open_embedding(settings, backend)
+        if close_embedding is not None:
+            opened.callback(close_embedding)
+        memory = open_memory(folder.search, conversations, context.documents, embedding)
         if memory is not None:
             opened.callback(memory.close)
-        backend = backend or create_backend(settings)
+            opened.callback(kept_current(memory, conversations))
         assistant: AnyAssistant
         prewarmer = Prewarmer(lambda: assistant.prewarm())
 

@@ -19,15 +19,16 @@ class Prewarmer:
     Args:
         warm: may take long and may fail; a failure is logged and the next change tries again.
         quiet_s: how long changes must have stopped before it is called.
+        name: of the thread.
     """
 
-    def __init__(self, warm: Callable[[], None], quiet_s: float = QUIET_S) -> None:
+    def __init__(self, warm: Callable[[], None], quiet_s: float = QUIET_S, *, name: str = "prewarm") -> None:
         self._warm = warm
         self._quiet_s = quiet_s
         self._wake = threading.Condition()
         self._wanted = True
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name="prewarm", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
     def start(self) -> None:
         self._thread.start()

@@ -11,8 +11,10 @@ from shared_context.conversations import ConversationStore
 from shared_context.document import Document
 from shared_context.errors import SharedContextError
 from shared_context.identity import now
+from shared_context.retrieval.embedding import EmbeddingModel
 from shared_context.retrieval.recall import Found, MemorySearch
 
+from orchestrator_core.assistant.prewarming import Prewarmer
 from orchestrator_core.backends.base import ChatBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import OrchestratorError
@@ -27,14 +29,30 @@ CANDIDATES = 40
 
 
 def open_memory(
-    path: Path, conversations: ConversationStore, documents: Callable[[], Sequence[Document]] = tuple
+    path: Path,
+    conversations: ConversationStore,
+    documents: Callable[[], Sequence[Document]] = tuple,
+    embedding: EmbeddingModel | None = None,
 ) -> MemorySearch | None:
     """The search over this memory; None when its file cannot be made, which is logged."""
     try:
-        return MemorySearch(path, conversations, documents)
+        return MemorySearch(path, conversations, documents, embedding=embedding)
     except (SharedContextError, OSError) as error:
         log.warning("Answers do without what was said elsewhere: the search index is unusable: %s", error)
         return None
+
+
+def kept_current(memory: MemorySearch, conversations: ConversationStore) -> Callable[[], None]:
+    """Take in what was said, and drop what was deleted, soon after it happens; returns what ends it."""
+    worker = Prewarmer(memory.refresh, name="search-index")
+    stop_listening = conversations.database.on_commit(worker.changed)
+    worker.start()
+
+    def end() -> None:
+        stop_listening()
+        worker.close()
+
+    return end
 
 
 class Recollection:
