@@ -34,6 +34,7 @@ from shared_context.retrieval.fusion import Embedder, Vectors, fused
 from shared_context.retrieval.index import PassageIndex
 from shared_context.retrieval.passages import Passage, pieces
 from shared_context.retrieval.question import Question, words_in
+from shared_context.retrieval.recall import NEAR_WEIGHT
 from shared_context.retrieval.scoring import Weights
 
 DEPTHS = (5, 10, 20, 50)
@@ -81,16 +82,19 @@ def ours(weights: Weights | None = None, embedder: Embedder | None = None) -> Ma
         speakers = {word: one.speaker for one in passages for word in words_in(one.speaker)}
         vectors = None
         if embedder is not None:
-            vectors = Vectors(embedder)
-            keys = [(one.source, one.item, one.part) for one in passages]
-            vectors.add(keys, [f"{one.speaker}: {one.text}" for one in passages])
+            vectors = Vectors[str]()
+            for start in range(0, len(passages), 32):
+                some = passages[start : start + 32]
+                for one, vector in zip(some, embedder.embed([each.text for each in some]), strict=True):
+                    vectors.put(one.item, vector)
 
         def search(question: str) -> list[str]:
             found = index.find(Question(question, speakers=speakers), 2 * DEPTHS[-1])
             ranking = list(dict.fromkeys(passage.item for passage, _ in found))
             if vectors is not None:
-                near = list(dict.fromkeys(key[1] for key in vectors.nearest(question, 2 * DEPTHS[-1])))
-                ranking = [item for item, _ in fused((ranking, near))]
+                (wanted,) = embedder.embed([question]) if embedder else ([],)
+                near = list(dict.fromkeys(item for item, _ in vectors.nearest(wanted, 2 * DEPTHS[-1])))
+                ranking = [item for item, _ in fused((ranking, near), (1.0, NEAR_WEIGHT))]
             return ranking[: DEPTHS[-1]]
 
         return search

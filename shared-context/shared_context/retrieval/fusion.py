@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from shared_context.errors import SharedContextError
 
@@ -31,43 +31,60 @@ def fused(
     return sorted(scores.items(), key=lambda one: -one[1])
 
 
-class Vectors:
-    """Vectors of passages in memory, compared by cosine.
+class Vectors(Generic[Item]):
+    """Vectors in memory, compared by cosine. Not thread-safe.
 
     Args:
-        embedder: asked once per passage and once per question.
+        most_bytes: of all together; beyond it the oldest are forgotten.
 
     Raises:
         SharedContextError: numpy is not installed.
     """
 
-    BATCH = 32
-
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(self, most_bytes: int = 64 * 2**20) -> None:
         try:
             import numpy
         except ImportError as error:
             raise SharedContextError("Embeddings need numpy.", "pip install numpy") from error
         self._numpy = numpy
-        self._embedder = embedder
-        self._keys: list[tuple[str, str, int]] = []
+        self._most_bytes = most_bytes
+        self._items: list[Item] = []
         self._rows: list[Any] = []
+        self._matrix: Any = None
 
-    def add(self, keys: Sequence[tuple[str, str, int]], texts: Sequence[str]) -> None:
-        """Passages by `(source, item, part)`."""
-        for start in range(0, len(texts), self.BATCH):
-            vectors = self._embedder.embed(list(texts[start : start + self.BATCH]))
-            self._rows.extend(self._unit(vector) for vector in vectors)
-        self._keys.extend(keys)
+    def __len__(self) -> int:
+        return len(self._items)
 
-    def nearest(self, text: str, limit: int) -> list[tuple[str, str, int]]:
-        """Keys of the passages closest in meaning, closest first."""
-        if not self._keys:
+    def room(self, width: int) -> int:
+        """How many vectors of so many numbers are kept at most."""
+        return max(1, self._most_bytes // (4 * width))
+
+    def put(self, item: Item, vector: Sequence[float] | bytes) -> bytes:
+        """Adds a vector, newest last; its numbers, scaled to length 1, as bytes to be stored."""
+        numpy = self._numpy
+        if isinstance(vector, bytes):
+            row = numpy.frombuffer(vector, dtype=numpy.float32)
+        else:
+            values = numpy.asarray(vector, dtype=numpy.float32)
+            row = values / (float(numpy.linalg.norm(values)) or 1.0)
+        self._items.append(item)
+        self._rows.append(row)
+        excess = len(self._items) - self.room(len(row))
+        if excess > 0:
+            # Some more at once: each time costs a copy of the matrix.
+            del self._items[: excess + len(self._items) // 16], self._rows[: excess + len(self._rows) // 16]
+        self._matrix = None
+        return bytes(row.tobytes())
+
+    def nearest(self, vector: Sequence[float], limit: int) -> list[tuple[Item, float]]:
+        """The closest, closest first, each with how far it stands out: its closeness in standard
+        deviations above the mean of all. What closeness itself means differs from model to model."""
+        if not self._items:
             return []
-        matrix = self._numpy.stack(self._rows)
-        closeness = matrix @ self._unit(self._embedder.embed([text])[0])
-        return [self._keys[place] for place in self._numpy.argsort(-closeness)[:limit]]
-
-    def _unit(self, vector: Sequence[float]) -> Any:
-        values = self._numpy.asarray(vector, dtype=self._numpy.float32)
-        return values / (float(self._numpy.linalg.norm(values)) or 1.0)
+        numpy = self._numpy
+        if self._matrix is None:
+            self._matrix = numpy.stack(self._rows)
+        wanted = numpy.asarray(vector, dtype=numpy.float32)
+        closeness = self._matrix @ (wanted / (float(numpy.linalg.norm(wanted)) or 1.0))
+        standing = (closeness - closeness.mean()) / (float(closeness.std()) or 1.0)
+        return [(self._items[at], float(standing[at])) for at in numpy.argsort(-closeness)[:limit]]

@@ -52,7 +52,23 @@ _M001 = (
     "CREATE TABLE marks (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
 )
 
-MIGRATIONS = (m001_passages,)
+
+def m002_vectors(connection: sqlite3.Connection) -> None:
+    for statement in _M002:
+        connection.execute(statement)
+
+
+_M002 = (
+    "CREATE TABLE vectors (position INTEGER PRIMARY KEY, vector BLOB NOT NULL)",
+    """CREATE TRIGGER vectors_removed AFTER DELETE ON passages BEGIN
+        DELETE FROM vectors WHERE position = old.position;
+    END""",
+)
+
+MIGRATIONS = (m001_passages, m002_vectors)
+
+EMBEDDER = "embedder"
+"""The mark that names whose vectors these are."""
 
 
 class PassageIndex:
@@ -140,6 +156,46 @@ class PassageIndex:
                 seen.add(plain)
                 found.append((passage, one))
         return found[:limit]
+
+    def passages(self, positions: Sequence[int]) -> dict[int, Passage]:
+        """Those that are still there."""
+        with self._database.read() as connection:
+            return _passages(connection, positions)
+
+    def keep_vectors_of(self, embedder: str) -> None:
+        """Forget the vectors of any other embedder."""
+        if self.marks().get(EMBEDDER) != embedder:
+            with self._lock, self._database.write() as connection:
+                connection.execute("DELETE FROM vectors")
+                connection.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (EMBEDDER, embedder))
+
+    def vectors(self) -> list[tuple[int, bytes]]:
+        """By position, oldest first."""
+        with self._database.read() as connection:
+            return connection.execute("SELECT position, vector FROM vectors ORDER BY position").fetchall()
+
+    def vector_count(self) -> int:
+        with self._database.read() as connection:
+            return int(connection.execute("SELECT count(*) FROM vectors").fetchone()[0])
+
+    def without_vector(self, limit: int) -> list[tuple[int, str]]:
+        """Positions and texts of passages that have none, newest first."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                """SELECT position, text FROM passages WHERE position NOT IN (SELECT position FROM vectors)
+                ORDER BY position DESC LIMIT ?""",
+                (limit,),
+            )
+            return [(row[0], row[1]) for row in rows]
+
+    def put_vectors(self, rows: Sequence[tuple[int, bytes]]) -> None:
+        """Of passages that are still there."""
+        with self._lock, self._database.write() as connection:
+            connection.executemany(
+                """INSERT OR REPLACE INTO vectors SELECT ?1, ?2
+                WHERE EXISTS (SELECT 1 FROM passages WHERE position = ?1)""",
+                rows,
+            )
 
     def before(self, passage: Passage) -> str:
         """The text that stands before it in its thread, "" when it is the first."""

@@ -7,16 +7,19 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shared_context.conversations import ConversationStore
 from shared_context.document import Document
 from shared_context.errors import StoreCorrupt, StoreFromFuture
 from shared_context.messages import message_of
+from shared_context.retrieval.embedding import EmbeddingModel, Embeddings
+from shared_context.retrieval.fusion import fused
 from shared_context.retrieval.index import PassageIndex
-from shared_context.retrieval.passages import document_passages, message_passages
+from shared_context.retrieval.passages import Passage, document_passages, message_passages
 from shared_context.retrieval.question import Question
+from shared_context.retrieval.scoring import Scored
 from shared_context.starters import starter_text
 from shared_context.versions import hidden_among
 
@@ -32,6 +35,12 @@ LEAST_COVERAGE = 0.4
 """Part of a question's weight that a passage with its neighbours must cover to be worth showing
 to a model. On the development sets two of three questions that have an answer reach it, and one of
 five about other people's lives, which share many words."""
+
+OUTSTANDING = 3.0
+"""A passage so many standard deviations closer in meaning than the mean is worth showing, too."""
+NEAR_WEIGHT = 0.5
+"""Of the ranking by meaning against the one by words. Neither number has been measured with an
+embedding model; see `docs/search.md`."""
 
 WITH_BEFORE = 10
 """Of so many the message before is told too: "On Friday." says little without its question."""
@@ -73,6 +82,7 @@ class MemorySearch:
         path: file of the index. What is in it is derived, so an unusable one is made anew.
         documents: the handoff documents as they are now; one that is not among them stays in
             the index as it was read last.
+        embedding: also finds what is near in meaning. None: words only.
 
     Raises:
         StoreError: the file cannot be made.
@@ -83,6 +93,8 @@ class MemorySearch:
         path: Path,
         conversations: ConversationStore,
         documents: Callable[[], Sequence[Document]] = tuple,
+        *,
+        embedding: EmbeddingModel | None = None,
     ) -> None:
         self._conversations = conversations
         self._documents = documents
@@ -94,8 +106,11 @@ class MemorySearch:
             for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
                 path.with_name(name).unlink(missing_ok=True)
             self._index = PassageIndex(path)
+        self._embeddings = None if embedding is None else Embeddings(self._index, embedding)
 
     def close(self) -> None:
+        if self._embeddings is not None:
+            self._embeddings.close()
         self._index.close()
 
     def refresh(self) -> None:
@@ -108,6 +123,8 @@ class MemorySearch:
             marks = self._index.marks()
             self._read_documents(marks)
             self._read_messages(marks)
+        if self._embeddings is not None and self._index.marks() != marks:
+            self._embeddings.changed()
 
     def search(self, text: str, limit: int = 20) -> list[Found]:
         """What fits the text best, best first.
@@ -139,7 +156,7 @@ class MemorySearch:
 
     def _found(self, question: Question, limit: int) -> list[Found]:
         found: dict[tuple[str, str], Found] = {}
-        for passage, scored in self._index.find(question, 2 * limit):
+        for passage, scored in self._fused(question, 2 * limit):
             item = (passage.source, passage.item)
             if item not in found:
                 found[item] = Found(
@@ -160,6 +177,27 @@ class MemorySearch:
         with self._conversations.database.read() as connection:
             hidden = hidden_among(connection, [one.item for one in found if one.source == "message"])
         return [one for one in found if one.source != "message" or one.item not in hidden]
+
+    def _fused(self, question: Question, limit: int) -> list[tuple[Passage, Scored]]:
+        """By words, joined with what is near in meaning where there are embeddings."""
+        by_words = self._index.find(question, limit)
+        near = [] if self._embeddings is None else self._embeddings.nearest(question.text, limit)
+        if not near:
+            return by_words
+        passages = {scored.position: passage for passage, scored in by_words}
+        scores = {scored.position: scored for _, scored in by_words}
+        passages |= self._index.passages([one.position for one in near if one.position not in passages])
+        outstanding = {one.position for one in near if one.standing >= OUTSTANDING}
+        rankings = [scored.position for _, scored in by_words], [one.position for one in near]
+        joined: list[tuple[Passage, Scored]] = []
+        for position, score in fused(rankings, (1.0, NEAR_WEIGHT)):
+            if position not in passages or not (position in scores or position in outstanding):
+                continue
+            known = scores.get(position, Scored(position, 0.0, 0.0, holds_words=False))
+            if position in outstanding:
+                known = replace(known, coverage=max(known.coverage, LEAST_COVERAGE), holds_words=True)
+            joined.append((passages[position], replace(known, score=score)))
+        return joined[:limit]
 
     def _read_documents(self, marks: dict[str, str]) -> None:
         for document in self._documents():

@@ -1,0 +1,148 @@
+"""Keeps a vector of each passage, made in the background, and finds what is near a question in meaning."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TookTooLong
+from dataclasses import dataclass
+
+from shared_context.retrieval.fusion import Embedder, Vectors
+from shared_context.retrieval.index import PassageIndex
+
+log = logging.getLogger(__name__)
+
+BATCH = 4
+"""Texts handed to the embedder at once; a question that comes meanwhile waits for so many at most."""
+PATIENCE_S = 0.5
+"""A question does without embeddings when its own takes longer."""
+PAUSE_S = 30.0
+"""After a failure, before it is tried again."""
+
+
+IDLE_CHECK_S = 1.0
+
+
+def _always() -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingModel:
+    """What makes vectors.
+
+    Args:
+        name: what the vectors depend on; those of another name are thrown away.
+        idle: whether passages may be embedded now; questions are at any time.
+    """
+
+    embedder: Embedder
+    name: str
+    idle: Callable[[], bool] = _always
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """
+    Args:
+        standing: how far its closeness lies above that of all passages, in standard deviations.
+    """
+
+    position: int
+    standing: float
+
+
+class Embeddings:
+    """Safe from any thread. Vectors lie beside the passages, so a restart need not make them again."""
+
+    def __init__(self, index: PassageIndex, model: EmbeddingModel) -> None:
+        self._index = index
+        self._embedder = model.embedder
+        self._idle = model.idle
+        self._vectors: Vectors[int] = Vectors()
+        self._lock = threading.Lock()
+        self._wake = threading.Condition()
+        self._wanted = True
+        self._closed = False
+        self._asking = ThreadPoolExecutor(1, thread_name_prefix="embed-question")
+        self._asked: Future[list[list[float]]] | None = None
+        index.keep_vectors_of(model.name)
+        for position, vector in index.vectors():
+            self._vectors.put(position, vector)
+        self._thread = threading.Thread(target=self._work, name="embed-passages", daemon=True)
+        self._thread.start()
+
+    def changed(self) -> None:
+        """There are new passages. Returns at once."""
+        with self._wake:
+            self._wanted = True
+            self._wake.notify_all()
+
+    def nearest(self, text: str, limit: int) -> list[Near]:
+        """What is closest in meaning among the passages that have vectors already; nothing when
+        the embedder fails or is slow."""
+        with self._lock:
+            if self._closed or not len(self._vectors) or (self._asked and not self._asked.done()):
+                return []
+            asked = self._asked = self._asking.submit(self._embedder.embed, [text])
+        try:
+            vector = asked.result(PATIENCE_S)[0]
+        except TookTooLong:
+            return []
+        except Exception as error:
+            log.warning("A question is searched by its words only: %s", error)
+            return []
+        with self._lock:
+            return [Near(*one) for one in self._vectors.nearest(vector, limit)]
+
+    def close(self) -> None:
+        """Begin nothing more. Idempotent."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify_all()
+        self._asking.shutdown(wait=False, cancel_futures=True)
+        if self._thread is not threading.current_thread():
+            self._thread.join(PATIENCE_S)
+
+    def _work(self) -> None:
+        while self._wait():
+            try:
+                while not self._closed and (not self._may_go_on() or self._some()):
+                    pass
+            except Exception as error:
+                if not self._closed:
+                    log.warning("Passages are searched by their words only, for now: %s", error)
+                with self._wake:
+                    self._wanted = True
+                    self._wake.wait_for(lambda: self._closed, PAUSE_S)
+
+    def _wait(self) -> bool:
+        with self._wake:
+            self._wake.wait_for(lambda: self._wanted or self._closed)
+            self._wanted = False
+            return not self._closed
+
+    def _may_go_on(self) -> bool:
+        """Whether nobody else needs the model; looks again after a while when somebody does."""
+        if self._idle():
+            return True
+        with self._wake:
+            self._wake.wait_for(lambda: self._closed, IDLE_CHECK_S)
+        return False
+
+    def _some(self) -> bool:
+        """Embed a few passages, newest first; whether there may be more."""
+        found: Sequence[tuple[int, str]] = self._index.without_vector(BATCH)
+        if not found:
+            return False
+        vectors = self._embedder.embed([text for _, text in found])
+        with self._lock:
+            rows = [
+                (position, self._vectors.put(position, vector))
+                for (position, _), vector in zip(found, vectors, strict=True)
+            ]
+            room = self._vectors.room(len(vectors[0]))
+        self._index.put_vectors(rows)
+        return self._index.vector_count() < room

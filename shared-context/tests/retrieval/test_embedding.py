@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from shared_context.conversations import ConversationStore
+from shared_context.retrieval import embedding
+from shared_context.retrieval.embedding import EmbeddingModel
+from shared_context.retrieval.recall import MemorySearch
+
+WAIT = 20.0
+MEANINGS = (("dog", "dachshund", "bark"), ("airship", "zeppelin"), ("bread", "loaf", "oven"))
+
+
+class Meanings:
+    """One number per group of words that mean much the same."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+        self.fails = False
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        self.calls.append(list(texts))
+        if self.fails:
+            raise RuntimeError("no model")
+        assert self.may_go_on.wait(WAIT)
+        return [self._vector(text.lower()) for text in texts]
+
+    def _vector(self, text: str) -> list[float]:
+        return [0.01 + sum(word in text for word in group) for group in MEANINGS] + [0.5]
+
+
+@pytest.fixture
+def embedder() -> Iterator[Meanings]:
+    embedder = Meanings()
+    yield embedder
+    embedder.may_go_on.set()
+
+
+Open = Callable[..., MemorySearch]
+
+
+@pytest.fixture
+def busy() -> list[str]:
+    """Who needs the model for something else."""
+    return []
+
+
+@pytest.fixture
+def open_memory(
+    tmp_path: Path, store: ConversationStore, embedder: Meanings, busy: list[str]
+) -> Iterator[Open]:
+    opened: list[MemorySearch] = []
+
+    def one(name: str = "meanings") -> MemorySearch:
+        opened.append(
+            MemorySearch(
+                tmp_path / "search.db", store, embedding=EmbeddingModel(embedder, name, lambda: busy == [])
+            )
+        )
+        return opened[-1]
+
+    yield one
+    for memory in opened:
+        memory.close()
+
+
+def fill(store: ConversationStore) -> None:
+    for number in range(30):
+        store.add_message("default", "user", f"The wall number {number} was painted white.")
+    store.add_message("default", "user", "Our dachshund barks all night.")
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def texts(memory: MemorySearch, asked: str) -> list[str]:
+    return [one.text for one in memory.recall(asked, [], asked_at="", without=())]
+
+
+def test_what_is_near_in_meaning_is_found_without_its_words(
+    open_memory: Open, store: ConversationStore
+) -> None:
+    fill(store)
+    memory = open_memory()
+    store.add_message("default", "user", "A zeppelin came over the hill.")
+    memory.refresh()
+    wait_for(lambda: texts(memory, "Did any airship pass?") == ["A zeppelin came over the hill."])
+    assert [one.text for one in memory.search("airship")] == ["A zeppelin came over the hill."]
+
+
+def test_vectors_are_made_once_and_only_for_their_embedder(
+    open_memory: Open, store: ConversationStore, embedder: Meanings
+) -> None:
+    fill(store)
+    first = open_memory()
+    first.refresh()
+    wait_for(lambda: sum(map(len, embedder.calls)) >= 31)
+    first.close()
+    embedder.calls.clear()
+    again = open_memory()
+    again.refresh()
+    store.add_message("default", "user", "The new oven.")
+    again.refresh()
+    wait_for(lambda: ["The new oven."] in embedder.calls)
+    assert sum(map(len, embedder.calls)) == 1
+    again.close()
+    open_memory("another model").refresh()
+    wait_for(lambda: sum(map(len, embedder.calls)) >= 33)
+
+
+def test_a_slow_embedder_holds_no_question_up(
+    open_memory: Open, store: ConversationStore, embedder: Meanings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store)
+    memory = open_memory()
+    memory.refresh()
+    wait_for(lambda: sum(map(len, embedder.calls)) >= 31)
+    monkeypatch.setattr(embedding, "PATIENCE_S", 0.01)
+    embedder.may_go_on.clear()
+    for _ in range(3):
+        assert texts(memory, "Does the dachshund bark?") == ["Our dachshund barks all night."]
+    asked = [call for call in embedder.calls if call == ["Does the dachshund bark?"]]
+    assert len(asked) <= 1, "questions pile up"
+
+
+def test_an_embedder_that_fails_leaves_the_words(
+    open_memory: Open, store: ConversationStore, embedder: Meanings
+) -> None:
+    embedder.fails = True
+    fill(store)
+    memory = open_memory()
+    memory.refresh()
+    wait_for(lambda: embedder.calls)
+    assert texts(memory, "Does the dachshund bark?") == ["Our dachshund barks all night."]
+
+
+def test_what_was_deleted_is_not_near_anything(open_memory: Open, store: ConversationStore) -> None:
+    store.create("other")
+    gone = store.add_message("other", "user", "A zeppelin came over the hill.")
+    fill(store)
+    memory = open_memory()
+    memory.refresh()
+    wait_for(lambda: "A zeppelin came over the hill." in texts(memory, "Did any airship pass?"))
+    store.delete("other")
+    assert gone.content not in texts(memory, "Did any airship pass?")
+
+
+def test_passages_wait_while_answers_run(
+    open_memory: Open,
+    store: ConversationStore,
+    embedder: Meanings,
+    busy: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(embedding, "IDLE_CHECK_S", 0.01)
+    busy.append("an answer")
+    fill(store)
+    memory = open_memory()
+    assert texts(memory, "Does the dachshund bark?") == ["Our dachshund barks all night."]
+    assert embedder.calls == []
+    busy.clear()
+    wait_for(lambda: sum(map(len, embedder.calls)) >= 31)
