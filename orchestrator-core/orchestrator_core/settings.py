@@ -149,6 +149,8 @@ class ContextSettings(Section):
     retrieval_share: float | None = Field(None, ge=0.0, le=0.5)
     """Part of the window for passages found elsewhere in the memory; None: a twentieth of a window of
     4096 tokens or more, nothing of a smaller one. 0 turns it off."""
+    embeddings: Location | None = None
+    """Search by meaning too: `engine`, or a GGUF file of an embedding model; None: by words only."""
     system_prompt: str | None = None
 
 
