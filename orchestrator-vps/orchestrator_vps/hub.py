@@ -10,7 +10,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from orchestrator_core.errors import InvalidRequest, NotFound, TierUnreachable
@@ -37,6 +38,9 @@ PROBE_S = 2.0
 """How long a connection has to answer a ping when the same desktop dials in anew."""
 
 TICK_S = 1.0
+MAX_NOTICES = 256
+"""Waiting for their answers; a desktop that answers none is told all the same."""
+
 SEEN_EVERY_S = 30.0
 DROPS_WITHIN_S = 60.0
 _DROPPED = frozenset({heads.LOST, heads.SILENT, heads.PROTOCOL_ERROR, heads.REPLACED})
@@ -52,6 +56,9 @@ class Link:
     Args:
         noticed: the state of the memory that it was told of last.
         synced: the state of the memory that it said it has taken in.
+        notices: the states it was told of and has not answered, with their numbers in that order.
+        told, taken_in: numbers of the latest notice, and of the latest that was answered. Answers
+            come in order, so one answers all notices before it too.
         gave_up_on: the state of the memory that it did not take in in time.
     """
 
@@ -61,6 +68,10 @@ class Link:
     seen: float = 0.0
     noticed: str = ""
     synced: str = ""
+    notices: dict[str, int] = field(default_factory=dict)
+    told: int = 0
+    taken_in: int = 0
+    telling: threading.Lock = field(default_factory=threading.Lock)
     gave_up_on: str = ""
 
 
@@ -149,8 +160,12 @@ class Hub:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
         timeout_s: float | None = None,
+        begun: Callable[[RelayStream], object] | None = None,
     ) -> RelayStream:
         """See `RemoteTier`.
+
+        Args:
+            begun: see `RelayConnection.open`.
 
         Raises:
             TierUnreachable, TierLost.
@@ -162,7 +177,9 @@ class Hub:
                 f"The desktop is not connected ({self._last_ending or 'it has not connected yet'}).",
                 hint="Start it, or ask again later.",
             )
-        return self.open_on(link, method, target, headers=headers, body=body, timeout_s=timeout_s)
+        return self.open_on(
+            link, method, target, headers=headers, body=body, timeout_s=timeout_s, begun=begun
+        )
 
     def open_on(
         self,
@@ -173,6 +190,7 @@ class Hub:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
         timeout_s: float | None = None,
+        begun: Callable[[RelayStream], object] | None = None,
     ) -> RelayStream:
         """`open`, of a certain desktop."""
         fields = {name.lower(): value for name, value in (headers or {}).items()}
@@ -184,7 +202,7 @@ class Hub:
         except ValidationError as error:
             where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
             raise InvalidRequest(f"The request cannot be passed on: its {where} is not usable.") from None
-        return link.connection.open(head, body, timeout_s or self._relay.answer_timeout_s)
+        return link.connection.open(head, body, timeout_s or self._relay.answer_timeout_s, begun=begun)
 
     def lenders(self) -> list[Link]:
         """Extra desktops that can answer now, the least busy first."""
@@ -195,24 +213,19 @@ class Hub:
 
     def settle(self, timeout_s: float) -> bool:
         """See `RemoteTier`."""
-        deadline = time.monotonic() + timeout_s
-        while (link := self._source()) is not None and self._replica is not None:
-            digest = self._replica.state().digest
-            if link.synced == digest:
-                return True
-            if not self._notify(link, digest):
-                return False
-            with self._changed:
-                before = link.synced
-                self._changed.wait_for(
-                    lambda: link.synced != before or link.connection.ending is not None,  # noqa: B023
-                    deadline - time.monotonic(),
-                )
-                if link.synced == digest:
-                    return True
-            if time.monotonic() >= deadline:
-                return False
-        return False
+        link = self._source()
+        if link is None or self._replica is None:
+            return False
+        digest = self._replica.state().digest
+        if link.synced == digest:
+            return True
+        # Not until `synced` is this digest: while others write, it may never be seen to be.
+        number = self._notify(link, digest)
+        with self._changed:
+            self._changed.wait_for(
+                lambda: link.taken_in >= number or link.connection.ending is not None, timeout_s
+            )
+        return link.taken_in >= number
 
     def catch_up(self, timeout_s: float) -> None:
         """`settle`, when there is something to settle, and once for each state of the memory: a desktop
@@ -255,6 +268,9 @@ class Hub:
             if link is not None and link.connection is connection:
                 with self._changed:
                     link.synced = digest
+                    number = link.notices.get(digest, 0)
+                    link.taken_in = max(link.taken_in, number)
+                    link.notices = {state: one for state, one in link.notices.items() if one > link.taken_in}
                     self._changed.notify_all()
 
         connection = RelayConnection(
@@ -309,16 +325,21 @@ class Hub:
         since = time.monotonic() - DROPS_WITHIN_S
         return sum(moment >= since for moment in list(self._drops))
 
-    def _notify(self, link: Link, digest: str) -> bool:
-        """Tell a desktop of this state of the memory; False when it is gone."""
-        if link.noticed == digest:
-            return True
-        try:
-            link.connection.notice(digest)
-        except SocketClosed:
-            return False
-        link.noticed = digest
-        return True
+    def _notify(self, link: Link, digest: str) -> int:
+        """Tell a desktop of this state of the memory, unless it was told of it last; returns the
+        number of that notice. Of a desktop that is gone its connection knows."""
+        with link.telling:
+            if link.noticed == digest:
+                return link.told
+            with self._changed:
+                link.told += 1
+                link.noticed = digest
+                link.notices[digest] = link.told
+                if len(link.notices) > MAX_NOTICES:
+                    del link.notices[min(link.notices, key=link.notices.__getitem__)]
+            with suppress(SocketClosed):
+                link.connection.notice(digest)
+            return link.told
 
     def _look_after(self) -> None:
         assert self._changes is not None

@@ -19,7 +19,7 @@ from orchestrator_core.http.api import EVENTS
 from orchestrator_core.http.factory import key_guard
 from orchestrator_core.http.problems import problem_from
 from orchestrator_core.http.services import Services
-from orchestrator_core.http.watching import stopping
+from orchestrator_core.http.watching import ClientGone, stopping
 from orchestrator_core.relay.opening import RelayStream
 from orchestrator_core.tiers.router import Because
 from werkzeug.exceptions import MethodNotAllowed, RequestEntityTooLarge
@@ -144,10 +144,11 @@ class Relaying:
             self._services.slots.take()
             held.callback(self._services.slots.give_back)
             try:
-                answer = self._asked(open_)
-                held.callback(answer.close)
+                answer = self._asked(open_, held)
                 body = self._small_body(answer)
             except TierUnreachable as error:
+                if self._client_has_left():
+                    raise ClientGone from None
                 if demanded:
                     raise
                 self._replaced(error, instead)
@@ -159,11 +160,14 @@ class Relaying:
             response = self._response(answer, body)
             if body is None:
                 # From here on the response holds them.
-                self._watch(answer, held)
                 response.call_on_close(held.pop_all().close)
             return response
 
-    def _asked(self, open_: Callable[..., RelayStream]) -> RelayStream:
+    def _asked(self, open_: Callable[..., RelayStream], held: ExitStack) -> RelayStream:
+        """
+        Args:
+            held: is given what leaves the answer in the end.
+        """
         waits_for_model = forwarded.asks_model(request.method, request.path)
         query = request.query_string.decode("latin-1")
         return open_(
@@ -172,6 +176,7 @@ class Relaying:
             headers={**forwarded.request_headers(request.headers), ADDRESS: request.remote_addr or ""},
             body=_whole_request_body(),
             timeout_s=WHOLE_ANSWER_S if waits_for_model else None,
+            begun=lambda answer: self._hold(answer, held),
         )
 
     def _small_body(self, answer: RelayStream) -> bytes | None:
@@ -200,11 +205,16 @@ class Relaying:
             response.headers.add(name, value)
         return response
 
-    def _watch(self, answer: RelayStream, held: ExitStack) -> None:
-        """Leave the answer when its client has left."""
+    def _hold(self, answer: RelayStream, held: ExitStack) -> None:
+        """Leave the answer in the end, and as soon as its client has left."""
+        held.callback(answer.close)
         has_left = request.environ.get(GONE)
         if callable(has_left):
             held.enter_context(self._leavers.during(has_left, answer.close))
+
+    def _client_has_left(self) -> bool:
+        has_left = request.environ.get(GONE)
+        return callable(has_left) and bool(has_left())
 
     def _replaced(self, error: TierUnreachable, instead: str | None) -> None:
         """

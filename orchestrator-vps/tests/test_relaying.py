@@ -39,6 +39,7 @@ class Home:
             "/hops": self.hops,
             "/hang": self.hang,
             "/half": self.half,
+            "/v1/completions": self.wait,
             "/v1/chat/completions": self.completions,
             "/runs/<run_id>": self.echo,
             "/": self.echo,
@@ -113,6 +114,16 @@ class Home:
         self.blocked.set()
         self.go.wait(30)
         return "late"
+
+    def wait(self):
+        """A model that writes its whole answer before the head comes."""
+        self.blocked.set()
+        gone = request.environ["waitress.client_disconnected"]
+        while not self.go.wait(0.05):
+            if gone():
+                self.left.set()
+                break
+        return {}
 
     def half(self):
         def parts():
@@ -245,6 +256,14 @@ def test_a_client_that_leaves_ends_the_desktops_work(vps, home):
     assert home.left.wait(10)
     assert not home.go.is_set()
     wait_for(lambda: home.desktop.connection.streams == 0)
+
+
+def test_a_client_that_leaves_before_the_answer_begins_ends_it_too(vps, home):
+    with pytest.raises(requests.exceptions.ReadTimeout):
+        vps.post("/v1/completions", {"prompt": "x"}, timeout=0.3)
+    assert home.blocked.wait(10) and home.left.wait(10)
+    wait_for(lambda: home.desktop.connection.streams == 0)
+    assert vps.get("/teapot").status_code == 418
 
 
 def test_a_large_body_goes_both_ways(vps, home):

@@ -84,6 +84,7 @@ class RelayStream:
         ended = self._inflow.ended
         self._inflow.drop()
         self.outflow.end(AnswerCame())
+        self._head_waiter.done(TierLost("The answer was not waited for."))
         self._leave(not ended)
 
     def __enter__(self) -> Self:

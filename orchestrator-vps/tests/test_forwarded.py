@@ -1,0 +1,108 @@
+"""Which requests travel, and what of their headers."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from orchestrator_core.relay.heads import RequestHead
+from orchestrator_vps import forwarded
+
+names = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-", min_size=1, max_size=20)
+values = st.text(st.characters(max_codepoint=255), max_size=50)
+headers = st.lists(
+    st.tuples(st.one_of(names, st.sampled_from([*forwarded.HOP_BY_HOP, "Connection", "Host"])), values),
+    max_size=20,
+)
+
+
+@given(headers)
+def test_whatever_comes_in_what_travels_fits_into_a_frame(given_headers):
+    travelling = forwarded.request_headers(given_headers)
+    RequestHead(method="GET", target="/", headers=tuple(travelling.items()))
+    assert not travelling.keys() & forwarded.HOP_BY_HOP
+    assert not travelling.keys() & {"authorization", "host", "origin", "x-tier"}
+
+
+@given(headers)
+def test_an_answers_headers_keep_their_order_and_lose_only_what_belongs_to_one_hop(given_headers):
+    kept = forwarded.response_headers(given_headers)
+    rest = iter(given_headers)
+    assert all(any(one == other for other in rest) for one in kept)
+    assert not {name.lower() for name, _ in kept} & forwarded.HOP_BY_HOP
+
+
+def test_headers_that_connection_names_are_of_one_hop_too():
+    given_headers = [
+        ("Connection", "close, X-A"),
+        ("connection", "x-b"),
+        ("X-A", "1"),
+        ("X-B", "2"),
+        ("X-C", "3"),
+    ]
+    assert forwarded.request_headers(given_headers) == {"x-c": "3"}
+    assert forwarded.response_headers(given_headers) == [("X-C", "3")]
+
+
+def test_repeated_request_headers_are_joined_and_cookies_of_answers_are_not():
+    assert forwarded.request_headers([("Accept", "a"), ("accept", "b")]) == {"accept": "a, b"}
+    cookies = [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]
+    assert forwarded.response_headers(cookies) == cookies
+
+
+@pytest.mark.parametrize(
+    "name", ["Range", "If-Range", "If-Match", "If-None-Match", "Last-Event-ID", "Accept", "Content-Type"]
+)
+def test_what_the_desktop_has_to_know_travels(name):
+    assert forwarded.request_headers([(name, "x")]) == {name.lower(): "x"}
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Forwarded-Host", "Via"])
+def test_what_a_client_says_of_proxies_does_not(name):
+    assert forwarded.request_headers([(name, "x")]) == {}
+
+
+@given(
+    st.text(st.characters(max_codepoint=255), max_size=60),
+    st.text(st.characters(max_codepoint=255), max_size=60),
+)
+def test_every_target_fits_into_a_frame(path, query):
+    for environ in ({"RAW_URI": f"/{path}?{query}"}, {"RAW_URI": "http://x/"}, {}):
+        target = forwarded.target(
+            environ, f"/{path}", query.encode("ascii", "ignore").decode().replace(" ", "")
+        )
+        assert target.startswith("/") and "#" not in target and " " not in target
+        assert all("!" <= one <= "~" for one in target)
+
+
+def test_a_target_is_kept_as_it_was_written():
+    assert forwarded.target({"RAW_URI": "/a%2Fb/%C3%BC?x=%20"}, "/a/b/ü", "") == "/a%2Fb/%C3%BC?x=%20"
+
+
+@pytest.mark.parametrize(
+    ("path", "here"),
+    [
+        ("/health", True), ("/info", True), ("/chat", True), ("/chat/stream", True), ("/sync/events", True),
+        ("/desktops/x", True), ("/enroll", True), ("/relay", True), ("/model/info", True), ("/metrics", True),
+        ("/chatter", False), ("/models", False), ("/conversations", False), ("/", False), ("/info/x", False),
+        ("/generate", False), ("/v1/models", False), ("/context", False), ("/syncs", False),
+    ],
+)  # fmt: skip
+def test_what_is_always_answered_here(path, here):
+    assert forwarded.answered_here(path) == here
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "safe"),
+    [
+        ("GET", "/x", True), ("PUT", "/context/a", True), ("DELETE", "/conversation", True), ("HEAD", "/", True),
+        ("POST", "/conversations", False), ("PATCH", "/conversations/x", False), ("POST", "/pair", False),
+        ("POST", "/v1/chat/completions", True), ("POST", "/generate", True), ("POST", "/generates", False),
+    ],
+)  # fmt: skip
+def test_what_may_be_done_twice(method, path, safe):
+    assert forwarded.repeatable(method, path) == safe
+
+
+@given(st.text())
+def test_words_for_people_are_always_a_header(text):
+    value = forwarded.in_a_header(text)
+    assert len(value) <= 300 and value.isascii() and value.isprintable()
