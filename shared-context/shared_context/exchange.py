@@ -7,6 +7,7 @@ is remembered between requests, so an exchange can be cut off, repeated and resu
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 
 from shared_context.errors import DocumentRejected
@@ -14,6 +15,8 @@ from shared_context.identity import now
 from shared_context.replica import Replica
 from shared_context.shared_documents import DocumentsSummary, SharedDocuments, decode, encode
 from shared_context.wire import DocumentsAnswer, DocumentsState, Span, SyncAnswer, SyncRequest
+
+log = logging.getLogger(__name__)
 
 MAX_ROUNDS = 10_000
 """Of one exchange: five million messages in pages of 500."""
@@ -91,6 +94,7 @@ class Exchange:
 
     def go_on_without_documents(self, why: str) -> None:
         """One side does not take the other's documents: exchange only the log from now on."""
+        log.warning("The documents were not exchanged, only the conversations: %s", why)
         self.report.documents_problem = why
 
     def next_request(self) -> SyncRequest | None:

@@ -7,7 +7,6 @@ growing pause; an exchange that failed is simply begun again later.
 from __future__ import annotations
 
 import json
-import logging
 import threading
 from collections.abc import Iterator
 from typing import Self
@@ -19,8 +18,6 @@ from shared_context.errors import ExchangeRejected, PeerRefused, PeerUnreachable
 from shared_context.exchange import Exchange, PageSize, Report
 from shared_context.replica import Replica
 from shared_context.wire import SyncAnswer, SyncRequest
-
-log = logging.getLogger(__name__)
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_LINE_BYTES = 64 * 1024
@@ -94,7 +91,6 @@ class SyncClient:
             except PeerRefused as refusal:
                 if request.update is None or refusal.status not in REFUSED_CONTENT:
                     raise
-                log.warning("The documents were not taken: %s", refusal.message)
                 exchange.go_on_without_documents(refusal.message)
         return exchange.report
 
