@@ -6,6 +6,7 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
+from pathlib import Path
 from typing import Any
 
 from orchestrator_core.backends.base import BackendDescription
@@ -25,6 +26,19 @@ class ResponseCache:
         self._bytes = 0
         self._entries: OrderedDict[str, str] = OrderedDict()
         self._lock = threading.Lock()
+        self._model = ""
+
+    def keep_for(self, model: str) -> None:
+        """Forget everything when another model answers now than when this was called last.
+
+        Args:
+            model: see `model_identity`.
+        """
+        with self._lock:
+            if model != self._model:
+                self._entries.clear()
+                self._bytes = 0
+                self._model = model
 
     def get(self, key: str) -> dict[str, Any] | None:
         with self._lock:
@@ -58,3 +72,17 @@ def cache_key(prompt: str, config: GenerationConfig, model: BackendDescription) 
         return None
     parts = (prompt, config.model_dump_json(), model.backend, model.model, model.adapter, model.quantization)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def model_identity(model: BackendDescription, path: str) -> str:
+    """Changes when another model answers, also when its file was replaced by another of the same name.
+
+    Args:
+        path: `model.path` of the settings; a file or anything else.
+    """
+    try:
+        found = Path(path).stat()
+        file = f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
+    except (OSError, ValueError):
+        file = ""
+    return f"{model} {file}"

@@ -2,7 +2,7 @@
 
 from orchestrator_core.backends.base import BackendDescription
 from orchestrator_core.generation import GenerationConfig
-from orchestrator_core.http.response_cache import ResponseCache, cache_key
+from orchestrator_core.http.response_cache import ResponseCache, cache_key, model_identity
 
 MODEL = BackendDescription("scripted", "m", 100)
 
@@ -57,3 +57,20 @@ def test_everything_that_changes_the_answer_changes_the_key():
         cache_key("p", GenerationConfig(seed=1), BackendDescription("scripted", "m", 100, adapter="a")),
     ]
     assert len({base, *others}) == 6
+
+
+def test_another_model_finds_nothing_of_the_former(tmp_path):
+    file = tmp_path / "model.gguf"
+    file.write_bytes(b"one")
+    cache = ResponseCache()
+    cache.keep_for(model_identity(MODEL, str(file)))
+    cache.put("a", {})
+    cache.keep_for(model_identity(MODEL, str(file)))
+    assert len(cache) == 1
+    file.write_bytes(b"other")
+    cache.keep_for(model_identity(MODEL, str(file)))
+    assert len(cache) == 0
+    cache.put("a", {})
+    cache.keep_for(model_identity(BackendDescription("scripted", "n", 100), str(file)))
+    assert cache.get("a") is None
+    assert model_identity(MODEL, "not/a/file") != model_identity(MODEL, str(file))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator_core.chat_request import GenerateRequest
 from orchestrator_core.http.api import Api, Reply
-from orchestrator_core.http.response_cache import cache_key
+from orchestrator_core.http.response_cache import cache_key, model_identity
 from orchestrator_core.http.routes.asking import STREAM_ERRORS, full_answer
 from orchestrator_core.http.services import services
 from orchestrator_core.http.shapes.raw import GenerateAnswer
@@ -20,7 +20,9 @@ def generate(body: GenerateRequest) -> Reply:
     body.check_size(here.settings.server.max_message_chars)
     here.model.ensure()
     config = body.generation(here.assistant.generation_defaults())
-    key = cache_key(body.prompt, config, here.assistant.backend.describe())
+    described = here.assistant.backend.describe()
+    here.cache.keep_for(model_identity(described, here.settings.model.path))
+    key = cache_key(body.prompt, config, described)
     known = here.cache.get(key) if key else None
     if known is not None:
         return Reply(GenerateAnswer.model_validate(known), headers={"X-Cache": "HIT"})
