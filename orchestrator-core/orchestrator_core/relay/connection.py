@@ -280,11 +280,17 @@ class RelayConnection:
 
     def _send(self, frame: bytes) -> None:
         """Send one frame. Who gets to write takes along what others want to send meanwhile: in a busy
-        process each write costs a wait for the interpreter, with a hundred streams in a row."""
+        process each write costs a wait for the interpreter, with a hundred streams in a row.
+
+        Raises:
+            SocketClosed.
+        """
         outgoing = _Outgoing(frame)
         self._outbox.append(outgoing)
         with self._writing:
-            if not outgoing.sent:
+            while not outgoing.sent:
+                if not self._outbox:
+                    raise SocketClosed("lost while it was sent")
                 self._send_outbox()
 
     def _send_outbox(self, *further: bytes) -> None:
@@ -301,13 +307,20 @@ class RelayConnection:
                 number, self._pong_due = self._pong_due, None
             assert number is not None, "only the holder of the writing lock takes it"
             frames.append(encode_ping(Kind.PONG, number, self._status().pack()))
-        taken = []
+        taken: list[_Outgoing] = []
         while self._outbox and len(taken) < MAX_TOGETHER:
             taken.append(self._outbox.popleft())
         frames += [outgoing.frame for outgoing in taken]
         frames += further
-        if frames:
-            self._socket.send(*frames)
+        try:
+            if frames:
+                self._socket.send(*frames)
+        except SocketClosed:
+            raise
+        except BaseException:
+            # Frames of others were in it, and nobody knows how much of them went out.
+            self.close()
+            raise
         for outgoing in taken:
             outgoing.sent = True
 

@@ -83,21 +83,21 @@ class MessageSocket:
     def __repr__(self) -> str:
         return f"MessageSocket({'closed' if self._closed else 'open'})"
 
-    def send(self, message: bytes) -> None:
-        """Send one message; returns when the system has taken all of it.
+    def send(self, *messages: bytes) -> None:
+        """Send messages, in this order and at once; returns when the system has taken all of them.
 
         Raises:
-            SocketClosed: the other side cannot have received the whole message.
+            SocketClosed: the other side cannot have received the whole last message.
         """
         with self._writing:
             self._check_open()
             try:
-                data = self._ws.send(BytesMessage(data=message))
+                data = [self._ws.send(BytesMessage(data=message)) for message in messages]
             except LocalProtocolError:
                 raise SocketClosed("the connection is being closed") from None
             while self._owed:
-                data = self._owed.popleft() + data
-            self._send_all(data)
+                data.append(self._owed.popleft())
+            self._send_all(data[0] if len(data) == 1 else b"".join(data))
 
     def receive(self, timeout: float | None = None) -> bytes | None:
         """The next message; None when none came within `timeout` seconds. For one thread.
