@@ -64,9 +64,10 @@ def test_what_was_decided_long_ago_is_in_the_prompt_and_the_receipt_says_so(tmp_
 def test_the_preview_is_what_is_sent(tmp_path: Path) -> None:
     with opened(tmp_path) as assistant:
         talk(assistant, 30)
-        preview = assistant.preview("default", "Which walls?").prompt.text
-        sent = assistant.ask(ChatRequest(message="Which walls?")).spec.prompt.text
-        assert preview.split(OPENING)[1] == sent.split(OPENING)[1]
+        preview = assistant.preview("default", "Which walls?").prompt.messages
+        sent = assistant.ask(ChatRequest(message="Which walls?")).spec.prompt.messages
+        assert OPENING in preview[1].content
+        assert preview[:-1] == sent[:-1], "but for the minute of the question"
 
 
 def test_a_summary_is_made_once_and_survives_a_restart(tmp_path: Path, made: list[int]) -> None:
