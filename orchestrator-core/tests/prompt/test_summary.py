@@ -93,6 +93,18 @@ def test_the_prefix_stays_until_the_next_large_step(template: str | None) -> Non
     assert 0 < sum(moved) <= 60 // 3
 
 
+def test_what_is_read_ahead_has_the_summary_too() -> None:
+    builder = PromptBuilder(ScriptedBackend(context_length=4096), zone=UTC)
+    history = long_talk(60)
+    ahead = builder.prompt_ahead(
+        PromptRequest("", AT, GenerationConfig(), history=history, documents=DOCUMENTS)
+    )
+    assert ahead is not None
+    asked = PromptRequest("And now?", AT, GenerationConfig(), history=history, documents=DOCUMENTS)
+    assert OPENING in ahead.text
+    assert builder.build(asked).prompt.text.startswith(ahead.text)
+
+
 class Kept:
     """Counts how often a summary is asked for, and what for."""
 

@@ -30,7 +30,9 @@ async function begin(conversationId, explain) {
     await load(conversationId, false);
     problem("");
     dialog.showModal();
+    entry.setSelectionRange(0, 0);
     entry.focus();
+    entry.scrollTop = 0;
   } catch (error) { explain(error); } finally { $("end-session").disabled = false; }
 }
 
