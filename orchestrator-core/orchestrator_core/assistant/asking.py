@@ -116,9 +116,10 @@ class Asking:
 
     def source_of(self, spec: RunSpec) -> RelayedSource | None:
         """For a run that another tier answered when this server was stopped."""
-        if spec.relayed is None or self._elsewhere is None:
+        if spec.relayed is None:
             return None
-        return RelayedSource(self._tier, self._elsewhere.remote, None, self._runs.own_source, self.take_over)
+        remote = None if self._elsewhere is None else self._elsewhere.remote
+        return RelayedSource(self._tier, remote, None, self._runs.own_source, self.take_over)
 
     def take_over(self, run: Run, reason: str) -> RunSpec:
         """The spec with which this tier goes on with a run that another one has begun.

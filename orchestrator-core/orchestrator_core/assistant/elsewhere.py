@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from dataclasses import dataclass
 from typing import Any
 
 from shared_context.conversations import ConversationStore
@@ -31,11 +30,12 @@ _HEADERS = {"content-type": "application/json", "accept": "text/event-stream"}
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
 class Refused(Exception):
-    """The other tier was reached and says no; so it is the answer."""
+    """The other tier was reached and says no: that is the answer."""
 
-    error: OrchestratorError
+    def __init__(self, error: OrchestratorError) -> None:
+        super().__init__(error.message)
+        self.error = error
 
 
 class Elsewhere:

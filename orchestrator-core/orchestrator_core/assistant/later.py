@@ -29,6 +29,9 @@ MOST_KEPT = 200
 LOOK_EVERY_S = 2.0
 """Between looks whether the desktop is there, while anything is kept."""
 
+LONGEST_PAUSE_S = 60.0
+"""Between attempts, while the desktop is there and does not answer."""
+
 SETTLE_S = 10.0
 
 _log = logging.getLogger(__name__)
@@ -119,17 +122,21 @@ class Later:
                 self._thread.start()
 
     def _work(self) -> None:
-        while not self._closed.wait(LOOK_EVERY_S):
+        pause, failures = LOOK_EVERY_S, 0
+        while not self._closed.wait(pause):
             try:
                 state = self._remote.state()
                 if state.reachable and state.ready:
                     self._ask_all(state.name)
+                    pause, failures = LOOK_EVERY_S, 0
                 with self._lock:
                     if not self._questions.all():
                         self._thread = None
                         return
             except (OrchestratorError, StoreError) as error:
                 _log.info("Questions for the desktop wait on: %s", error)
+                failures += 1
+                pause = min(LONGEST_PAUSE_S, LOOK_EVERY_S * 2**failures)
 
     def _ask_all(self, tier: str) -> None:
         """

@@ -13,11 +13,16 @@ from itertools import count
 from shared_context.conversations import ConversationStore
 from shared_context.messages import Message
 
+from orchestrator_core.backends.base import FinishReason, Prompt, Usage
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import Conflict, NotFound
+from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.runs.event_log import Entry
 from orchestrator_core.runs.manager import RunManager
+from orchestrator_core.runs.producer import done_fields
 from orchestrator_core.runs.run import Run
-from orchestrator_core.runs.spec import RunState
+from orchestrator_core.runs.spec import Outcome, RunSpec, RunState
+from orchestrator_core.runs.store import StoredRun
 from orchestrator_core.tiers import answer_ids
 
 
@@ -48,8 +53,7 @@ def earlier_run(
         message_id: of the request, or made for it.
 
     Raises:
-        Conflict: the id belongs to another message, to a deleted one, or to one whose run was
-            forgotten since.
+        Conflict: the id belongs to another message, or to a deleted one.
     """
     if request.message_id is None:
         return NewRun(answer_ids.run_id(message_id, 0))
@@ -70,15 +74,42 @@ def earlier_run(
 
 
 def _run_of(answer: Message, runs: RunManager) -> Run:
+    """The answer's run; when that was forgotten, or was another tier's, one that says the same."""
+    run_id = answer.run_id or answer_ids.replayed_run_id(answer.message_id)
     try:
-        return runs.get(answer.run_id or "")
-    except NotFound as error:
-        raise Conflict(
-            "This message was answered long ago.",
-            code="already_answered",
-            hint=f"Read the answer in the conversation {answer.conversation_id!r}.",
-            param="message_id",
-        ) from error
+        return runs.get(run_id)
+    except NotFound:
+        return runs.adopt(_told_again(answer, run_id))
+
+
+def _told_again(answer: Message, run_id: str) -> StoredRun:
+    receipt = answer.receipt or {}
+    spec = RunSpec(
+        run_id=run_id,
+        prompt=Prompt(()),
+        config=GenerationConfig(),
+        conversation_id=answer.conversation_id,
+        message_id=answer.message_id,
+        reply_to=answer.reply_to,
+        tier=answer.tier or "",
+        model=answer.model or "",
+        reason=str(receipt.get("reason") or ""),
+        receipt={"tier": answer.tier or "", "model": answer.model or "", **receipt},
+        supersedes=answer.supersedes,
+    )
+    outcome = Outcome(RunState.DONE, FinishReason.STOP, Usage())
+    done = {**done_fields(spec, outcome, answer.content), "timestamp": answer.created_at}
+    text: list[tuple[int, Entry]] = [(1, answer.content)] if answer.content else []
+    return StoredRun(
+        spec=spec,
+        state=RunState.DONE,
+        events=[*text, (len(text) + 1, ("done", done))],
+        produced=0,
+        outcome=outcome,
+        recoveries=0,
+        created_at=answer.created_at,
+        finished_at=answer.created_at,
+    )
 
 
 def _check_same(

@@ -133,6 +133,14 @@ class RunManager:
             )
         return Run.replayed(stored)
 
+    def adopt(self, stored: StoredRun) -> Run:
+        """A run that is over and that this manager has not seen: it can be found for a while."""
+        run = Run.replayed(stored)
+        with self._changed:
+            self._recent[run.run_id] = run
+            self._forget_old()
+        return run
+
     def active(self) -> list[Run]:
         """Runs that are not over, oldest first."""
         with self._changed:
@@ -258,9 +266,12 @@ class RunManager:
             self._live.pop(run.run_id, None)
             if run.log.closed:
                 self._recent[run.run_id] = run.without_prompt()
-            if len(self._recent) > RECENT:
-                self._recent.popitem(last=False)
+            self._forget_old()
             self._changed.notify_all()
+
+    def _forget_old(self) -> None:
+        while len(self._recent) > RECENT:
+            self._recent.popitem(last=False)
 
     def _prune(self) -> None:
         try:

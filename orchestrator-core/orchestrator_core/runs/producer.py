@@ -109,7 +109,7 @@ class Producer:
         if outcome.error is not None:
             run.settle(("error", outcome.error.body()), result)
         else:
-            run.settle(("done", {**_done(spec, result), **extra}), result)
+            run.settle(("done", {**done_fields(spec, outcome, result.text), **extra}), result)
         self._flusher.touch(run)
 
     def _outcome(self) -> Outcome:
@@ -257,23 +257,23 @@ class Producer:
             self._flusher.touch(run)
 
 
-def _done(spec: RunSpec, result: RunResult) -> dict[str, Any]:
-    model = result.seams[-1]["model"] if result.seams else spec.model
+def done_fields(spec: RunSpec, outcome: Outcome, text: str) -> dict[str, Any]:
+    """The data of the done event: the fields of a `/chat` answer."""
     former = {} if spec.supersedes is None else {"supersedes": spec.supersedes}
     return {
         **former,
         "done": True,
-        "response": result.text,
+        "response": text,
         "conversation_id": spec.conversation_id,
-        "message_id": result.message_id,
+        "message_id": spec.message_id if worth_storing(outcome, text) else None,
         "run_id": spec.run_id,
         "tier": spec.tier,
-        "model": model,
+        "model": outcome.seams[-1]["model"] if outcome.seams else spec.model,
         "reason": spec.reason,
-        "usage": usage_dict(result.usage),
+        "usage": usage_dict(outcome.usage),
         "receipt": spec.receipt,
         "timestamp": now(),
-        "finish_reason": None if result.finish_reason is None else result.finish_reason.value,
+        "finish_reason": None if outcome.finish_reason is None else outcome.finish_reason.value,
     }
 
 

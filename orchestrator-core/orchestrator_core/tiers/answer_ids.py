@@ -34,6 +34,11 @@ def run_id(message_id: str, attempt: int, former: str | None = None) -> str:
     return _derived(f"orchestrator run {attempt} for message {message_id}{again}")
 
 
+def replayed_run_id(message_id: str) -> str:
+    """Of a run that only tells a stored answer again, which named none."""
+    return _derived(f"orchestrator replay of {message_id}")
+
+
 def own_answer(run_id: str, tier: str, former: str | None = None) -> AnswerId:
     """Of a tier that answers from the beginning.
 

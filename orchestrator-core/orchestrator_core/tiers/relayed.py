@@ -38,12 +38,18 @@ class RelayedSource:
     """
     Args:
         tier: this one.
+        remote: the other; None: this server knows none since it was restarted.
         response: the other tier's event stream; None: this server was restarted since.
         own: this tier's model.
     """
 
     def __init__(
-        self, tier: str, remote: RemoteTier, response: RemoteResponse | None, own: Source, take_over: TakeOver
+        self,
+        tier: str,
+        remote: RemoteTier | None,
+        response: RemoteResponse | None,
+        own: Source,
+        take_over: TakeOver,
     ) -> None:
         self._tier = tier
         self._remote = remote
@@ -72,22 +78,25 @@ class RelayedSource:
     def _passed_on(self, run: Run, relayed: Relayed) -> Attempt:
         shown = run.text
         try:
+            if self._remote is None:
+                raise TierUnreachable("it is not connected any more")
             if self._response is None:
-                self._response = self._found_again(run, relayed)
+                self._response = self._found_again(self._remote, run, relayed)
         except TierUnreachable as error:
             if _only_left(run):
                 raise
             raise give_up(run, self._tier, str(error)) from error
         return RelayedAttempt(run, relayed, self._tier, self._remote, self._response, shown)
 
-    def _found_again(self, run: Run, relayed: Relayed) -> RemoteResponse:
+    @staticmethod
+    def _found_again(remote: RemoteTier, run: Run, relayed: Relayed) -> RemoteResponse:
         """The run's stream from its beginning, after a restart of this server."""
         left = RETURN_S
-        while not self._remote.state().reachable:
+        while not remote.state().reachable:
             if left <= 0 or run.woken.wait(LOOK_EVERY_S):
                 raise TierUnreachable(f"the {relayed.tier} is away")
             left -= LOOK_EVERY_S
-        response = self._remote.open("GET", f"/runs/{relayed.run_id}/stream?from=0")
+        response = remote.open("GET", f"/runs/{relayed.run_id}/stream?from=0")
         if response.status != 200:
             response.close()
             raise TierLost("it does not know the answer any more")

@@ -159,9 +159,9 @@ class TestRefusals:
 
     def test_a_bad_request_stays_one(self, open_pair: Any) -> None:
         pair = open_pair()
-        with pytest.raises(OrchestratorError, match="project") as caught:
-            pair.ask(project="another")
-        assert (caught.value.status, caught.value.code) == (400, "invalid_request")
+        with pytest.raises(OrchestratorError, match="window") as caught:
+            pair.ask("word " * 9000)
+        assert (caught.value.status, caught.value.code) == (400, "context_length_exceeded")
         with pytest.raises(OrchestratorError, match="no conversation 'nowhere'") as caught:
             pair.ask(conversation_id="nowhere")
         assert caught.value.status == 404
@@ -309,12 +309,31 @@ def test_a_seam_there_is_a_seam_here(open_pair: Any) -> None:
     assert last(run).data["receipt"] == last(pair.desktop_run(run)).data["receipt"]
 
 
-def test_a_question_answered_long_ago_is_a_conflict_as_before(open_pair: Any) -> None:
+def test_a_question_that_another_tier_answered_is_answered_from_the_memory(open_pair: Any) -> None:
+    """Its run is not known here: the phone asked the desktop at home, which left after an exchange."""
+    pair = open_pair()
+    there = pair.desktop.ask(ChatRequest(message="What is it?", message_id="m-1"))
+    there.wait(WAIT)
+    pair.exchange()
+    pair.wire.leave()
+    here = pair.ask(message_id="m-1")
+    assert here.wait(WAIT).text == DESKTOP_SAYS
+    assert kinds(here) == ["token", "done"]
+    done, told = last(here).data, last(there).data
+    for name in ("response", "message_id", "run_id", "tier", "model", "reason", "receipt", "done"):
+        assert done[name] == told[name]
+    assert pair.vps.runs.get(here.run_id) is here
+    pair.wire.come_back()
+    assert pair.said() == [("user", "What is it?"), ("assistant", DESKTOP_SAYS)]
+
+
+def test_an_answer_without_a_run_is_told_again_too(open_pair: Any) -> None:
     pair = open_pair()
     pair.vps.conversations.add_message("default", "user", "What is it?", message_id="m-1")
-    pair.vps.conversations.add_message("default", "assistant", "It.", reply_to="m-1", run_id="forgotten")
-    with pytest.raises(Conflict, match="long ago"):
-        pair.ask(message_id="m-1")
+    pair.vps.conversations.add_message("default", "assistant", "It.", reply_to="m-1")
+    assert pair.ask(message_id="m-1").wait(WAIT).text == "It."
+    with pytest.raises(Conflict, match="another message"):
+        pair.ask("Another?", message_id="m-1")
 
 
 def _wait_for_tokens(run: Any, count: int) -> None:
