@@ -34,8 +34,9 @@ _NOT_ANSWERED = HOP_BY_HOP | {"date", "server", "x-request-id", "x-tier", "x-tie
 _PROXIES = re.compile(r"^(forwarded|via|x-forwarded-.*|x-real-ip)$")
 _HARMLESS = re.compile(r"^[\t\x20-\x7e\x80-\xff]*$")
 
-REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
-"""Methods that may be done twice (RFC 9110 §9.2.2)."""
+REPEATABLE = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+"""Methods that may be done twice, and by two replicas. PUT is not among them: the same edit of a document,
+made at two replicas at once, is merged as two, and its lines are there twice."""
 
 _STATELESS = re.compile(r"^(/v1/.*|/generate|/context/load)$")
 """POSTs that change nothing: who asks twice only gets two answers."""

@@ -200,7 +200,7 @@ class NotifyingArbiter(Arbiter):  # type: ignore[misc]
 
 
 def gunicorn_options(settings: Settings) -> dict[str, Any]:
-    """gunicorn's settings for this tier; also what `gunicorn.conf.py` gives it."""
+    """gunicorn's settings for this tier."""
     shared_memory = Path("/dev/shm")  # noqa: S108 - a heartbeat must not wait for a disk
     options: dict[str, Any] = {
         "workers": 1,

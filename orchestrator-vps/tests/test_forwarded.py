@@ -93,7 +93,7 @@ def test_what_is_always_answered_here(path, here):
 @pytest.mark.parametrize(
     ("method", "path", "safe"),
     [
-        ("GET", "/x", True), ("PUT", "/context/a", True), ("DELETE", "/conversation", True), ("HEAD", "/", True),
+        ("GET", "/x", True), ("PUT", "/context/a", False), ("DELETE", "/conversation", True), ("HEAD", "/", True),
         ("POST", "/conversations", False), ("PATCH", "/conversations/x", False), ("POST", "/pair", False),
         ("POST", "/v1/chat/completions", True), ("POST", "/generate", True), ("POST", "/generates", False),
     ],

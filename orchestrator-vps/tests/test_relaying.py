@@ -30,6 +30,7 @@ class Home:
             "/conversations": self.echo,
             "/context/SESSION_LOG.md/entries": self.die,
             "/context/PROJECT_CONTEXT.md": self.document,
+            "/context/SESSION_BRIEFING.md": self.die,
             "/search": self.die,
             "/conversation": self.die,
             "/file": self.file,
@@ -340,8 +341,12 @@ def test_reading_that_loses_the_desktop_is_answered_here(vps, home):
     assert answer.headers["X-Tier-Reason"] == "the desktop was lost while it answered"
 
 
-def test_writing_that_loses_the_desktop_says_that_it_may_have_happened(vps, home):
-    answer = vps.post("/context/SESSION_LOG.md/entries", {"text": "entry"})
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/context/SESSION_LOG.md/entries"), ("PUT", "/context/SESSION_BRIEFING.md")],
+)
+def test_writing_that_loses_the_desktop_says_that_it_may_have_happened(vps, home, method, path):
+    answer = vps.request(method, path, json={"text": "entry"}, headers={"If-Match": "*"})
     assert answer.status_code == 502
     error = answer.json()["error"]
     assert error["code"] == "tier_lost" and "look before you send it again" in error["hint"]
