@@ -92,12 +92,11 @@ class MessageSocket:
         with self._writing:
             self._check_open()
             try:
-                data = [self._ws.send(BytesMessage(data=message)) for message in messages]
+                encoded = [self._ws.send(BytesMessage(data=message)) for message in messages]
             except LocalProtocolError:
                 raise SocketClosed("the connection is being closed") from None
-            while self._owed:
-                data.append(self._owed.popleft())
-            self._send_all(data[0] if len(data) == 1 else b"".join(data))
+            owed = [self._owed.popleft() for _ in range(len(self._owed))]
+            self._send_all(encoded[0] if len(encoded) == 1 and not owed else b"".join(owed + encoded))
 
     def receive(self, timeout: float | None = None) -> bytes | None:
         """The next message; None when none came within `timeout` seconds. For one thread.
