@@ -1,0 +1,81 @@
+"""`context.embeddings`, with the engine's own vectors and with a model of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from gguf_random import preset_model
+from orchestrator_core.assistant import Assistant
+from orchestrator_core.backends.scripted import ScriptedBackend
+from orchestrator_core.chat_request import ChatRequest
+from orchestrator_core.errors import ModelNotFound
+from orchestrator_core.runs.spec import RunState
+from orchestrator_core.settings import Settings
+from shared_context.database import Database
+from shared_context.retrieval.index import MIGRATIONS
+
+WAIT = 120.0
+SAID = "The walnut box of my aunt is behind the chimney."
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return preset_model(tmp_path_factory.mktemp("model") / "tiny.gguf", "tiny")
+
+
+def settings(data: Path, model: str | Path, embeddings: object) -> Settings:
+    return Settings.model_validate(
+        {
+            "data": data,
+            "model": {"path": str(model), "context_length": 2048},
+            "engine": {"threads": 1},
+            "generation": {"max_new_tokens": 8},
+            "context": {"embeddings": str(embeddings), "retrieval_share": 0.2},
+        }
+    )
+
+
+def vectors(data: Path) -> int:
+    database = Database(data / "search.db", MIGRATIONS)
+    try:
+        with database.read() as connection:
+            return int(connection.execute("SELECT count(*) FROM vectors").fetchone()[0])
+    finally:
+        database.close()
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("own", [False, True], ids=["engine", "a model of its own"])
+def test_what_is_said_gets_vectors_in_the_background(model: Path, tmp_path: Path, own: bool) -> None:
+    with Assistant.open(settings(tmp_path, model, model if own else "engine")) as assistant:
+        assistant.conversations.create("elsewhere")
+        assistant.conversations.add_message("elsewhere", "user", SAID)
+        run = assistant.ask(ChatRequest(message="Where is the walnut box?"))
+        assert run.wait(WAIT).state is RunState.DONE
+        wait_for(lambda: vectors(tmp_path) >= 3)
+        again = assistant.ask(ChatRequest(message="And the walnut box of the aunt?"))
+        assert again.wait(WAIT).state is RunState.DONE
+        assert SAID in assistant.preview("default", "Where is the box?").prompt.text
+
+
+def test_a_backend_without_embeddings_leaves_the_words(tmp_path: Path) -> None:
+    backend = ScriptedBackend(otherwise="Yes.", context_length=8192)
+    with Assistant.open(settings(tmp_path, "builtin", "engine"), backend=backend) as assistant:
+        assistant.conversations.create("elsewhere")
+        assistant.conversations.add_message("elsewhere", "user", SAID)
+        assert assistant.preview("default", "Where is the walnut box?").receipt.retrieved
+
+
+def test_a_missing_file_is_told_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match="embedding model"):
+        Assistant.open(settings(tmp_path, "builtin", tmp_path / "none.gguf"), backend=ScriptedBackend())
