@@ -20,6 +20,7 @@ from orchestrator_core.runs.spec import RunResult, RunSpec
 from orchestrator_core.runs.store import RunStore
 from orchestrator_core.settings import Settings
 from orchestrator_core.tiers.remote import RemoteTier
+from orchestrator_core.tiers.router import HOME
 
 if TYPE_CHECKING:
     from orchestrator_core.assistant.answering import Assistant
@@ -79,7 +80,8 @@ def open_assistant(
             on_finish=finished,
             source_of=lambda spec: assistant.source_of(spec),
         )
-        later = None if remote is None else _later(folder, conversations, runs, remote, tier)
+        # What the desktop answers itself is as good as it gets.
+        later = None if remote is None or tier == HOME else _later(folder, conversations, runs, remote, tier)
         stop_watching = context.on_change(lambda names: prewarmer.changed())
         # Last to first. The backend is closed twice: a warming that was just about to ask it
         # something may have loaded it again.
