@@ -33,6 +33,35 @@ def open_store(settings: Settings) -> Iterator[ConversationStore | None]:
         yield store
 
 
+def stored_conversations(settings: Settings, limit: int) -> list[dict[str, Any]]:
+    """The latest conversations, as `GET /conversations` tells them.
+
+    Raises:
+        StoreError: the file cannot be read.
+    """
+    from dataclasses import asdict
+
+    with open_store(settings) as store:
+        return [] if store is None else [asdict(one) for one in store.list(limit)]
+
+
+def stored_conversation(settings: Settings, conversation_id: str, limit: int) -> dict[str, Any]:
+    """A conversation with its newest messages, oldest first.
+
+    Raises:
+        ConversationNotFound: there is none of this id. StoreError: the file cannot be read.
+    """
+    from dataclasses import asdict
+
+    from shared_context.errors import ConversationNotFound
+
+    with open_store(settings) as store:
+        if store is None:
+            raise ConversationNotFound("There are no conversations yet.")
+        history = [asdict(message) for message in store.messages(conversation_id, limit=limit)]
+        return {**asdict(store.get(conversation_id)), "history": history}
+
+
 def document_texts(settings: Settings) -> dict[str, str]:
     """Name to text of the handoff documents that are there and readable, broad to narrow."""
     from shared_context.documents import DOCUMENT_NAMES

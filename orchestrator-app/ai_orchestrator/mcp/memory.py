@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from orchestrator_core.errors import BackendUnreachable, Conflict
+from shared_context.errors import StoreLocked
 
 from ai_orchestrator.cli.documents import Documents, Fields, FolderDocuments, ServedDocuments
-from ai_orchestrator.cli.stored import open_store, search_store
+from ai_orchestrator.cli.stored import search_store, stored_conversation, stored_conversations
 from ai_orchestrator.holding import reach
+from ai_orchestrator.mcp.looking import LookingMemory
 
 if TYPE_CHECKING:
     from orchestrator_core.settings import Settings
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 WAIT_S = 15.0
 """How long a call waits for its turn: a server that stops lets answers end within 10 s."""
+
+LOOKING_WAIT_S = 1.0
+"""The same for a call that only reads. Other agents let go within milliseconds."""
 
 ATTEMPTS = 3
 """Of a call whose server went away in the middle. Writing the same twice writes it once."""
@@ -56,6 +60,15 @@ class SharedMemory:
         # Calls of this process queue here, in order; only one at a time asks for the lock.
         self._turn = threading.Lock()
 
+    def look(self, work: Callable[[Memory], Result], *, project: str | None = None) -> Result:
+        """`do` for what only reads: a program that keeps the documents is not waited for long."""
+        try:
+            return self._repeated(work, project, min(self._wait_s, LOOKING_WAIT_S))
+        except StoreLocked as refusal:
+            with LookingMemory(self._settings, refusal) as looking:
+                looking.choose(project)
+                return work(looking)
+
     def do(
         self, work: Callable[[Memory], Result], *, project: str | None = None, repeatable: bool = True
     ) -> Result:
@@ -69,22 +82,31 @@ class SharedMemory:
             StoreLocked: another program kept the documents for too long.
             OrchestratorError, SharedContextError: whatever `work` raises.
         """
-        for _ in range(ATTEMPTS - 1 if repeatable else 0):
+        if repeatable:
+            return self._repeated(work, project, self._wait_s)
+        return self._once(work, project, self._wait_s)
+
+    def _repeated(self, work: Callable[[Memory], Result], project: str | None, wait_s: float) -> Result:
+        for _ in range(ATTEMPTS - 1):
             try:
-                return self._once(work, project)
+                return self._once(work, project, wait_s)
             except BackendUnreachable:
                 continue
-        return self._once(work, project)
+        return self._once(work, project, wait_s)
 
-    def _once(self, work: Callable[[Memory], Result], project: str | None) -> Result:
+    def _once(self, work: Callable[[Memory], Result], project: str | None, wait_s: float) -> Result:
         from shared_context.documents import ContextFolder
 
-        with self._turn:
-            found = reach(self._settings, self._wait_s)
+        if not self._turn.acquire(timeout=wait_s):
+            raise StoreLocked("Other calls wait for the memory.", "Try again a little later.")
+        try:
+            found = reach(self._settings, wait_s)
             if isinstance(found, ContextFolder):
                 with FolderMemory(found, self._settings) as here:
                     here.choose(project)
                     return work(here)
+        finally:
+            self._turn.release()
         # A server takes many calls at once.
         with ServedMemory(found) as there:
             there.choose(project or self._settings.context.project)
@@ -105,17 +127,10 @@ class FolderMemory(FolderDocuments):
             return search_store(self._settings, store, query, limit, self._folder.documents)
 
     def conversations(self, limit: int) -> list[Fields]:
-        with open_store(self._settings) as store:
-            return [] if store is None else [asdict(one) for one in store.list(limit)]
+        return stored_conversations(self._settings, limit)
 
     def conversation(self, conversation_id: str, limit: int) -> Fields:
-        from shared_context.errors import ConversationNotFound
-
-        with open_store(self._settings) as store:
-            if store is None:
-                raise ConversationNotFound("There are no conversations yet.")
-            history = [asdict(message) for message in store.messages(conversation_id, limit=limit)]
-            return {**asdict(store.get(conversation_id)), "history": history}
+        return stored_conversation(self._settings, conversation_id, limit)
 
     def ask(self, fields: Fields) -> Fields:
         raise Conflict(

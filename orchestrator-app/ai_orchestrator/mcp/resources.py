@@ -40,7 +40,7 @@ class MemoryServer(MCPServer[Any]):
         fixed = await super().list_resources()
         with as_resource_errors():
             found = await anyio.to_thread.run_sync(
-                lambda: self._memory.do(lambda now: now.conversations(LISTED))
+                lambda: self._memory.look(lambda now: now.conversations(LISTED))
             )
         return [*fixed, *(_listed(one) for one in found if one["turn_count"])]
 
@@ -59,7 +59,7 @@ def add_resources(server: MCPServer[Any], memory: SharedMemory) -> None:
     )
     def project_document(project: str, name: str) -> str:
         with as_resource_errors():
-            return str(memory.do(lambda now: now.show(check_document_name(name)), project=project)["text"])
+            return str(memory.look(lambda now: now.show(check_document_name(name)), project=project)["text"])
 
     @server.resource(
         f"{SCHEME}://conversations/{{conversation_id}}",
@@ -69,13 +69,13 @@ def add_resources(server: MCPServer[Any], memory: SharedMemory) -> None:
     )
     def conversation(conversation_id: str) -> str:
         with as_resource_errors():
-            return _as_markdown(memory.do(lambda now: now.conversation(conversation_id, MESSAGES)))
+            return _as_markdown(memory.look(lambda now: now.conversation(conversation_id, MESSAGES)))
 
 
 def _reader(memory: SharedMemory, name: str) -> Callable[[], str]:
     def read() -> str:
         with as_resource_errors():
-            return str(memory.do(lambda now: now.show(name))["text"])
+            return str(memory.look(lambda now: now.show(name))["text"])
 
     return read
 

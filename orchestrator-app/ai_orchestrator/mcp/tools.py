@@ -148,13 +148,13 @@ def _add_reading(server: MCPServer[Any], memory: SharedMemory) -> None:
     def list_documents(project: Project = None) -> DocumentList:
         """The handoff documents with their versions, from broad to narrow."""
         with as_tool_errors():
-            return DocumentList.model_validate(memory.do(lambda now: now.index(), project=project))
+            return DocumentList.model_validate(memory.look(lambda now: now.index(), project=project))
 
     @server.tool(title="Read a handoff document", annotations=READS)
     def read_document(name: DocumentName, project: Project = None) -> DocumentText:
         """A handoff document as it is now, with the version that an edit must be based on."""
         with as_tool_errors():
-            return DocumentText.model_validate(memory.do(lambda now: now.show(name), project=project))
+            return DocumentText.model_validate(memory.look(lambda now: now.show(name), project=project))
 
     @server.tool(title="Search the memory", annotations=READS)
     def search(
@@ -163,13 +163,13 @@ def _add_reading(server: MCPServer[Any], memory: SharedMemory) -> None:
     ) -> Hits:
         """Search everything that was said and written: conversations, log entries, documents."""
         with as_tool_errors():
-            return Hits.model_validate({"results": memory.do(lambda now: now.search(query, limit))})
+            return Hits.model_validate({"results": memory.look(lambda now: now.search(query, limit))})
 
     @server.tool(title="List conversations", annotations=READS)
     def list_conversations(limit: Annotated[int, Field(ge=1, le=500)] = 20) -> ConversationList:
         """The conversations with the assistant, the latest first."""
         with as_tool_errors():
-            found = memory.do(lambda now: now.conversations(limit))
+            found = memory.look(lambda now: now.conversations(limit))
             return ConversationList.model_validate({"conversations": found})
 
     @server.tool(title="Read a conversation", annotations=READS)
@@ -179,7 +179,7 @@ def _add_reading(server: MCPServer[Any], memory: SharedMemory) -> None:
     ) -> ConversationText:
         """The messages of a conversation, oldest first."""
         with as_tool_errors():
-            found = memory.do(lambda now: now.conversation(conversation_id, limit))
+            found = memory.look(lambda now: now.conversation(conversation_id, limit))
             return ConversationText.model_validate(found)
 
 

@@ -247,6 +247,42 @@ def test_a_memory_in_use_is_said_and_what_to_do(talk: Talk, settings: Settings) 
     assert "in use by another process" in told and "orchestrator serve" in told
 
 
+def test_what_only_reads_works_while_another_program_keeps_the_documents(
+    talk: Talk, settings: Settings
+) -> None:
+    with ConversationStore.open(settings.data / "memory.db") as store:
+        store.add_message("default", "user", "Where is the lamp?")
+    (settings.context_folder / "house").mkdir(parents=True)
+    (settings.context_folder / "house" / BRIEFING).write_text("# House\n")
+    held = ContextFolder(settings.context_folder, state=settings.data / "context-state")
+    known = held.document(BRIEFING)
+
+    async def read(client: Client) -> None:
+        shown = await call(client, "read_document", name=BRIEFING)
+        assert (shown["version"], shown["text"]) == (known.version, known.text)
+        listed = await call(client, "list_documents")
+        assert [one["name"] for one in listed["documents"]][-1] == LOG
+        assert "in use by another process" in listed["problems"][0]
+        assert (await call(client, "search", query="lamp"))["results"]
+        assert (await call(client, "list_conversations"))["conversations"]
+        assert len((await client.list_resources()).resources) == 5
+        assert (await call(client, "read_document", name=BRIEFING, project="house"))["text"] == "# House\n"
+        assert "no project" in await refusal(client, "read_document", name=BRIEFING, project="hous")
+        for tool in ("update_briefing", "append_log"):
+            fields = {"text": "x"} | ({"base_version": known.version} if tool == "update_briefing" else {})
+            assert "in use" in await refusal(client, tool, **fields)
+
+    async def edit(client: Client) -> None:
+        edited = await call(client, "update_briefing", text="# Now\n", base_version=known.version)
+        assert edited["text"] == "# Now\n"
+
+    try:
+        talk(read)
+    finally:
+        held.close()
+    talk(edit)
+
+
 def test_a_defect_of_ours_is_not_told_to_the_agent(
     talk: Talk, memory: SharedMemory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
