@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 from orchestrator_core.errors import InvalidRequest, NotFound, TierUnreachable
 from orchestrator_core.relay import heads
@@ -29,8 +28,8 @@ from shared_context.errors import SharedContextError
 from shared_context.replica import Replica
 
 from orchestrator_vps.credentials import Credentials, Desktop
+from orchestrator_vps.link import DESKTOP, Link, in_words, state_of
 
-DESKTOP = "desktop"
 ADDRESS = "x-forwarded-for"
 """A header given to `open` under this name travels as the client's address."""
 
@@ -47,32 +46,6 @@ _DROPPED = frozenset({heads.LOST, heads.SILENT, heads.PROTOCOL_ERROR, heads.REPL
 """Endings nobody wanted."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(eq=False)
-class Link:
-    """A connected desktop.
-
-    Args:
-        noticed: the state of the memory that it was told of last.
-        synced: the state of the memory that it said it has taken in.
-        notices: the states it was told of and has not answered, with their numbers in that order.
-        told, taken_in: numbers of the latest notice, and of the latest that was answered. Answers
-            come in order, so one answers all notices before it too.
-        gave_up_on: the state of the memory that it did not take in in time.
-    """
-
-    desktop: Desktop
-    connection: RelayConnection
-    since: float = field(default_factory=time.monotonic)
-    seen: float = 0.0
-    noticed: str = ""
-    synced: str = ""
-    notices: dict[str, int] = field(default_factory=dict)
-    told: int = 0
-    taken_in: int = 0
-    telling: threading.Lock = field(default_factory=threading.Lock)
-    gave_up_on: str = ""
 
 
 class Hub:
@@ -110,15 +83,11 @@ class Hub:
         try:
             hello = receive_hello(socket)
             link = self._admit(desktop, socket, min(hello.max_streams, self._relay.max_streams))
-        except Refused as refusal:
-            _log.warning("The desktop %s was not let in: %s", desktop.desktop_id, refusal)
+        except (Refused, SocketClosed, SharedContextError) as error:
+            _log.warning("The desktop %s was not let in: %s", desktop.desktop_id, error)
+            socket.close()
+            socket.release()
             return
-        except SocketClosed as error:
-            _log.info("The desktop %s left before it was let in: %s", desktop.desktop_id, error)
-            return
-        finally:
-            if desktop.desktop_id not in self.connected():
-                socket.release()
         _log.info("The desktop %s (%s) is connected", desktop.desktop_id, desktop.role)
         self._ended(link, link.connection.run())
 
@@ -150,7 +119,7 @@ class Hub:
         if link is None:
             why = self._last_ending or "it has not connected yet"
             return TierState(DESKTOP, reachable=False, ready=False, drops=drops, why=why)
-        return _state_of(link, self._relay.silence_s, drops)
+        return state_of(link, self._relay.silence_s, drops)
 
     def open(
         self,
@@ -207,7 +176,7 @@ class Hub:
     def lenders(self) -> list[Link]:
         """Extra desktops that can answer now, the least busy first."""
         found = [link for link in list(self._links.values()) if link.desktop.role == "extra"]
-        states = [(_state_of(link, self._relay.silence_s), link) for link in found]
+        states = [(state_of(link, self._relay.silence_s), link) for link in found]
         usable = [(state.queue, link) for state, link in states if state.reachable and state.ready]
         return [link for _, link in sorted(usable, key=lambda pair: pair[0])]
 
@@ -306,7 +275,7 @@ class Hub:
             if self._links.get(link.desktop.desktop_id) is link:
                 del self._links[link.desktop.desktop_id]
             if link.desktop.role == "source":
-                self._last_ending = _in_words(ending)
+                self._last_ending = in_words(ending)
                 if ending.code in _DROPPED:
                     self._drops.append(time.monotonic())
             self._changed.notify_all()
@@ -375,28 +344,3 @@ class Hub:
             self._credentials.seen(link.desktop.desktop_id)
         except SharedContextError as error:
             _log.warning("%s", error.message)
-
-
-def _state_of(link: Link, silence_s: float, drops: int = 0) -> TierState:
-    peer = link.connection.peer
-    ready = peer is not None and peer.ready
-    return TierState(
-        DESKTOP,
-        reachable=link.connection.heard_s_ago() < silence_s,
-        ready=ready,
-        queue=peer.queue if peer is not None else 0,
-        up_s=time.monotonic() - link.since,
-        drops=drops,
-        why="" if ready else "it has not exchanged memories yet",
-    )
-
-
-def _in_words(ending: Ending) -> str:
-    """For people, in a few words that say nothing a desktop could have chosen freely."""
-    words = {
-        heads.STOPPING: "it was stopped",
-        heads.REVOKED: "it was revoked",
-        heads.SILENT: "it has fallen silent",
-        heads.REPLACED: "it dialled anew",
-    }
-    return words.get(ending.code, "the connection was lost")

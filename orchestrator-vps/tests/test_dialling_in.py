@@ -91,6 +91,14 @@ def test_a_second_dial_in_is_refused_while_the_first_lives(vps, desktop):
     assert vps.get("/search").text == "home"
 
 
+def test_refusals_leave_nothing_open(vps, desktop):
+    refusal(vps, vps.credential)
+    before = vps.worker.num_fds()
+    for _ in range(5):
+        assert refusal(vps, vps.credential) == heads.DUPLICATE
+    wait_for(lambda: vps.worker.num_fds() <= before)
+
+
 def test_a_second_dial_in_replaces_one_that_is_dead(vps):
     """The first is suspended: its socket stays open, and nothing comes from it."""
     former = dial(vps.port, vps.credential)
