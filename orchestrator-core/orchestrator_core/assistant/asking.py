@@ -240,6 +240,8 @@ class Asking:
     ) -> RunSpec:
         run_id = headers.get("x-run-id") or new.run_id
         answer = answer_ids.own_answer(run_id, decision.tier, new.former)
+        # The words themselves are in the conversation, where they can be deleted.
+        asked_for = {name: value for name, value in request_fields(request).items() if name != "message"}
         return RunSpec(
             run_id=new.run_id,
             prompt=Prompt(()),
@@ -251,7 +253,7 @@ class Asking:
             model=headers.get("x-model", ""),
             reason=decision.reason,
             supersedes=answer.supersedes,
-            relayed=Relayed(decision.tier, run_id, request_fields(request)),
+            relayed=Relayed(decision.tier, run_id, asked_for),
         )
 
     def _keep_for_later(self, request: ChatRequest, message_id: str) -> None:

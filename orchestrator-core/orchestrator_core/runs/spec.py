@@ -31,7 +31,8 @@ class Relayed:
 
     Args:
         tier: that tier; `run_id`: the run there.
-        request: what was asked, as JSON: enough to answer it here when that tier is lost.
+        request: what was asked besides the message itself, as JSON: with the stored message enough
+            to answer it here when that tier is lost.
         lost: it was lost, and this tier has not begun to go on.
     """
 

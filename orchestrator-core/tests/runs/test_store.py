@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from orchestrator_core.errors import ContextLengthExceeded, Overloaded
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import ChatMessage, Role
 from orchestrator_core.runs import codec
-from orchestrator_core.runs.spec import Outcome, RunState
+from orchestrator_core.runs.spec import Outcome, Relayed, RunState
 from orchestrator_core.runs.store import Change, RunStore, chunks
 from shared_context.identity import now
 from support.run_clients import make_spec
@@ -59,6 +60,26 @@ def test_an_unfinished_run_comes_back_whole(store: RunStore) -> None:
     assert stored.events == [(1, "a"), (2, ("seam", {"tier": "vps"})), (3, "b\ud83d"), (9, "c")]
     assert (stored.produced, stored.outcome, stored.finished_at) == (3, None, None)
     assert store.unfinished() == [spec.run_id]
+
+
+def test_a_relayed_run_comes_back_as_one(store: RunStore) -> None:
+    relayed = Relayed("desktop", "run-there", {"temperature": 0.1, "context": "so \ud83d"}, lost=True)
+    spec = make_spec(prompt=Prompt(()), relayed=relayed, supersedes="a-1", message_id=None)
+    store.create(spec)
+    stored = store.load(spec.run_id)
+    assert stored is not None
+    assert stored.spec == spec
+
+
+def test_a_run_that_goes_on_otherwise_comes_back_so(store: RunStore) -> None:
+    spec = make_spec(prompt=Prompt(()), relayed=Relayed("desktop", "run-there", {}))
+    store.create(spec)
+    own = replace(spec, prompt=FULL_PROMPT, relayed=None, tier="vps", message_id="a-2", supersedes="a-1")
+    store.write([Change(spec.run_id, RunState.RUNNING, [(1, "a")], 1, spec=own)])
+    store.write([Change(spec.run_id, RunState.RUNNING, [(2, "b")], 2)])
+    stored = store.load(spec.run_id)
+    assert stored is not None
+    assert (stored.spec, [entry for _, entry in stored.events]) == (own, ["a", "b"])
 
 
 def test_a_finished_run_keeps_its_outcome_and_drops_its_prompt(store: RunStore) -> None:
