@@ -23,10 +23,12 @@ UNDECIDED = _any(
     \b(?:i|we) (?:don['’]t|do not) (?:yet )?know\b|\bno idea (?:yet|if|whether|how|what|why)\b
     \blet['’]s (?:discuss|talk|think|decide)\b|\b(?:need|have) to (?:decide|discuss|clarify|think about)\b
     \bwonder(?:ing)? (?:if|whether|how|what|why)\b|\bup in the air\b|\bquestion (?:is|remains)\b
+    \blet me think\b|\bi(?:['’]m| am) (?:torn|unsure|undecided|not convinced)\b|\bunsure\b|\bi doubt\b|\b(?:it |that )?depends on\b|\bnot (?:yet )?(?:settled|decided) (?:yet|on)\b
     """,
     r"""
     \b(?:noch )?offen (?:ist|bleibt|sind|bleiben)\b|\b(?:ist|bleibt|sind|steht) (?:noch )?(?:offen|unklar|ungeklärt)\b|\bnoch offen\b
     \bunklar\b|\boffene (?:frage|punkte?)\b|\bzu klären\b|\bungeklärt\b
+    \bfrage (?:ist|bleibt|wäre)\b|\b(?:bleibt|stellt sich) (?:noch |nur )?die frage\b|\bkönnte sein\b|\bunsicher\b|\bkeine ahnung\b|\b(?:ich )?überlege (?:noch|ich)\b|\bhängt (?:davon|von)\b|\b(?:muss|müssen) (?:ich |wir )?(?:noch |mal )*(?:darüber )?nachdenken\b
     \bnoch nicht (?:entschieden|klar|sicher|geklärt|festgelegt)\b|\bnicht (?:sicher|entschieden|geklärt)\b
     \bwei(?:ß|ss) (?:ich |wir )?(?:noch |leider )?nicht\b|\bwissen wir (?:noch )?nicht\b|\bich (?:noch )?nicht wei(?:ß|ss)\b
     \b(?:klären|entscheiden|besprechen|überlegen) wir\b|\bwir (?:noch )?(?:klären|entscheiden|besprechen|überlegen)\b
@@ -35,10 +37,12 @@ UNDECIDED = _any(
     r"""
     \bje ne sais pas\b|\bon ne sait pas\b|\bnous ne savons pas\b|\bpas encore (?:décidé|sûr|clair|choisi)|\bpas sûre?\b
     \breste à (?:décider|savoir|voir|discuter)\b|\bquestion ouverte\b|\bà (?:décider|discuter|clarifier)\b
+    \bj['’]hésite\b|\bà réfléchir\b|\bje me demande\b|\baucune idée\b|\bça dépend\b
     """,
     r"""
     \bno s[eé](?: si| qu[eé]| cu[aá]l| c[oó]mo| todav[ií]a| a[uú]n)\b|\bno sabemos\b|\btodav[ií]a no (?:s[eé]|sabemos|est[aá] claro|hemos decidido)\b
     \ba[uú]n no (?:s[eé]|sabemos|est[aá] claro|hemos decidido)\b|\bpor decidir\b|\bno est[aá] claro\b|\bduda abierta\b
+    \bdudo\b|\bdepende de\b|\bme pregunto\b|\bni idea\b|\bhay que decidir\b
     """,
     r"""
     \bnon (?:so|sappiamo) (?:ancora|se)\b|\bda decidere\b|\bnon è (?:ancora )?chiaro\b
@@ -56,6 +60,7 @@ DECIDED = _any(
     \b(?:we|i)(?:['’]ll| will|['’]re| are|['’]m| am| shall)(?: not)?(?: going to)? (?:go(?:ing)? with|us(?:e|ing)|stick(?:ing)? (?:to|with)|keep(?:ing)?|support(?:ing)?|adopt(?:ing)?|drop(?:ping)?)\b
     \b(?:we['’]re|we are|i['’]m|i am) (?:not )?going (?:to|with)\b
     \b(?:is|are|was|were|got) (?:now )?(?:settled|decided|agreed)\b|\bsettled on\b|\bfrom now on\b
+    \b(?:we|i) (?:won['’]t|will not) (?!know)\w+|\bscratch that\b|\bchanged my mind\b|\bthe plan is\b|\b(?:as|was|were) agreed\b
     (?:^|\b(?:so|then|ok|okay|yes|right|well)\b,? )[\w`./-]+(?: [\w`./-]+){0,3} it is\b[.! ]*$
     """,
     r"""
@@ -65,6 +70,7 @@ DECIDED = _any(
     \bwir (?:nehmen|verwenden|benutzen|nutzen|bleiben bei|machen das so|wechseln|gehen mit)\b
     \b(?:das|es|so) machen wir(?: so)?\b|\bmachen wir (?:es |das )?so\b|\b(?:es|dabei) bleibt (?:es|bei)\b|\bbleibt (?:es )?(?:bei|dabei|so)\b
     \bsteht (?:jetzt |nun |damit )?fest\b|\bab (?:jetzt|sofort)\b
+    \bder plan ist\b|\b(?:so|das) passt(?: so)?\b|^passt so\b|\bwie (?:besprochen|vereinbart)\b
     """,
     r"""
     \b(?:on a|nous avons|j['’]ai|on avait|c['’]est) (?:finalement |donc )?(?:décidé|choisi|convenu|opté|tranché)\b|\bdécision\s*:
@@ -87,14 +93,19 @@ SETTLED = _any(
     ^(?:(?:ok|okay|great|good|right|fine|yes|no),? )?(?:so|then|therefore|thus|hence) we (?!need|should|could|have to|must|might|may|can\b|would)\w+
     ,? so we (?!need|should|could|have to|must|might|may|can\b|would)\w+|\bwe (?:use|ship|go with|skip|keep|drop|only support)\b
     \b(?:it |this |that |\w+ )stays\b|\bwon['’]t be\b|\bno longer\b|\binstead of\b
+    ^(?:(?:no|yes|ok|okay|actually|then|please|and|but),? )*(?:use|go with|go for|keep|drop|choose|pick|stick (?:to|with)|always|never|don['’]t|do not|avoid|skip|prefer|leave|make it|set it|call it|name it|only use)\b(?!.*\b(?:forget|worry)\b)
+    \bi(?:['’]d| would)? (?:prefer|rather|go with|go for|pick|choose|take)\b|\bi(?:['’]m| am) (?:for|in favou?r of|going for)\b|^\W*option \w+\b|\bno need (?:for|to)\b|\bwe (?:never|always|only)\b
+    \b(?:the|our|my) (?:budget|limit|target|goal|rule|default|scope)\b.* is\b
     """,
     r"""
     \b(?:nehmen|verwenden|benutzen|nutzen|ersetzen|streichen|behalten|lassen|machen|wechseln) wir\b(?! noch| später)
     \bwir (?:ersetzen|streichen|behalten|lassen|verzichten|machen)\b(?! noch)|\bbleib(?:t|en) (?!noch offen|offen|unklar)\w+
     \bnicht mehr\b|\bstatt(?:dessen)?\b
+    \blieber\b|\bauf keinen fall\b|\bkeinesfalls\b|\bniemals\b|\b(?:ich|wir) (?:bevorzuge|bevorzugen|bin für|sind für|nehme)\b|\b(?:nehme|bevorzuge) ich\b|^(?:nimm|verwende|benutze|bleib bei)\b|\b(?:das|unser|mein) (?:budget|ziel|limit) (?:ist|liegt)\b|\bdie (?:grenze|regel) ist\b
     """,
     r"""
     \bon part (?:donc )?(?:sur|avec)\b|\bvamos a (?:usar|poner|hacer)\b|\bva bene così\b|\b(?:usiamo|teniamo|prendiamo)\b|\bwe (?:nemen|gebruiken|kiezen|houden)\b|\bvamos usar\b
+    ^(?:alors |donc |non,? |oui,? )*(?:prenons|gardons|utilisons|partons|choisissons|oublions)\b|\bje (?:préfère|prends|garde)\b|\bplutôt\b|\bvamos con\b|\bprefiero\b|^mejor \w+|\busemos\b|\bpreferisco\b|\bprefiro\b|\bliever\b
     """,
 )
 """Likely meant as a decision, when nothing else fits better."""
@@ -105,19 +116,24 @@ TODO = _any(
     \b(?:still|also) (?:need|needs|have|has|must|want)\b|\b(?:i|we|you|someone|somebody|he|she|they) (?:still |also |just |really )?(?:need|needs|have|has|must|ought) to\b
     \b(?:i|we|you|someone|somebody|he|she|they) (?:still |also )?must\b|\b(?:got to|gotta)\b|\bwe should\b|\bi should\b|\bneeds? to be\b
     \bnext (?:step|time|up|on the list|week)\b|\b(?:for|until|till) (?:later|tomorrow|next \w+)\b|\b(?:is|are) (?:still )?(?:missing|outstanding|untested|pending)\b
+    \b(?:haven['’]t|hasn['’]t|have not|has not|didn['’]t|did not) (?:yet )?(?!decid|settl|agre|cho)\w+.*\b(?:yet|so far|still)\b|\b(?:haven['’]t|have not) (?:yet )?\w+ed\b|\bnot \w+ed yet\b|\bnot yet \w+(?:ed|en)\b|\bstill (?:missing|broken|failing|fails|to do|to come|not)\b
+    \b(?:what|all that) remains\b|\bremains to\b|\bblocked (?:on|by)\b|\bwaiting (?:for|on)\b|\bdeadline\b|\bis due\b|\bdue (?:on|by|date)\b|\b(?:must|has to|have to|needs? to)\b|\bneeds? (?:a|an|some|more|another|work|fixing|testing)\b
     \bi(?:['’]ll| will) (?!be\b|never|not\b|have to|go with|use|stick|keep)\w+|^(?:yes,? |ok,? |yeah,? |but )?will (?!be\b|not\b)[a-z]+\b|\b(?:i|we) plan(?:ned)? to\b|\b(?:i['’]m|we['’]re) planning to\b
     \bi['’]ll .*\b(?:tomorrow|later|tonight|next \w+|on (?:mon|tues|wednes|thurs|fri|satur|sun)day|this weekend)\b|\bnot (?:yet )?(?:done|finished|implemented|tested|fixed)\b
     """,
     r"""
     \b(?:noch )?zu (?:tun|erledigen|machen)\b|\bnicht vergessen\b|\bdenk(?:t)? (?:bitte )?(?:noch )?(?:daran|an)\b|\berinner(?:e|t)? mich\b|\bsteht noch aus\b|\bstehen noch aus\b|\bausstehend\b
+    \b(?:muss|müssen|müsste|müssten|sollte|sollten)\b|\bfehl(?:t|en)\b|\bwart(?:e|en) (?:ich |wir )?(?:noch |nur )?auf\b|\bkümmer\w* (?:ich )?mich\b|\bnoch nicht (?!entschieden|klar|sicher|geklärt|festgelegt)\w+|\bnoch keine?\w*\b|\b(?:frist|abgabe|termin|deadline) (?:ist|am|bis)\b|\bfällig\b|\bbis spätestens\b
     \b(?:ich|wir|man|jemand|du|er|sie|ihr) (?:muss|müssen|musst|müsst|sollte|sollten|solltest)\b|\b(?:muss|müssen|sollte|sollten) (?:ich|wir|man|jemand|noch|er|sie)\b
     \b(?:ich werde|werde ich|wir werden|werden wir)\b(?! nicht)|\b(?:fehlt|fehlen) noch\b|\b(?:mache|mach|schreibe|teste|prüfe|kümmere) ich (?:mich )?(?:am|morgen|später|nächste|noch|dann|heute)\b|\bnächste[rsn]? (?:schritt|mal|woche)\b|\b(?:brauche|brauchen) (?:ich |wir )?noch\b
     """,
     r"""
     \bil (?:me |nous )?(?:faut|faudra|faudrait|reste|manque)\b|\breste à\b|\bà faire\b|\bje vais \w+(?:er|ir|re)\b|\b(?:je dois|nous devons|on doit)\b|\bn['’]oublie(?:z|r)? pas\b|\bla prochaine (?:fois|étape)\b|\bprochaine étape\b|\bplus tard\b
+    \b(?:doit|doivent|devrait|devons)\b|\ben attente\b|\bj['’]attends\b|\bdate limite\b|\bpas encore (?!décid|sûr|clair|chois)\w+
     """,
     r"""
     \bhay que\b|\bvoy a \w+r\b|\b(?:tengo|tenemos|tienes) que\b|\bqueda(?:n)? (?:pendiente|por)\b|\bpendientes?\b|\bfaltan?\b|\bpor hacer\b|\bno olvid|\bpr[oó]xim[oa] (?:paso|vez)\b|\bdebemos\b|\bdebo\b
+    \b(?:debe|deben|deber[ií]a)\b|\besperando\b|\bfecha l[ií]mite\b|\b(?:a[uú]n|todav[ií]a) no (?:he|ha|hemos|est[aá])\b
     """,
     r"""
     \b(?:devo|dobbiamo|bisogna)\b|\bresta da\b|\bda fare\b|\bmanca(?:no)? (?:ancora|solo)\b|\bnon dimenticare\b|\bprossimo passo\b
@@ -132,12 +148,15 @@ DONE = _any(
     ^(?:ok,? |okay,? |great,? )?(?:done|fixed|finished|solved|merged|deployed|pushed|shipped|works|working|sorted|resolved)\b
     ^(?:edit: )?(?:added|removed|updated|renamed|created|moved|replaced|installed|tested|migrated|switched|upgraded|deleted|cleaned up|rewrote|reverted|published|released) \w
     \b(?:works?|working|runs?|running|passes|pass|builds?) (?:now|again|fine now)\b|\b(?:it|that|this|everything) (?:now )?(?:works|runs|passes)\b|\bnow (?:it )?(?:works|runs|passes)\b
+    \b(?:that|this|it) (?:fixed|solved|worked|did|helped)\b|\b(?:it['’]s|it is|is|are|everything is) (?:now )?(?:working|running|green|passing|up and running|live)\b|\ball green\b|\bgot it (?:working|to work|running)\b|\bworks? (?:like|great|fine|perfectly|well)\b
+    \b(?:i|we)(?:['’]ve| have)? (?:also |already |just |now )?(?:did|made|got|set up|checked|ran|changed|built|cleaned|moved|found|reported|asked|told|talked|rewrote|uploaded|downloaded|committed|documented)\b
     (?<!since )(?<!after )(?<!when )(?<!because )(?<!if )\b(?:i|we)(?:['’]ve| have)?(?: already| just| now)? (?:fixed|finished|wrote|written|added|removed|merged|deployed|implemented|migrated|installed|updated|upgraded|tested|renamed|created|moved|pushed|sent|booked|paid|signed|bought|called|ordered|completed|submitted|tagged|released|published|replaced|switched|deleted|reviewed|configured|backed up)\b
     \b(?:is|are|was|were|got|all) (?:now |finally |all )?(?:done|fixed|finished|complete|completed|merged|deployed|solved|resolved|in place|live)\b|\b\d+ tests? pass
     """,
     r"""
     \b(?:ist|sind|alles|schon|bereits|jetzt|wurde|wurden) (?:jetzt |nun |schon |alles )?(?:erledigt|fertig|gelöst|behoben|durch|abgeschlossen|umgesetzt)\b|^(?:erledigt|fertig|gelöst|läuft|klappt|funktioniert|behoben)\b
     \b(?:läuft|geht|klappt|funktioniert) (?:jetzt|wieder|nun|es|alles)\b|\bjetzt (?:läuft|geht|klappt|funktioniert)\b
+    \b(?:hat|haben|es hat) (?:jetzt |nun |endlich |alles )?(?:geklappt|funktioniert|geholfen)\b|\btests? (?:sind|ist|laufen) (?:jetzt |alle |wieder )?(?:grün|durch)\b|\bgeschafft\b|\balles (?:grün|gut)\b
     \b(?:hab|habe|haben|habs)\b.*\b(?:ge\w{2,}(?:t|en)|\w*(?:auf|aus|ein|ab|an|um|zu|vor|nach|weg|los|mit|hoch|her|hin)ge\w+|\w+iert|(?:be|ver|er|ent|unter|über)\w{2,}(?:t|en))\b
     """,
     r"""
@@ -153,6 +172,12 @@ DONE = _any(
     完成了|搞定|修好了|已经(?:完成|解决|做好)|できました|終わりました|直りました|完了
     """,
 )
+
+NEGATED = re.compile(
+    r"\b(?:not|never|nicht|noch kein\w*|kein\w*|pas|jamais|nunca|non|niet|não|no (?:he|ha|hemos|est[aá]|funciona))\b|n['’]t\b|没|ません",
+    re.IGNORECASE,
+)
+"""What was not done is not done."""
 
 CONDITIONAL = re.compile(
     r"^(?:and |but |und |aber )?(?:if|unless|suppose|should we|in case|wenn|falls|sofern|sollten? (?:wir|ich|das|es)|si|au cas où|en caso|se|als|caso|如果|もし)\b",

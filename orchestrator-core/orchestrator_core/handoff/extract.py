@@ -140,7 +140,7 @@ def _kind(unit: Unit) -> tuple[Kind | None, bool]:
     if cues.CONDITIONAL.match(text):
         return None, False
     for pattern, kind, strong in _ORDER:
-        if pattern.search(text):
+        if pattern.search(text) and not (kind is Kind.DONE and cues.NEGATED.search(text)):
             return kind, strong
     return None, False
 
