@@ -1,28 +1,21 @@
-"""The desktop's Flask app: the routes both servers share, and the chat page."""
+"""The desktop's Flask app: what both servers share, and ending a session."""
 
 from __future__ import annotations
 
-import logging
 from importlib.metadata import version
 
 from flask import Flask
 from orchestrator_core.assistant import Assistant
-from orchestrator_core.backends.base import ChatBackend
-from orchestrator_core.backends.factory import create_backend
-from orchestrator_core.errors import ModelNotFound, ModelUnusable
-from orchestrator_core.http.deferred_backend import DeferredBackend
+from orchestrator_core.http.deferred_backend import backend_for_server
 from orchestrator_core.http.factory import create_http_app
 from orchestrator_core.http.keys import refuse_open_bind
 from orchestrator_core.http.routes import handoff
 from orchestrator_core.http.services import Services
 from orchestrator_core.settings import Settings
 
-from ai_orchestrator.chat_page import create_pages
 from ai_orchestrator.overflow import EnrolledVps
 
 TIER = "desktop"
-
-_log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings, assistant: Assistant | None = None) -> Flask:
@@ -42,12 +35,12 @@ def create_app(settings: Settings, assistant: Assistant | None = None) -> Flask:
     vps = None
     if assistant is None:
         vps = None if settings.relay.overflow_queue is None else EnrolledVps(settings)
-        assistant = Assistant.open(settings, tier=TIER, backend=_backend(settings), remote=vps)
+        assistant = Assistant.open(settings, tier=TIER, backend=backend_for_server(settings), remote=vps)
     services = Services.around(settings, assistant, version=version("orchestrator"))
     if vps is not None:
         vps.replica = services.replica
         assistant.also_close(vps.close)
-    app = create_http_app(services, apis=[handoff.api], blueprints=[create_pages()])
+    app = create_http_app(services, apis=[handoff.api])
     services.model.start()
     return app
 
@@ -55,13 +48,3 @@ def create_app(settings: Settings, assistant: Assistant | None = None) -> Flask:
 def app_services(app: Flask) -> Services:
     """What the routes of this app work with."""
     return Services.of(app)
-
-
-def _backend(settings: Settings) -> ChatBackend:
-    """A model that is missing or unknown must not keep the conversations from being read: the
-    server starts, and says why it cannot answer."""
-    try:
-        return create_backend(settings)
-    except (ModelNotFound, ModelUnusable) as error:
-        _log.warning("%s %s", error.message, error.hint or "")
-        return DeferredBackend(lambda: create_backend(settings))

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import ExitStack
 from importlib.metadata import version
 
 from flask import Flask
 from orchestrator_core.assistant import Assistant
 from orchestrator_core.backends.base import ChatBackend
-from orchestrator_core.backends.factory import create_backend
-from orchestrator_core.errors import ModelNotFound, ModelUnusable
-from orchestrator_core.http.deferred_backend import DeferredBackend
+from orchestrator_core.http.deferred_backend import backend_for_server
 from orchestrator_core.http.factory import create_http_app
 from orchestrator_core.http.keys import refuse_open_bind
 from orchestrator_core.http.services import Services
@@ -28,8 +25,6 @@ from orchestrator_vps.relaying import Relaying
 TIER = "vps"
 _HUB = "orchestrator_hub"
 _CLOSE = "orchestrator_close"
-
-_log = logging.getLogger(__name__)
 
 
 def create_app(
@@ -54,7 +49,9 @@ def create_app(
         opened.callback(credentials.close)
         hub = Hub(settings.relay, credentials, tier=TIER, version=version("orchestrator"))
         if assistant is None:
-            assistant = Assistant.open(settings, tier=TIER, backend=backend or _backend(settings), remote=hub)
+            assistant = Assistant.open(
+                settings, tier=TIER, backend=backend or backend_for_server(settings), remote=hub
+            )
             opened.callback(assistant.close)
         opened.callback(hub.close)
         services = Services.around(settings, assistant, version=version("orchestrator"))
@@ -87,13 +84,3 @@ def close_app(app: Flask) -> None:
     """End the desktops' connections and close what `create_app` opened. Idempotent."""
     stack: ExitStack = app.extensions[_CLOSE]
     stack.close()
-
-
-def _backend(settings: Settings) -> ChatBackend:
-    """A model that is missing or unknown must not keep the relay and the memory from working: the
-    server starts, and says why it cannot answer by itself."""
-    try:
-        return create_backend(settings)
-    except (ModelNotFound, ModelUnusable) as error:
-        _log.warning("%s %s", error.message, error.hint or "")
-        return DeferredBackend(lambda: create_backend(settings))

@@ -25,8 +25,9 @@ from orchestrator_core.tiers.router import Because
 from werkzeug.exceptions import MethodNotAllowed, RequestEntityTooLarge
 
 from orchestrator_vps import forwarded
-from orchestrator_vps.hub import ADDRESS, DESKTOP, Hub
+from orchestrator_vps.hub import ADDRESS, Hub
 from orchestrator_vps.leaving import Leavers
+from orchestrator_vps.link import DESKTOP
 from orchestrator_vps.proxied import GONE
 from orchestrator_vps.remembered import remember
 
@@ -67,7 +68,8 @@ class Relaying:
             Unauthorized, Overloaded, ServerStopping: as the edge does for its own routes.
             TierUnreachable: only the desktop could answer. TierLost: it may have.
         """
-        if forwarded.answered_here(request.path) or self._is_own_run():
+        page = forwarded.is_page(request.method, request.path)
+        if page or forwarded.answered_here(request.path) or self._is_own_run():
             return None
         self._guard()
         decision = self._services.assistant.route(request.headers.get("X-Tier", "auto").strip().lower())
@@ -104,7 +106,7 @@ class Relaying:
 
     def _guard(self) -> None:
         """Addresses without a view pass the edge unchecked, for there they lead nowhere."""
-        if request.endpoint is not None or forwarded.is_page(request.method, request.path):
+        if request.endpoint is not None:
             return
         key_guard(self._app).check(request.headers.get("Authorization"), request.remote_addr or "")
         if self._services.stopping.is_set() and request.method in ("POST", "PUT", "PATCH"):

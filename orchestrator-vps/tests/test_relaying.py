@@ -312,8 +312,10 @@ def test_a_desktops_credential_is_not_for_its_own_routes(vps, home):
     assert answer.status_code == 403 and answer.json()["error"]["code"] == "not_for_desktops"
 
 
-def test_the_page_needs_no_key(vps, home):
-    assert vps.get("/", headers={"Authorization": None}).json()["relayed"] is True
+def test_the_page_is_this_tiers_own_also_beside_a_desktop(vps, home):
+    page = vps.get("/", headers={"Authorization": None})
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert ("GET", "/") not in home.seen
 
 
 def test_the_client_may_want_the_vps(vps, home):

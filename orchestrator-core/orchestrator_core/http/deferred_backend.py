@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 
@@ -13,7 +14,26 @@ from orchestrator_core.backends.base import (
     Prompt,
     SpecialTokens,
 )
+from orchestrator_core.backends.factory import create_backend
+from orchestrator_core.errors import ModelNotFound, ModelUnusable
 from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+def backend_for_server(settings: Settings) -> ChatBackend:
+    """The backend the settings name. A model that is missing or unknown must not keep the memory from being
+    read: the server starts, and says why it cannot answer.
+
+    Raises:
+        ConfigurationError: no model could mend it.
+    """
+    try:
+        return create_backend(settings)
+    except (ModelNotFound, ModelUnusable) as error:
+        _log.warning("%s %s", error.message, error.hint or "")
+        return DeferredBackend(lambda: create_backend(settings))
 
 
 class DeferredBackend(ChatBackend):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
-from flask import Blueprint, Flask, Response, current_app
+from flask import Flask, Response, current_app
 
 from orchestrator_core.http import edge
 from orchestrator_core.http.api import JSON, Api
+from orchestrator_core.http.chat_page import create_pages
 from orchestrator_core.http.keys import KeyGuard, refuse_open_bind
 from orchestrator_core.http.openapi import document
 from orchestrator_core.http.origins import HostGuard
@@ -24,14 +25,12 @@ def create_http_app(
     services: Services,
     *,
     apis: Sequence[Api] = (),
-    blueprints: Iterable[Blueprint] = (),
     verifiers: Sequence[Callable[[str], bool]] = (),
 ) -> Flask:
-    """The app with every route both servers share.
+    """The app with the chat page and every route both servers share.
 
     Args:
         apis: further declared routes of this tier.
-        blueprints: views outside the API (pages); they need a key unless marked otherwise.
         verifiers: know keys besides `server.api_key`; see `KeyGuard`.
 
     Raises:
@@ -52,8 +51,7 @@ def create_http_app(
     everything = [*SHARED, *apis, about]
     for api in everything:
         app.register_blueprint(api.blueprint)
-    for blueprint in blueprints:
-        app.register_blueprint(blueprint)
+    app.register_blueprint(create_pages())
     operations = [operation for api in everything for operation in api.operations]
     app.extensions[_OPERATIONS] = document(
         operations, title=TITLE, version=services.version, locked=keys.required

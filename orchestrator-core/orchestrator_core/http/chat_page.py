@@ -10,6 +10,7 @@ import mimetypes
 from pathlib import Path
 
 from flask import Blueprint, Response, send_from_directory
+
 from orchestrator_core.http.api import without_key
 
 FOLDER = Path(__file__).parent / "pages"
