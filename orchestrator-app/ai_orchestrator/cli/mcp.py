@@ -46,9 +46,13 @@ def mcp(http: bool, host: str | None, port: int | None, config: str | None, data
 
 
 def _check_installed() -> None:
-    from importlib.util import find_spec
+    """
+    Raises:
+        MissingExtra.
+    """
+    try:
+        import mcp.server  # noqa: F401
+    except ImportError as error:
+        from orchestrator_core.errors import MissingExtra
 
-    from orchestrator_core.errors import MissingExtra
-
-    if find_spec("mcp.server") is None:
-        raise MissingExtra("mcp", "mcp", "`orchestrator mcp`")
+        raise MissingExtra("mcp", "mcp", "`orchestrator mcp`") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import anyio
 import pytest
 import requests
 from mcp import Client
-from support.command_line import COMMAND, fresh_user, orchestrator
+from support.command_line import COMMAND, fresh_user, orchestrator, run
 from support.mcp_clients import call, listening, over_http, over_stdio
 
 pytestmark = pytest.mark.slow
@@ -147,3 +148,10 @@ def test_an_open_address_without_a_key_is_refused(tmp_path: Path) -> None:
 def test_options_of_http_without_http_are_wrong_usage(tmp_path: Path) -> None:
     done = orchestrator(fresh_user(tmp_path), "mcp", "--port", "5001")
     assert done.returncode == 2 and "--http" in done.stderr
+
+
+def test_without_the_package_it_says_what_to_install(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['mcp'] = None; from ai_orchestrator.cli import main; main()"
+    done = run([sys.executable, "-c", code, "mcp"], fresh_user(tmp_path))
+    assert done.returncode == 3
+    assert "orchestrator[mcp]" in done.stderr and "Traceback" not in done.stderr
