@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 from shared_context import document_folder
+from shared_context.change_feed import ChangeFeed
+from shared_context.conversations import ConversationStore
 from shared_context.documents import ContextFolder
 from shared_context.errors import DocumentNotFound
+from shared_context.replica import Replica
 from shared_context.shared_documents import SharedDocuments
 
 OpenFolder = Callable[..., ContextFolder]
@@ -95,6 +98,23 @@ def test_the_digest_of_an_exchange_sees_other_projects(open_folder: OpenFolder) 
     before = shared.summary().digest
     write(folder, "house", "# House\n")
     assert shared.summary().digest != before
+
+
+def test_those_who_follow_the_memory_are_told_of_other_projects(
+    open_folder: OpenFolder, tmp_path: Path
+) -> None:
+    folder = open_folder("desktop")
+    place = write(folder, "house", "# House\n")
+    with ConversationStore.open(tmp_path / "memory.db") as store:
+        replica = Replica(store, folder)
+        feed = ChangeFeed(replica)
+        try:
+            seen, before = feed.count, replica.state().digest
+            place.write_text("# House\n\nblue\n")
+            while replica.state().digest == before or feed.count == seen:
+                assert feed.wait(seen, PATIENCE_S) > seen
+        finally:
+            feed.close()
 
 
 def test_a_removed_project_comes_back_only_when_it_is_asked_for(open_folder: OpenFolder) -> None:
