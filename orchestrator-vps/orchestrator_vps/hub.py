@@ -94,6 +94,11 @@ class Hub:
     def connected(self) -> frozenset[str]:
         return frozenset(self._links)
 
+    @property
+    def streams(self) -> int:
+        """Requests to desktops that are under way."""
+        return sum(link.connection.streams for link in list(self._links.values()))
+
     def drop(self, desktop_id: str) -> None:
         """End the connection of a desktop that was revoked."""
         link = self._links.get(desktop_id)

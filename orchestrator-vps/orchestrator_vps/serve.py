@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
 DRAIN_S = 20.0
-"""How long running answers may take to end when the server is stopped."""
+"""How long running answers, and the desktop's that pass through, may take to end when the server is stopped."""
 
 STOP_S = DRAIN_S + 15.0
 """After so long the master kills the worker: longer than draining and closing take."""
@@ -158,16 +158,16 @@ class Gateway(BaseApplication):  # type: ignore[misc]
         from orchestrator_vps.app import app_hub, app_services
 
         assert self._app is not None
-        services = app_services(self._app)
+        services, hub = app_services(self._app), app_hub(self._app)
         services.stopping.set()
         services.model.stop_waiting()
         runs = services.assistant.runs
         deadline = time.monotonic() + DRAIN_S
-        while runs.active() and time.monotonic() < deadline:
+        while (runs.active() or hub.streams) and time.monotonic() < deadline:
             time.sleep(0.1)
         runs.close(timeout=0)
         services.closing.set()
-        app_hub(self._app).close()
+        hub.close()
 
 
 class NotifyingArbiter(Arbiter):  # type: ignore[misc]

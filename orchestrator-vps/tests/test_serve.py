@@ -9,7 +9,8 @@ from contextlib import ExitStack
 import psutil
 import pytest
 import requests
-from support.vps import KEY, Vps, wait_for
+from orchestrator_core.relay.serving import Answer
+from support.vps import KEY, PlayedDesktop, Vps, wait_for
 
 MAX_RESIDENT_MB = 150
 
@@ -196,6 +197,29 @@ def test_an_interrupted_answer_goes_on_after_the_restart(tmp_path):
         assert vps.get(f"/runs/{run_id}").json()["text"] == text
         history = vps.get("/conversation").json()["history"]
         assert [message["content"] for message in history] == ["Hi", text]
+
+
+def test_an_answer_of_the_desktop_may_end_too(tmp_path):
+    go = threading.Event()
+
+    def serve(head, body):
+        def parts():
+            yield b"data: one\n\n"
+            assert go.wait(20)
+            yield b"data: two\n\n"
+
+        return Answer(200, (("Content-Type", "text/event-stream"),), parts())
+
+    with Vps(tmp_path) as vps, PlayedDesktop(vps, serve) as desktop:
+        desktop.there()
+        parts = vps.get("/events", stream=True).iter_content(None)
+        assert next(parts) == b"data: one\n\n"
+        vps.process.terminate()
+        wait_for(lambda: not listens(vps.port))
+        go.set()
+        assert b"".join(parts) == b"data: two\n\n"
+        assert desktop.ending().code == "stopping"
+        assert vps.process.wait(30) == 0
 
 
 def listens(port):
