@@ -76,6 +76,7 @@ roll_back() {
   status "starting $(basename "$previous")"
   if start_service && answers; then
     point previous "$current"
+    RELEASE=$previous install_site
     return 0
   fi
   explain_failure

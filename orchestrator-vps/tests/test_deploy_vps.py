@@ -302,12 +302,10 @@ class TestTheWayThroughNginx:
                      "cross-origin-resource-policy", "cache-control"):  # fmt: skip
             assert names.count(name) == 1, name
 
-    def test_tokens_arrive_one_by_one(self, vps):
-        """A proxy that buffers would hand over the whole answer at its end, in one piece."""
-        reads = vps.output(
-            "/opt/orchestrator/current/venv/bin/python - <<'END'\n" + READ_A_STREAM + "\nEND", timeout=100
-        )
-        assert int(reads) > 5
+    def test_nothing_is_held_back(self, vps):
+        """A stream that never ends: a proxy that collects it would show nothing within the time."""
+        said = vps.output("/opt/orchestrator/current/venv/bin/python - <<'END'\n" + ENDLESS_STREAM + "\nEND")
+        assert said.startswith(("data:", "event:", "id:"))
 
     def test_a_hundred_clients_stream_at_once(self, vps):
         said = vps.output(
@@ -423,9 +421,10 @@ class TestOverTime:
         before = history(vps)
         vps.output(
             "cat >> /root/orchestrator/shared-context/shared_context/migrations.py <<'END'\n"
-            "def m999_of_tomorrow(connection: sqlite3.Connection) -> None:\n"
+            "def _tomorrow(connection: sqlite3.Connection) -> None:\n"
             "    connection.execute('CREATE TABLE tomorrow (day TEXT)')\n"
-            "MIGRATIONS = (*MIGRATIONS, m999_of_tomorrow)\nEND"
+            "_tomorrow.__name__ = f'm{len(MIGRATIONS) + 1:03}_tomorrow'\n"
+            "MIGRATIONS = (*MIGRATIONS, _tomorrow)\nEND"
         )
         # It starts, opens the data, and then cannot answer.
         vps.output("cd /root/orchestrator/orchestrator-vps/orchestrator_vps && sed -i '/broken on purpose/d' app.py && "
@@ -493,19 +492,64 @@ class TestOverTime:
         assert vps.run("id orchestrator").returncode != 0
 
 
-READ_A_STREAM = """
-import json, ssl, http.client, re
+class TestADomain:
+    """After the uninstallation above; Let's Encrypt is played by a script, the rest is real."""
+
+    BASE = "https://vps.example.org"
+    HERE = "--resolve vps.example.org:443:127.0.0.1 --resolve vps.example.org:80:127.0.0.1"
+
+    def test_a_name_that_does_not_lead_here_gets_the_own_certificate_for_now(self, vps):
+        vps.output("apt-get -qq install --no-install-recommends --yes ufw certbot >/dev/null")
+        vps.output("printf '#!/bin/sh\\nexit 1\\n' > /usr/local/bin/certbot; chmod +x /usr/local/bin/certbot")
+        done = vps.run(f"{INSTALL} --domain vps.example.org --firewall", BUILD_MINUTES)
+        assert done.returncode == 0, done.stderr
+        assert "no certificate for vps.example.org" in done.stderr
+        assert "--fingerprint" in done.stdout
+        head = curl(vps, "/health", f"{self.HERE} --insecure --head", base=self.BASE)
+        assert "200" in head
+        assert "strict-transport-security" not in head.lower()
+
+    def test_the_proof_is_given_through_nginx_and_the_certificate_used(self, vps):
+        (vps.root / "usr/local/bin/certbot").write_text(PLAYED_CERTBOT)
+        done = vps.output(INSTALL, BUILD_MINUTES)
+        assert "nothing to restart" in done
+        assert "--fingerprint" not in done
+        authority = "/etc/letsencrypt/live/vps.example.org/fullchain.pem"
+        head = vps.output(f"curl -sS --head --cacert {authority} {self.HERE} {self.BASE}/health")
+        assert "strict-transport-security" in head.lower()
+        assert vps.run(f"{INSTALL} | grep asking").returncode == 1
+
+    def test_the_firewall_gets_its_rules_and_stays_as_it_was(self, vps):
+        assert {"ufw allow 80/tcp", "ufw allow 443/tcp"} <= {
+            line.split(" comment")[0] for line in vps.output("ufw show added").splitlines()
+        }
+        assert "inactive" in vps.output("ufw status")
+        vps.output(f"{SCRIPT} --uninstall --yes --delete-data")
+        assert "tcp" not in vps.output("ufw show added")
+
+
+PLAYED_CERTBOT = """#!/bin/bash
+set -e
+while (($#)); do
+  case $1 in --webroot-path) webroot=$2 ;; --domain) domain=$2 ;; esac
+  shift
+done
+mkdir -p "$webroot/.well-known/acme-challenge"
+echo proof > "$webroot/.well-known/acme-challenge/token"
+seen=$(curl -s --resolve "$domain:80:127.0.0.1" "http://$domain/.well-known/acme-challenge/token")
+[ "$seen" = proof ]
+mkdir -p "/etc/letsencrypt/live/$domain"
+cd "/etc/letsencrypt/live/$domain"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -days 90 -subj "/CN=$domain" \\
+  -addext "subjectAltName=DNS:$domain" -keyout privkey.pem -out fullchain.pem 2>/dev/null
+"""
+
+ENDLESS_STREAM = """
+import ssl, http.client, re
 key = re.search("=(.*)", open("/etc/orchestrator/secrets.env").read())[1]
-connection = http.client.HTTPSConnection("127.0.0.1", context=ssl._create_unverified_context(), timeout=60)
-connection.request("POST", "/chat/stream", json.dumps({"message": "Tell me about the tiers.", "max_tokens": 60}),
-                   {"Authorization": f"Bearer {key}", "Content-Type": "application/json"})
-answer = connection.getresponse()
-assert answer.status == 200, answer.read()
-pieces = []
-while piece := answer.read1(65536):
-    pieces.append(piece)
-assert b'"done":true' in b"".join(pieces), pieces[-1]
-print(len(pieces))
+connection = http.client.HTTPSConnection("127.0.0.1", context=ssl._create_unverified_context(), timeout=10)
+connection.request("GET", "/sync/events", headers={"Authorization": f"Bearer {key}"})
+print(connection.getresponse().readline().decode())
 """
 
 HUNDRED_STREAMS = """

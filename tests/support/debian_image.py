@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "orchestrator"
 
 BASE = ("systemd", "systemd-sysv", "dbus", "ca-certificates")
-INSTALLED_LATER = ("curl", "logrotate", "nginx", "openssl", "python3", "python3-venv", "ufw")
+INSTALLED_LATER = ("certbot", "curl", "libgomp1", "logrotate", "nginx", "openssl", "python3", "python3-venv", "ufw")
 """What deploy_vps.sh, or a test of it, asks apt for: fetched, not installed."""
 
 NEEDED = {"debootstrap": "debootstrap", "systemd-nspawn": "systemd-container", "nsenter": "util-linux"}
