@@ -119,3 +119,27 @@ def test_an_unknown_build_name_is_refused(engine, effects, tmp_path, monkeypatch
     monkeypatch.setenv("ENGINE_BUILD", "fastest")
     with pytest.raises(Exception, match="'fastest' is not a build"):
         engine.ensure(tmp_path, tmp_path)
+
+
+def test_a_wheel_that_was_given_is_tried_before_compiling(engine, effects, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "_cached_wheel", lambda build, machine: None)
+    monkeypatch.setattr(engine.shutil, "which", lambda name: None)
+    wheel = tmp_path / f"llama_cpp_python-{engine.VERSION}-py3-none-any.whl"
+    wheel.touch()
+    engine.ensure(tmp_path, tmp_path, wheelhouse=tmp_path)
+    assert effects.installed == [wheel.name]
+    assert json.loads((tmp_path / "engine.json").read_text())["build"] == "ready-made"
+
+
+def test_a_given_wheel_that_crashes_is_replaced_by_one_built_here(engine, effects, tmp_path):
+    wheel = tmp_path / f"llama_cpp_python-{engine.VERSION}-py3-none-any.whl"
+    wheel.touch()
+    effects.crashing = {wheel.name}
+    engine.ensure(tmp_path, tmp_path, wheelhouse=tmp_path)
+    assert effects.installed == [wheel.name, "native"]
+
+
+def test_without_gpu_the_cuda_build_is_not_tried(engine, effects, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "inspect_machine", lambda: engine.Machine("x86_64", AVX2, cuda=True))
+    engine.ensure(tmp_path, tmp_path, gpu=False)
+    assert effects.installed == ["native"]
