@@ -63,6 +63,13 @@ def test_the_label_says_who_answered_and_why(page, pair):
     expect(label(page)).to_have_text("answered by the VPS: the desktop is away (the plug was pulled) · small")
 
 
+def test_the_top_line_says_who_would_answer_now(page, pair):
+    expect(page.locator("#state-text")).to_have_text("desktop, through the VPS")
+    pair.wire.leave()
+    page.reload()
+    expect(page.locator("#state-text")).to_have_text("VPS · small (the desktop is away)")
+
+
 def test_a_hand_over_is_seen_where_it_happened_now_and_later(page, pair, gate):
     pair.wire.change = lost_after(3)
     say(page, "slow?")

@@ -36,7 +36,7 @@ SECURITY_HEADERS = {
 CLIENT_GONE = 499
 """nginx's status for a client that left; only logs and metrics ever see it."""
 
-_QUIET = frozenset({"/health", "/ready", "/metrics", "/model/info"})
+_QUIET = frozenset({"/health", "/info", "/ready", "/metrics", "/model/info"})
 """Polled by machines and by the page: logged only at DEBUG."""
 
 _log = logging.getLogger("orchestrator.http")

@@ -1,4 +1,4 @@
-// The line at the top: whether the server answers, which model is loaded.
+// The line at the top: whether the server answers, who would answer a question now.
 
 import { json, request } from "./api.js";
 import { $ } from "./dom.js";
@@ -21,11 +21,16 @@ async function look() {
 async function read() {
   try {
     await request("ready");
-    const info = await json("model/info");
-    return { name: "ready", text: `${info.tier} · ${info.model}` };
+    return { name: "ready", text: whoAnswers(await json("info")) };
   } catch (error) {
     if (error.status === undefined) return { name: "down", text: "Server not reachable" };
     if (error.code === "loading") return { name: "loading", text: "Loading the model…" };
     return { name: "down", text: error.message };
   }
+}
+
+function whoAnswers({ tier, model, relay }) {
+  const desktop = relay?.desktop;
+  if (tier === "desktop" || !desktop) return `${tier === "vps" ? "VPS" : tier} · ${model}`;
+  return desktop.reachable && desktop.ready ? "desktop, through the VPS" : `VPS · ${model} (the desktop is away)`;
 }
