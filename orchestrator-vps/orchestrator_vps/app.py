@@ -23,6 +23,8 @@ from orchestrator_vps.relay_route import relay_api
 from orchestrator_vps.relaying import Relaying
 
 TIER = "vps"
+LOST_STATUSES = (502, 503)
+"""What a relayed request can end with: a desktop that was lost, or is away and the only one who could answer."""
 _HUB = "orchestrator_hub"
 _CLOSE = "orchestrator_close"
 
@@ -60,7 +62,12 @@ def create_app(
         enrolment = Enrolment(
             credentials, extra=settings.relay.extra_desktops, connected=hub.connected, drop=hub.drop
         )
-        app = create_http_app(services, apis=[enrolment.api, relay_api(hub)], verifiers=[enrolment.verify])
+        app = create_http_app(
+            services,
+            apis=[enrolment.api, relay_api(hub)],
+            verifiers=[enrolment.verify],
+            further_statuses=LOST_STATUSES,
+        )
         Relaying(app, services, hub)
         app.wsgi_app = Front(app.wsgi_app)  # type: ignore[method-assign]
         app.extensions[_HUB] = hub

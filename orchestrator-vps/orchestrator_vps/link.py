@@ -51,7 +51,7 @@ def state_of(link: Link, silence_s: float, drops: int = 0) -> TierState:
         queue=peer.queue if peer is not None else 0,
         up_s=time.monotonic() - link.since,
         drops=drops,
-        why="" if ready else "it has not exchanged memories yet",
+        why="" if ready else "its model is not loaded, or memories are not exchanged",
     )
 
 

@@ -26,12 +26,14 @@ def create_http_app(
     *,
     apis: Sequence[Api] = (),
     verifiers: Sequence[Callable[[str], bool]] = (),
+    further_statuses: Sequence[int] = (),
 ) -> Flask:
     """The app with the chat page and every route both servers share.
 
     Args:
         apis: further declared routes of this tier.
         verifiers: know keys besides `server.api_key`; see `KeyGuard`.
+        further_statuses: errors that any route behind the key can answer on this tier.
 
     Raises:
         ConfigurationError: the bind address is not loopback and there is no key.
@@ -54,7 +56,11 @@ def create_http_app(
     app.register_blueprint(create_pages())
     operations = [operation for api in everything for operation in api.operations]
     app.extensions[_OPERATIONS] = document(
-        operations, title=TITLE, version=services.version, locked=keys.required
+        operations,
+        title=TITLE,
+        version=services.version,
+        locked=keys.required,
+        further_statuses=further_statuses,
     )
     return app
 

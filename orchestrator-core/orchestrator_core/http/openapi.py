@@ -49,18 +49,27 @@ _Mode = Literal["validation", "serialization"]
 _Schemas = dict[tuple[Any, _Mode], dict[str, Any]]
 
 
-def document(operations: Iterable[Operation], *, title: str, version: str, locked: bool) -> dict[str, Any]:
+def document(
+    operations: Iterable[Operation],
+    *,
+    title: str,
+    version: str,
+    locked: bool,
+    further_statuses: Iterable[int] = (),
+) -> dict[str, Any]:
     """An OpenAPI 3.1 document of these operations.
 
     Args:
         locked: whether this server asks for a key.
+        further_statuses: errors that any route behind the key can answer here.
     """
+    further = frozenset(further_statuses)
     ordered = sorted(operations, key=lambda one: (one.rule, one.method))
     schemas, definitions = _schemas(ordered)
     paths: dict[str, dict[str, Any]] = {}
     for operation in ordered:
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", operation.rule)
-        paths.setdefault(path, {})[operation.method.lower()] = _operation(operation, schemas, locked)
+        paths.setdefault(path, {})[operation.method.lower()] = _operation(operation, schemas, locked, further)
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},
@@ -98,13 +107,16 @@ def _schemas(operations: Sequence[Operation]) -> tuple[_Schemas, dict[str, Any]]
     return found, definitions
 
 
-def _operation(operation: Operation, schemas: _Schemas, locked: bool) -> dict[str, Any]:
+def _operation(
+    operation: Operation, schemas: _Schemas, locked: bool, further: frozenset[int]
+) -> dict[str, Any]:
+    answers = sorted({*statuses(operation), *(() if operation.open else further)})
     out: dict[str, Any] = {
         "operationId": f"{operation.tag}_{operation.name}",
         "tags": [operation.tag],
         "summary": operation.summary,
         "parameters": list(_parameters(operation)),
-        "responses": {str(status): _response(operation, status, schemas) for status in statuses(operation)},
+        "responses": {str(status): _response(operation, status, schemas) for status in answers},
         "security": [{"key": []}] if locked and not operation.open else [],
     }
     if operation.description:
