@@ -106,7 +106,7 @@ class ChatRequest(SamplingFields):
         description="When another tier answers in the desktop's place: have the desktop answer too, when it"
         " is back. Default: the server's setting.",
     )
-    via: Name | None = Field(
+    via: Literal["desktop", "vps", "phone"] | None = Field(
         None, description="The tier that passes the question on; who gets it answers it itself."
     )
 

@@ -20,7 +20,7 @@ from shared_context.identity import now
 from shared_context.messages import Message
 
 from orchestrator_core.errors import OrchestratorError, TierLost, TierUnreachable
-from orchestrator_core.tiers.remote import RemoteTier
+from orchestrator_core.tiers.remote import RemoteResponse, RemoteTier
 from orchestrator_core.tiers.run_stream import RunStream
 
 MOST_KEPT = 200
@@ -33,6 +33,7 @@ LONGEST_PAUSE_S = 60.0
 """Between attempts, while the desktop is there and does not answer."""
 
 SETTLE_S = 10.0
+STOP_S = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ class Later:
         self._being_answered = being_answered
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._response: RemoteResponse | None = None
         self._closed = threading.Event()
 
     def start(self) -> None:
@@ -110,9 +112,13 @@ class Later:
         """What is kept stays for the next start. Idempotent."""
         self._closed.set()
         with self._lock:
-            thread = self._thread
+            thread, response = self._thread, self._response
+        if response is not None:
+            response.close()
         if thread is not None:
-            thread.join()
+            thread.join(STOP_S)
+            if thread.is_alive():
+                return  # it waits for the other tier's first word; its file is closed with the process
         self._questions.close()
 
     def _ensure_thread(self) -> None:
@@ -171,6 +177,8 @@ class Later:
             headers={"content-type": "application/json", "accept": "text/event-stream"},
             body=json.dumps(fields).encode("ascii"),
         )
+        with self._lock:
+            self._response = response
         try:
             if response.status in (429, 502, 503, 504):
                 raise TierUnreachable(f"the {tier} answered {response.status}")

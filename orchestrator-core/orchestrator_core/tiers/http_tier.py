@@ -140,20 +140,24 @@ class HttpTier:
         return HttpResponse(response, self.name)
 
     def settle(self, timeout_s: float) -> bool:
-        """An exchange; a longer one than `timeout_s` goes on for later questions."""
+        """An exchange, one at a time; a longer one than `timeout_s` goes on for later questions."""
+        give_up = self._clock() + timeout_s
+        if not self._exchanging.acquire(timeout=timeout_s):
+            return False
         done = threading.Event()
         results: list[bool] = []
 
         def work() -> None:
-            with self._exchanging:
-                try:
-                    results.append(self._exchange())
-                except Exception as error:
-                    _log.info("The exchange with the %s failed: %s", self.name, error)
-            done.set()
+            try:
+                results.append(self._exchange())
+            except Exception as error:
+                _log.info("The exchange with the %s failed: %s", self.name, error)
+            finally:
+                self._exchanging.release()
+                done.set()
 
         threading.Thread(target=work, name="tier-settle", daemon=True).start()
-        return done.wait(timeout_s) and results == [True]
+        return done.wait(max(0.0, give_up - self._clock())) and results == [True]
 
     def close(self) -> None:
         """Idempotent."""

@@ -174,6 +174,26 @@ class TestBetterLater:
         assert eventually(lambda: kept(pair) == [])
         assert pair.wire.requests == []
 
+    def test_a_vps_that_stops_does_not_wait_for_the_answer_and_asks_again_when_it_is_back(
+        self, tmp_path: Path
+    ) -> None:
+        gate = Gate()
+        desktop = ScriptedBackend([Reply(text="Slow.", gate=gate)], otherwise=DESKTOP_SAYS, name="large")
+        vps = ScriptedBackend(otherwise=VPS_SAYS, name="small")
+        with two_tiers(tmp_path, desktop, vps) as pair:
+            pair.wire.leave()
+            pair.ask(better_later=True).wait(WAIT)
+            pair.wire.come_back()
+            assert gate.wait_blocked()
+            pair.vps.close()
+            assert not any(thread.name == "asking-later" for thread in threading.enumerate())
+            gate.open()
+            for run in pair.desktop.runs.active():
+                run.wait(WAIT)
+        with two_tiers(tmp_path, desktop, vps) as pair:
+            assert eventually(lambda: kept(pair) == [])
+            assert [text for _, text in pair.said()] == ["What is it?", "Slow."]
+
     def test_it_is_not_forgotten_over_a_restart(self, tmp_path: Path) -> None:
         desktop, vps = (
             ScriptedBackend(otherwise=DESKTOP_SAYS, name="large"),

@@ -194,6 +194,13 @@ def test_settling_is_an_exchange_in_time() -> None:
     late = threading.Event()
     assert not tier("http://127.0.0.1:1", exchange=lambda: late.wait(WAIT)).settle(0.05)
     late.set()
+    waiting = threading.Event()
+    slow = tier("http://127.0.0.1:1", exchange=lambda: waiting.wait(WAIT))
+    before = threading.active_count()
+    assert not any(slow.settle(0.02) for _ in range(10))
+    assert threading.active_count() <= before + 1
+    waiting.set()
+    assert slow.settle(WAIT)
 
     def broken() -> bool:
         raise OSError("no")
