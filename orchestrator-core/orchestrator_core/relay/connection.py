@@ -48,6 +48,9 @@ MAX_REPLIES = 1024
 _log = logging.getLogger(__name__)
 
 
+LAST_WORDS_S = 1.0
+"""After a write that failed, the reader has so long to find out why."""
+
 MAX_TOGETHER = 64
 """Frames sent with one write: 1 MiB at most."""
 
@@ -343,7 +346,9 @@ class RelayConnection:
                     if time.monotonic() >= self._heartbeat_due:
                         self._send_ping()
             except SocketClosed as error:
-                self._end(Ending(heads.LOST, error.why, by_peer=True))
+                # The reader may find a goodbye yet.
+                if not self._ended.wait(LAST_WORDS_S):
+                    self._end(Ending(heads.LOST, error.why, by_peer=True))
 
     def _keeper_wanted(self) -> bool:
         return (

@@ -156,8 +156,9 @@ class MessageSocket:
                 self._check_open()
                 continue
             except (OSError, ValueError) as error:
-                self._shut(_why(error))
-                raise SocketClosed(self._closed or "lost") from None
+                # Only this direction has ended: the other side's last words may be waiting, and
+                # behind them the reader finds the end.
+                raise SocketClosed(self._closed or _why(error)) from None
             rest = rest[sent:]
 
     def _receive_some(self) -> None:

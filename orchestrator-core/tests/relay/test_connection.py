@@ -501,3 +501,18 @@ def _answer_ping(far: MessageSocket) -> None:
             number = int.from_bytes(frame.payload[:4])
             far.send(encode_ping(Kind.PONG, number, Status().pack()))
             return
+
+
+def test_a_goodbye_is_heard_by_a_side_that_was_just_writing() -> None:
+    """Its writes fail, as the socket is closed already; what it could still read is read."""
+    for _ in range(30):
+        with connected(
+            answering(lambda: iter(lambda: b"x" * 5000, None)), desktop={"heartbeat_s": 0.002}
+        ) as (
+            vps,
+            desktop,
+        ):
+            vps.open(get())
+            vps.goodbye(heads.REVOKED, "Off the list.")
+            ending = desktop.wait(SOON_S)
+            assert ending is not None and ending.code == heads.REVOKED
