@@ -192,6 +192,7 @@ def test_it_works_with_the_keyboard_alone(page):
     page.keyboard.press("Enter")
     expect(page.locator("li.user .bubble")).to_have_text("Line one\nline two")
     expect(page.get_by_role("button", name="Send")).to_be_visible()
+    expect(page.locator("#conversations .small").first).to_be_attached()
     reachable = set()
     for _ in range(20):
         page.keyboard.press("Tab")
