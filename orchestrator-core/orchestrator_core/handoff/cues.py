@@ -23,12 +23,12 @@ UNDECIDED = _any(
     \b(?:i|we) (?:don['’]t|do not) (?:yet )?know\b|\bno idea (?:yet|if|whether|how|what|why)\b
     \blet['’]s (?:discuss|talk|think|decide)\b|\b(?:need|have) to (?:decide|discuss|clarify|think about)\b
     \bwonder(?:ing)? (?:if|whether|how|what|why)\b|\bup in the air\b|\bquestion (?:is|remains)\b
-    \blet me think\b|\bi(?:['’]m| am) (?:torn|unsure|undecided|not convinced)\b|\bunsure\b|\bi doubt\b|\b(?:it |that )?depends on\b|\bnot (?:yet )?(?:settled|decided) (?:yet|on)\b
+    \blet me think\b|\bi(?:['’]m| am) (?:torn|unsure|undecided|not convinced)\b|\bunsure\b|\bi doubt\b|\bno clue\b|\bcan['’]t (?:yet )?decide\b|\banyone['’]s guess\b|\bnot (?:yet )?clear\b|\btalk about .* first\b|\b(?:it |that )?depends on\b|\bnot (?:yet )?(?:settled|decided) (?:yet|on)\b
     """,
     r"""
     \b(?:noch )?offen (?:ist|bleibt|sind|bleiben)\b|\b(?:ist|bleibt|sind|steht) (?:noch )?(?:offen|unklar|ungeklärt)\b|\bnoch offen\b
     \bunklar\b|\boffene (?:frage|punkte?)\b|\bzu klären\b|\bungeklärt\b
-    \bfrage (?:ist|bleibt|wäre)\b|\b(?:bleibt|stellt sich) (?:noch |nur )?die frage\b|\bkönnte sein\b|\bunsicher\b|\bkeine ahnung\b|\b(?:ich )?überlege (?:noch|ich)\b|\bhängt (?:davon|von)\b|\b(?:muss|müssen) (?:ich |wir )?(?:noch |mal )*(?:darüber )?nachdenken\b
+    \bfrage (?:ist|bleibt|wäre)\b|\b(?:bleibt|stellt sich) (?:noch |nur )?die frage\b|\bkönnte sein\b|\bunsicher\b|\bunschlüssig\b|\bwissen wir erst\b|\bkeine ahnung\b|\b(?:ich )?überlege (?:noch|ich)\b|\bhängt (?:davon|von)\b|\b(?:muss|müssen) (?:ich |wir )?(?:noch |mal )*(?:darüber )?nachdenken\b
     \bnoch nicht (?:entschieden|klar|sicher|geklärt|festgelegt)\b|\bnicht (?:sicher|entschieden|geklärt)\b
     \bwei(?:ß|ss) (?:ich |wir )?(?:noch |leider )?nicht\b|\bwissen wir (?:noch )?nicht\b|\bich (?:noch )?nicht wei(?:ß|ss)\b
     \b(?:klären|entscheiden|besprechen|überlegen) wir\b|\bwir (?:noch )?(?:klären|entscheiden|besprechen|überlegen)\b
@@ -37,7 +37,7 @@ UNDECIDED = _any(
     r"""
     \bje ne sais pas\b|\bon ne sait pas\b|\bnous ne savons pas\b|\bpas encore (?:décidé|sûr|clair|choisi)|\bpas sûre?\b
     \breste à (?:décider|savoir|voir|discuter)\b|\bquestion ouverte\b|\bà (?:décider|discuter|clarifier)\b
-    \bj['’]hésite\b|\bà réfléchir\b|\bje me demande\b|\baucune idée\b|\bça dépend\b
+    \bj['’]hésite\b|\bà réfléchir\b|\bje me demande\b|\baucune idée\b|\bon verra\b|\bça dépend\b
     """,
     r"""
     \bno s[eé](?: si| qu[eé]| cu[aá]l| c[oó]mo| todav[ií]a| a[uú]n)\b|\bno sabemos\b|\btodav[ií]a no (?:s[eé]|sabemos|est[aá] claro|hemos decidido)\b
@@ -58,7 +58,7 @@ DECIDED = _any(
     \b(?:we|i)(?:['’]ve| have|['’]d)?(?: now| finally| both| all)? (?:decided|settled|agreed|chose|picked|concluded|opted|committed)\b
     \blet['’]s (?:just |all |please )?(?:use|go|stick|keep|take|do|make|call|drop|remove|switch|move|put|ship|start|choose|pick|adopt|avoid|skip|not|stay|name|set|limit|build|write|have|leave|say)\b
     \b(?:we|i)(?:['’]ll| will|['’]re| are|['’]m| am| shall)(?: not)?(?: going to)? (?:go(?:ing)? with|us(?:e|ing)|stick(?:ing)? (?:to|with)|keep(?:ing)?|support(?:ing)?|adopt(?:ing)?|drop(?:ping)?)\b
-    \b(?:we['’]re|we are|i['’]m|i am) (?:not )?going (?:to|with)\b
+    \b(?:we['’]re|we are|i['’]m|i am) (?:not going to|going with|sticking (?:to|with))\b|\bmade up my mind\b|^(?:ok(?:ay)?|fine|good|alright),? [\w -]{1,30} then\b
     \b(?:is|are|was|were|got) (?:now )?(?:settled|decided|agreed)\b|\bsettled on\b|\bfrom now on\b
     \b(?:we|i) (?:won['’]t|will not) (?!know)\w+|\bscratch that\b|\bchanged my mind\b|\bthe plan is\b|\b(?:as|was|were) agreed\b
     (?:^|\b(?:so|then|ok|okay|yes|right|well)\b,? )[\w`./-]+(?: [\w`./-]+){0,3} it is\b[.! ]*$
@@ -70,7 +70,7 @@ DECIDED = _any(
     \bwir (?:nehmen|verwenden|benutzen|nutzen|bleiben bei|machen das so|wechseln|gehen mit)\b
     \b(?:das|es|so) machen wir(?: so)?\b|\bmachen wir (?:es |das )?so\b|\b(?:es|dabei) bleibt (?:es|bei)\b|\bbleibt (?:es )?(?:bei|dabei|so)\b
     \bsteht (?:jetzt |nun |damit )?fest\b|\bab (?:jetzt|sofort)\b
-    \bder plan ist\b|\b(?:so|das) passt(?: so)?\b|^passt so\b|\bwie (?:besprochen|vereinbart)\b
+    \bder plan ist\b|\bumentschieden\b|\bvom tisch\b|\b(?:wir haben|haben wir) (?:\w+ )?vor\b|^(?:gut|ok|okay),? dann\b|\b(?:so|das) passt(?: so)?\b|^passt so\b|\bwie (?:besprochen|vereinbart)\b
     """,
     r"""
     \b(?:on a|nous avons|j['’]ai|on avait|c['’]est) (?:finalement |donc )?(?:décidé|choisi|convenu|opté|tranché)\b|\bdécision\s*:
@@ -117,13 +117,13 @@ TODO = _any(
     \b(?:i|we|you|someone|somebody|he|she|they) (?:still |also )?must\b|\b(?:got to|gotta)\b|\bwe should\b|\bi should\b|\bneeds? to be\b
     \bnext (?:step|time|up|on the list|week)\b|\b(?:for|until|till) (?:later|tomorrow|next \w+)\b|\b(?:is|are) (?:still )?(?:missing|outstanding|untested|pending)\b
     \b(?:haven['’]t|hasn['’]t|have not|has not|didn['’]t|did not) (?:yet )?(?!decid|settl|agre|cho)\w+.*\b(?:yet|so far|still)\b|\b(?:haven['’]t|have not) (?:yet )?\w+ed\b|\bnot \w+ed yet\b|\bnot yet \w+(?:ed|en)\b|\bstill (?:missing|broken|failing|fails|to do|to come|not)\b
-    \b(?:what|all that) remains\b|\bremains to\b|\bblocked (?:on|by)\b|\bwaiting (?:for|on)\b|\bdeadline\b|\bis due\b|\bdue (?:on|by|date)\b|\b(?:must|has to|have to|needs? to)\b|\bneeds? (?:a|an|some|more|another|work|fixing|testing)\b
+    \b(?:what|all that) remains\b|\bremains to\b|\bremind \w+ (?:about|to|that)\b|\b(?:someone|somebody) should\b|\bhave yet to\b|\b(?:i['’]m|we['’]re|i am|we are) going to\b|\blet me forget\b|\bstill (?:red|empty|wrong|old|in progress)\b|\blike to re\w+\b|\bblocked (?:on|by)\b|\bwaiting (?:for|on)\b|\bdeadline\b|\bis due\b|\bdue (?:on|by|date)\b|\b(?:must|has to|have to|needs? to)\b|\bneeds? (?:a|an|some|more|another|work|fixing|testing)\b
     \bi(?:['’]ll| will) (?!be\b|never|not\b|have to|go with|use|stick|keep)\w+|^(?:yes,? |ok,? |yeah,? |but )?will (?!be\b|not\b)[a-z]+\b|\b(?:i|we) plan(?:ned)? to\b|\b(?:i['’]m|we['’]re) planning to\b
     \bi['’]ll .*\b(?:tomorrow|later|tonight|next \w+|on (?:mon|tues|wednes|thurs|fri|satur|sun)day|this weekend)\b|\bnot (?:yet )?(?:done|finished|implemented|tested|fixed)\b
     """,
     r"""
     \b(?:noch )?zu (?:tun|erledigen|machen)\b|\bnicht vergessen\b|\bdenk(?:t)? (?:bitte )?(?:noch )?(?:daran|an)\b|\berinner(?:e|t)? mich\b|\bsteht noch aus\b|\bstehen noch aus\b|\bausstehend\b
-    \b(?:muss|müssen|müsste|müssten|sollte|sollten)\b|\bfehl(?:t|en)\b|\bwart(?:e|en) (?:ich |wir )?(?:noch |nur )?auf\b|\bkümmer\w* (?:ich )?mich\b|\bnoch nicht (?!entschieden|klar|sicher|geklärt|festgelegt)\w+|\bnoch keine?\w*\b|\b(?:frist|abgabe|termin|deadline) (?:ist|am|bis)\b|\bfällig\b|\bbis spätestens\b
+    \b(?:muss|müssen|müsste|müssten|sollte|sollten)\b|\bfehl(?:t|en)\b|\bwart(?:e|en) (?:ich |wir )?(?:noch |nur )?auf\b|\bkümmer\w* (?:ich )?mich\b|\bnoch nicht (?!entschieden|klar|sicher|geklärt|festgelegt)\w+|\bnoch keine?\w*\b|\b(?:frist|abgabe|termin|deadline) (?:ist|am|bis)\b|\bfällig\b|\bbis spätestens\b|\bals nächstes\b|\bnoch (?:leer|rot|kaputt|falsch|veraltet)\b|\bbis (?:montag|dienstag|mittwoch|donnerstag|freitag|samstag|sonntag|morgen|ende|zum)\b|\b(?:schicke|bringe|liefere|rufe|schreibe) ich .*\bmorgen\b
     \b(?:ich|wir|man|jemand|du|er|sie|ihr) (?:muss|müssen|musst|müsst|sollte|sollten|solltest)\b|\b(?:muss|müssen|sollte|sollten) (?:ich|wir|man|jemand|noch|er|sie)\b
     \b(?:ich werde|werde ich|wir werden|werden wir)\b(?! nicht)|\b(?:fehlt|fehlen) noch\b|\b(?:mache|mach|schreibe|teste|prüfe|kümmere) ich (?:mich )?(?:am|morgen|später|nächste|noch|dann|heute)\b|\bnächste[rsn]? (?:schritt|mal|woche)\b|\b(?:brauche|brauchen) (?:ich |wir )?noch\b
     """,
@@ -148,7 +148,7 @@ DONE = _any(
     ^(?:ok,? |okay,? |great,? )?(?:done|fixed|finished|solved|merged|deployed|pushed|shipped|works|working|sorted|resolved)\b
     ^(?:edit: )?(?:added|removed|updated|renamed|created|moved|replaced|installed|tested|migrated|switched|upgraded|deleted|cleaned up|rewrote|reverted|published|released) \w
     \b(?:works?|working|runs?|running|passes|pass|builds?) (?:now|again|fine now)\b|\b(?:it|that|this|everything) (?:now )?(?:works|runs|passes)\b|\bnow (?:it )?(?:works|runs|passes)\b
-    \b(?:that|this|it) (?:fixed|solved|worked|did|helped)\b|\b(?:it['’]s|it is|is|are|everything is) (?:now )?(?:working|running|green|passing|up and running|live)\b|\ball green\b|\bgot it (?:working|to work|running)\b|\bworks? (?:like|great|fine|perfectly|well)\b
+    \b(?:that|this|it) (?:fixed|solved|worked|did|helped)\b|\b(?:it['’]s|it is|is|are|everything is) (?:now )?(?:working|running|green|passing|up and running|live)\b|\ball green\b|\bwent (?:through|well|fine|smoothly)\b|\b(?:has|have) (?:now |finally |both |all )?(?:arrived|landed|shipped|passed)\b|\bgot it (?:working|to work|running)\b|\bworks? (?:like|great|fine|perfectly|well)\b
     \b(?:i|we)(?:['’]ve| have)? (?:also |already |just |now )?(?:did|made|got|set up|checked|ran|changed|built|cleaned|moved|found|reported|asked|told|talked|rewrote|uploaded|downloaded|committed|documented)\b
     (?<!since )(?<!after )(?<!when )(?<!because )(?<!if )\b(?:i|we)(?:['’]ve| have)?(?: already| just| now)? (?:fixed|finished|wrote|written|added|removed|merged|deployed|implemented|migrated|installed|updated|upgraded|tested|renamed|created|moved|pushed|sent|booked|paid|signed|bought|called|ordered|completed|submitted|tagged|released|published|replaced|switched|deleted|reviewed|configured|backed up)\b
     \b(?:is|are|was|were|got|all) (?:now |finally |all )?(?:done|fixed|finished|complete|completed|merged|deployed|solved|resolved|in place|live)\b|\b\d+ tests? pass
@@ -156,11 +156,11 @@ DONE = _any(
     r"""
     \b(?:ist|sind|alles|schon|bereits|jetzt|wurde|wurden) (?:jetzt |nun |schon |alles )?(?:erledigt|fertig|gelöst|behoben|durch|abgeschlossen|umgesetzt)\b|^(?:erledigt|fertig|gelöst|läuft|klappt|funktioniert|behoben)\b
     \b(?:läuft|geht|klappt|funktioniert) (?:jetzt|wieder|nun|es|alles)\b|\bjetzt (?:läuft|geht|klappt|funktioniert)\b
-    \b(?:hat|haben|es hat) (?:jetzt |nun |endlich |alles )?(?:geklappt|funktioniert|geholfen)\b|\btests? (?:sind|ist|laufen) (?:jetzt |alle |wieder )?(?:grün|durch)\b|\bgeschafft\b|\balles (?:grün|gut)\b
+    \b(?:hat|haben|es hat) (?:jetzt |nun |endlich |alles )?(?:geklappt|funktioniert|geholfen)\b|\btests? (?:sind|ist|laufen) (?:jetzt |alle |wieder )?(?:grün|durch)\b|\bgeschafft\b|\bhinbekommen\b|\b(?:steht|läuft|geht|funktioniert) wieder\b|\b(?:ist|sind) (?:jetzt |schon |bereits |inzwischen )?(?:bezahlt|bestellt|gebucht|verschickt|eingerichtet|installiert|repariert|getestet|online)\b|\balles (?:grün|gut)\b
     \b(?:hab|habe|haben|habs)\b.*\b(?:ge\w{2,}(?:t|en)|\w*(?:auf|aus|ein|ab|an|um|zu|vor|nach|weg|los|mit|hoch|her|hin)ge\w+|\w+iert|(?:be|ver|er|ent|unter|über)\w{2,}(?:t|en))\b
     """,
     r"""
-    \bj['’]ai (?:déjà |bien |enfin )?(?:\w+é|\w+i|fait|mis|pris|écrit|reçu|vu|rendu|ouvert)e?s?\b|\bc['’]est (?:fait|réglé|terminé|bon)\b|\bça marche\b|^(?:terminé|réglé|résolu|fait)\b
+    \bj['’]ai (?:déjà |bien |enfin )?(?:\w+é|\w+i|fait|mis|pris|écrit|reçu|vu|rendu|ouvert)e?s?\b|\bc['’]est (?:enfin |déjà )?(?:réparé|installé|payé|envoyé|fait|réglé|terminé|bon)\b|\bça marche\b|^(?:terminé|réglé|résolu|fait)\b
     """,
     r"""
     \bya (?:\w+é|\w+í|\w+amos|\w+imos|est[aá]|funciona|he|hemos)(?=[\s,.!]|$)|\b(?:he|hemos) \w+(?:ado|ido|to|cho)\b|^(?:listo|hecho|terminado|resuelto)\b|\bfunciona ahora\b|\bahora funciona\b

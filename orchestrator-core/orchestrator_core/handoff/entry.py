@@ -14,6 +14,7 @@ HEADINGS = {
     Kind.DONE: "Done:",
     Kind.TODO: "To do:",
     Kind.OPEN: "Open:",
+    Kind.SAID: "Also said:",
 }
 NAME_HEADINGS = {
     NameKind.FILE: "Files:",
@@ -26,7 +27,7 @@ BY_ASSISTANT = "(assistant) "
 NOTHING = "Nothing was asked, decided or left open."
 MAX_CHARS = 6_000
 """Of an entry; about 1,500 tokens. Every entry is read again with every question until it is old."""
-MOST = {Kind.ASKED: 12, Kind.DECIDED: 20, Kind.DONE: 12, Kind.TODO: 20, Kind.OPEN: 12}
+MOST = {Kind.ASKED: 12, Kind.DECIDED: 20, Kind.DONE: 12, Kind.TODO: 20, Kind.OPEN: 12, Kind.SAID: 10}
 MOST_NAMES = {
     NameKind.FILE: 25,
     NameKind.ADDRESS: 10,
@@ -43,7 +44,8 @@ def entry_text(found: Extract, wording: Mapping[str, str] | None = None, max_cha
 
     Args:
         wording: other words for some of the facts.
-        max_chars: when there is more, asked goes first, and the oldest of each kind.
+        max_chars: when there is more, what was just said goes first, then what was asked, and of
+            each kind the oldest.
     """
     names = _names(found, max_chars // NAMES_PART)
     still_open = {fact.text for fact in found.of(Kind.OPEN)}
@@ -60,7 +62,7 @@ def chosen(facts: Sequence[Fact], max_chars: int) -> list[Fact]:
     The first thing asked is what the session was about: it stays whatever goes.
     """
     ranked: list[Fact] = []
-    for kind in (Kind.DECIDED, Kind.TODO, Kind.OPEN, Kind.DONE, Kind.ASKED):
+    for kind in (Kind.DECIDED, Kind.TODO, Kind.OPEN, Kind.DONE, Kind.ASKED, Kind.SAID):
         own = [fact for fact in facts if fact.kind is kind]
         own.sort(key=lambda fact: (fact.strong, not fact.by_assistant), reverse=True)
         newest = [*(f for f in reversed(own) if f.strong), *(f for f in reversed(own) if not f.strong)]

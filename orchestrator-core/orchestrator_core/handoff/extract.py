@@ -23,7 +23,14 @@ MAX_FACT = 500
 """Characters of a fact; longer sentences are lists or tables without full stops."""
 LEAST_ASKED = 2
 """Words of a question worth noting: not `Why?`"""
+LEAST_SAID = 4
+"""Words of a sentence that is kept although nothing tells what it is: not `haha thanks a lot`."""
 _WORD = re.compile(r"\w+")
+_CONCRETE = re.compile(r"\d|`|(?<=[a-zäöüß,] )[A-ZÄÖÜ]\w|[\w]/[\w]")
+_COURTESY = re.compile(
+    r"\b(?:thanks?|thank you|thx|danke|merci|gracias|grazie|bedankt|obrigado|haha|lol|sorry|nice|interesting|cool)\b",
+    re.IGNORECASE,
+)
 _MARKUP = re.compile(r"^[*_]+|[*_]+$")
 
 
@@ -35,6 +42,8 @@ class Kind(StrEnum):
     DONE = "done"
     TODO = "todo"
     OPEN = "open"
+    SAID = "said"
+    """What else a person said. No list of words knows every way to decide something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +117,18 @@ def is_storable(text: str) -> bool:
 
 
 def _of_person(message: Message, found: Sequence[Unit], *, first: bool, answered: bool) -> Iterator[Fact]:
+    # A line that ends with a colon announces what follows; as the topic it stands all the same.
     pieces = [unit for unit in found if unit.kind != "code"]
     asked = 0
     for position, unit in enumerate(pieces):
-        kind, strong = _kind(unit)
+        announces = unit.text.endswith(":")
+        kind, strong = (None, False) if announces else _kind(unit)
         # A session begins with what it is about, also where the words could mean a decision.
         topic = first and position == 0 and not strong and _words(unit.text) > LEAST_ASKED
         if topic or (kind is None and _is_request(unit.text)):
             kind = Kind.ASKED
+        if kind is None and not announces and _is_worth_keeping(unit.text):
+            kind, strong = Kind.SAID, _is_concrete(unit.text)
         if kind is Kind.ASKED and (_words(unit.text) < LEAST_ASKED or asked > 3):
             continue
         if kind is not None:
@@ -128,8 +141,6 @@ def _of_person(message: Message, found: Sequence[Unit], *, first: bool, answered
 def _kind(unit: Unit) -> tuple[Kind | None, bool]:
     """What a person's sentence is, and whether it says so in so many words."""
     text = unit.text
-    if text.endswith(":"):
-        return None, False  # what it announces follows
     if unit.checked is not None:
         return (Kind.DONE if unit.checked else Kind.TODO), True
     lead = _lead_kind(unit)
@@ -186,6 +197,15 @@ def _is_request(text: str) -> bool:
     return bool(cues.REQUEST.search(text)) and _words(text) >= LEAST_ASKED
 
 
+def _is_worth_keeping(text: str) -> bool:
+    return _words(text) >= LEAST_SAID and not _is_question(text) and not _COURTESY.search(text)
+
+
+def _is_concrete(text: str) -> bool:
+    """Whether it names or numbers something; such sentences go last when room is short."""
+    return bool(_CONCRETE.search(text))
+
+
 def _words(text: str) -> int:
     if text.isascii():
         return len(_WORD.findall(text))
@@ -203,9 +223,12 @@ def _plain(text: str) -> str:
 def _once(facts: Sequence[Fact]) -> tuple[Fact, ...]:
     """Each fact once: of those that say the same, the last; what was done meanwhile is not to do."""
     done = {_key(fact.text) for fact in facts if fact.kind is Kind.DONE}
+    told = {_key(fact.text) for fact in facts if fact.kind is not Kind.SAID}
     latest: dict[tuple[Kind, str], Fact] = {}
     for fact in facts:
         if not is_storable(fact.text) or (fact.kind is Kind.TODO and _key(fact.text) in done):
+            continue
+        if fact.kind is Kind.SAID and _key(fact.text) in told:
             continue
         key = (fact.kind, _key(fact.text))
         earlier = latest.get(key)

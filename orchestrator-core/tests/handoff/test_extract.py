@@ -56,6 +56,25 @@ def test_what_a_sentence_is_taken_for(kind: Kind, text: str) -> None:
     assert [(fact.kind, fact.text) for fact in found.facts[1:]] == [(kind, text)]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The second draft is the one we'll send.",
+        "From next month we pay in two instalments.",
+        "Es wird die kleine Wohnung am Park.",
+        "With 5e-5 it converges, eval loss 1.31 after 3 epochs.",
+    ],
+)
+def test_what_no_list_of_words_knows_is_kept_as_said(text: str) -> None:
+    assert said(Kind.SAID, "Hello there you.", "Hi.", text) == [text]
+    assert f"Also said:\n\n- {text}" in entry_text(extract(conversation(["Hello there you.", "Hi.", text])))
+
+
+@pytest.mark.parametrize("text", ["haha thanks a lot for that", "ok cool", "Danke für die schnelle Antwort!"])
+def test_courtesy_is_not_kept(text: str) -> None:
+    assert said(Kind.SAID, "Hello there you.", "Hi.", text) == []
+
+
 def test_a_proposal_counts_when_it_is_taken_up() -> None:
     proposal = "Redis is heavy. I suggest SQLite for the queue."
     assert said(Kind.DECIDED, "Which queue?", proposal, "yes") == ["I suggest SQLite for the queue."]

@@ -185,7 +185,7 @@ def test_a_summary_fits_its_room_and_is_word_for_word(texts: list[str], room: in
     assert not text or backend.count_tokens(text) <= room
     said = " ".join(" ".join(message.content.split()) for message in messages)
     for line in text.removeprefix(OPENING).removesuffix(CLOSING).strip().splitlines():
-        quoted = re.sub(r"^(?:Asked|Decided|Done|To do|Open): (?:\(assistant\) )?", "", line)
+        quoted = re.sub(r"^(?:Asked|Decided|Done|To do|Open|Also said): (?:\(assistant\) )?", "", line)
         if quoted.startswith("Named: "):
             assert all(name in said for name in quoted.removeprefix("Named: ").split(", "))
         else:
