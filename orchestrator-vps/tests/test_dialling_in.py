@@ -330,3 +330,36 @@ def test_a_suspended_desktop_is_replaced_within_the_heartbeat_bound(tmp_path):
         finally:
             child.kill()
             child.communicate()
+
+
+@pytest.mark.slow
+def test_a_hundred_and_twenty_clients_stream_through_one_connection(tmp_path):
+    """With the default number of threads; more than there are places are told to come again."""
+    go = threading.Event()
+
+    def serve(head, body):
+        def parts():
+            yield b"data: one\n\n"
+            assert go.wait(60)
+            yield b"data: two\n\n"
+
+        return Answer(200, (("Content-Type", "text/event-stream"),), parts())
+
+    with Vps(tmp_path) as vps, PlayedDesktop(vps, serve) as desktop:
+        desktop.there()
+        streams = []
+        for _ in range(120):
+            answer = vps.get("/events", stream=True)
+            parts = answer.iter_content(None)
+            assert next(parts) == b"data: one\n\n"
+            streams.append((answer, parts))
+        assert vps.get("/info", timeout=5).json()["relay"]["desktop"]["ready"]
+        assert vps.worker.memory_info().rss / 1e6 < 150
+        more = [vps.get("/events", stream=True) for _ in range(40)]
+        assert {answer.status_code for answer in more} == {200, 429}
+        go.set()
+        assert all(b"".join(parts) == b"data: two\n\n" for _, parts in streams)
+        for answer in [*more, *(answer for answer, _ in streams)]:
+            answer.close()
+        wait_for(lambda: desktop.connection.streams == 0)
+        assert vps.get("/events").status_code == 200
