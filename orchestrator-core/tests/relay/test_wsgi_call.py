@@ -15,13 +15,14 @@ def _seen(headers: list[tuple[str, str]], target: str = "/a%20b?x=%31", **change
     seen: dict[str, Any] = {}
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        seen.update(environ)
+        seen.update(environ, gone=environ["waitress.client_disconnected"]())
         start_response("204 No Content", [])
         return []
 
     head = RequestHead(**{"method": "GET", "target": target, "headers": tuple(headers), **changed})
     with connected(WsgiCall(app)) as (vps, _):
-        assert vps.open(head).status == 204
+        answer = vps.open(head)
+        assert (answer.status, list(answer.chunks())) == (204, [])
     return seen
 
 
@@ -30,7 +31,7 @@ def test_the_app_sees_a_request_to_loopback() -> None:
     assert (seen["PATH_INFO"], seen["QUERY_STRING"], seen["HTTP_HOST"]) == ("/a b", "x=%31", "localhost")
     assert (seen["HTTP_RANGE"], seen["HTTP_X_THING"]) == ("bytes=0-4", "1, 2")
     assert seen[RELAYED] is True
-    assert seen["waitress.client_disconnected"]() is False
+    assert seen["gone"] is False
 
 
 def test_no_header_can_pretend_to_be_something_else() -> None:
