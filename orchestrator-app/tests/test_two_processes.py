@@ -47,9 +47,7 @@ def data(env: dict[str, str]) -> Path:
     return Path(env["ORCHESTRATOR_DATA"])
 
 
-def at_once(
-    env: dict[str, str], commands: Sequence[Sequence[str]]
-) -> list[subprocess.CompletedProcess[str]]:
+def at_once(env: dict[str, str], commands: Sequence[Sequence[str]]) -> list[subprocess.CompletedProcess[str]]:
     with ThreadPoolExecutor(len(commands)) as pool:
         return list(pool.map(lambda arguments: orchestrator(env, *arguments), commands))
 
