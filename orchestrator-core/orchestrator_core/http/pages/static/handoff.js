@@ -33,7 +33,11 @@ async function begin(conversationId, explain) {
     entry.setSelectionRange(0, 0);
     entry.focus();
     entry.scrollTop = 0;
-  } catch (error) { explain(error); } finally { $("end-session").disabled = false; }
+  } catch (error) {
+    // Another tier that serves this page has no such route while the desktop is away.
+    if (error.status === 404 && error.code === "not_found") error.hint = "Sessions are ended on the desktop; it cannot be reached from here now.";
+    explain(error);
+  } finally { $("end-session").disabled = false; }
 }
 
 async function load(conversationId, improve) {
