@@ -42,6 +42,9 @@ DRAIN_S = 20.0
 STOP_S = DRAIN_S + 15.0
 """After so long the master kills the worker: longer than draining and closing take."""
 
+BOOT_S = 120.0
+"""A worker that does not serve so long after its start hangs. Bringing old databases up to date takes time."""
+
 _JOURNAL_FORMAT = "%(levelname)s %(name)s: %(message)s"
 """The journal has its own clock."""
 
@@ -196,7 +199,7 @@ class NotifyingArbiter(Arbiter):  # type: ignore[misc]
             beats = [worker.tmp.last_update() for worker in self.WORKERS.values()]
         except (OSError, ValueError):
             return False
-        return any(time.monotonic() - beat < within_s for beat in beats)
+        return any(_is_fresh(beat, within_s) for beat in beats)
 
 
 def gunicorn_options(settings: Settings) -> dict[str, Any]:
@@ -229,6 +232,16 @@ def first_code(data: Path) -> str | None:
     """
     with Credentials(data) as credentials:
         return None if credentials.desktops() else credentials.new_code()
+
+
+def _is_fresh(beat: float, within_s: float) -> bool:
+    """
+    Args:
+        beat: by the monotonic clock; of a worker that has not beaten yet gunicorn gives the time of
+            day at which it was started.
+    """
+    age_s = time.monotonic() - beat
+    return age_s < within_s if age_s >= 0 else time.time() - beat < BOOT_S
 
 
 def _greet(

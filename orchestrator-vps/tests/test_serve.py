@@ -4,12 +4,14 @@ import json
 import signal
 import socket
 import threading
+import time
 from contextlib import ExitStack
 
 import psutil
 import pytest
 import requests
 from orchestrator_core.relay.serving import Answer
+from orchestrator_vps.serve import BOOT_S, _is_fresh
 from support.vps import KEY, PlayedDesktop, Vps, wait_for
 
 MAX_RESIDENT_MB = 150
@@ -286,6 +288,7 @@ def test_systemd_is_told_when_it_serves_lives_and_stops(tmp_path, systemd):
 
 def test_a_worker_that_hangs_gives_no_sign_of_life(tmp_path, systemd):
     with Vps(tmp_path / "data", NOTIFY_SOCKET=systemd.path, WATCHDOG_USEC="3000000") as vps:
+        assert vps.get("/info").ok  # it has begun to beat
         systemd.wait_for("WATCHDOG=1")
         worker = vps.worker
         worker.suspend()
@@ -296,6 +299,12 @@ def test_a_worker_that_hangs_gives_no_sign_of_life(tmp_path, systemd):
                     systemd.wait_for("WATCHDOG=1")
         finally:
             worker.resume()
+
+
+def test_a_worker_that_never_gets_to_serve_gives_no_sign_of_life_for_ever():
+    now, monotonic = time.time(), time.monotonic()
+    assert _is_fresh(monotonic - 1, within_s=3) and not _is_fresh(monotonic - 4, within_s=3)
+    assert _is_fresh(now - 1, within_s=3) and not _is_fresh(now - BOOT_S - 1, within_s=3)
 
 
 @pytest.mark.parametrize(
