@@ -23,9 +23,9 @@ DEFAULT_SHARE = 0.05
 MOST = 5
 """Passages in one prompt; what ranks lower seldom helps and often misleads."""
 BEFORE_CHARS = 200
-LATER_PART = 0.04
+LATER_PART = 0.03
 """In a conversation under way, of the tokens its prompt has anyway: of a long one 95 % are cached then."""
-LEAST_LATER = 0.4
+LEAST_LATER = 0.3
 """But never less than this part of what a first question gets: short conversations need it too."""
 MOST_CHARS = 20_000
 """Of one turn's passages, when they come from a stored receipt: far above what any budget lets in."""
