@@ -4,7 +4,8 @@
     python benchmarks/bench_cached.py --model some.gguf --turns 20
 
 Four documents of about 3,200 tokens, other conversations to recall from, and one conversation of many turns,
-asked as fast as answers come. Then its next turn after midnight, after an entry in the session log (the last
+each asked when what is read ahead is read, as by a person who reads the answer first (--at-once: without such a
+pause). Then its next turn after midnight, after an entry in the session log (the last
 document of the order), and after an edit of the briefing; each once read ahead in the background and once not.
 """
 
@@ -55,17 +56,21 @@ def fill_memory(running: Desktop, texts: Household, conversations: int = 20) -> 
             store.add_message(f"older-{number}", "assistant", texts.text(3))
 
 
-def talk(running: Desktop, texts: Household, turns: int, tokens: int) -> list[tuple[str, Answer]]:
+def talk(
+    running: Desktop, texts: Household, turns: int, tokens: int, at_once: bool
+) -> list[tuple[str, Answer]]:
     """The conversation, and its turns after midnight and after changes."""
 
-    def turn() -> Answer:
+    def turn(*, pause: bool = not at_once) -> Answer:
+        if pause:
+            running.read_ahead()
         return running.ask(texts.question(), "default", tokens)
 
     said = [(f"turn {number}", turn()) for number in range(1, turns + 1)]
     with tomorrow():
         said.append(("after midnight", turn()))
         running.append(texts.text(2))
-        said.append(("after a log entry, at once", turn()))
+        said.append(("after a log entry, at once", turn(pause=False)))
         running.append(texts.text(2))
         running.read_ahead()
         said.append(("after a log entry, read ahead", turn()))
@@ -83,8 +88,16 @@ def talk(running: Desktop, texts: Household, turns: int, tokens: int) -> list[tu
 @click.option("--window", default=8192, show_default=True)
 @click.option("--turns", default=20, show_default=True)
 @click.option("--tokens", default=100, show_default=True, help="Of each answer.")
+@click.option("--at-once", is_flag=True, help="Ask without a pause.")
 def main(
-    model: Path | None, size: str, quant: str, threads: int, window: int, turns: int, tokens: int
+    model: Path | None,
+    size: str,
+    quant: str,
+    threads: int,
+    window: int,
+    turns: int,
+    tokens: int,
+    at_once: bool,
 ) -> None:
     describe_run()
     with tempfile.TemporaryDirectory() as folder:
@@ -95,7 +108,7 @@ def main(
         with desktop(path, Path(folder) / "data", threads=threads, window=window, texts=texts) as running:
             fill_memory(running, texts)
             running.read_ahead()
-            said = talk(running, texts, turns, tokens)
+            said = talk(running, texts, turns, tokens, at_once)
     show(
         f"cached tokens of each prompt, window {window}, {tokens} tokens an answer, {threads} threads",
         ["turn", "prompt", "cached", "recalled", "ratio", "first token (s)"],
