@@ -32,7 +32,9 @@ class Container:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [
-                    *("nice", "-n", "5", "systemd-nspawn", "--quiet", "--boot", "-D", str(self.root)),
+                    # When this process is killed, the container is shut down too.
+                    *("nice", "-n", "5", "setpriv", "--pdeathsig", "TERM", "--"),
+                    *("systemd-nspawn", "--quiet", "--boot", "-D", str(self.root)),
                     *("--register=no", "--keep-unit", "--private-network", "--console=pipe"),
                     f"--machine=orchestrator-test-{os.getpid()}-{next(_numbers)}",
                     *binds,
