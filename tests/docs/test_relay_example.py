@@ -5,9 +5,10 @@ import threading
 from pathlib import Path
 
 from orchestrator_core.relay import flow, frames, greeting, heads, message_socket
-from orchestrator_core.relay.connection import MAX_REPLIES, RelayConnection
+from orchestrator_core.relay.connection import RelayConnection
 from orchestrator_core.relay.frames import Frame, Kind, decode
 from orchestrator_core.relay.heads import Hello, RequestHead, Status, Welcome
+from orchestrator_core.relay.outbox import MAX_REPLIES
 from support.relay_ends import echo, message_sockets
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "relay.md").read_text()

@@ -11,9 +11,8 @@ import contextlib
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from orchestrator_core.errors import InvalidRequest, TierLost, TierUnreachable
 from orchestrator_core.relay import heads
@@ -32,36 +31,22 @@ from orchestrator_core.relay.frames import (
     encode_credit,
     encode_digest,
     encode_end,
-    encode_ping,
     end_of,
     ping_of,
 )
 from orchestrator_core.relay.heads import Goodbye, RequestHead, ResponseHead, Status
 from orchestrator_core.relay.message_socket import SocketClosed
 from orchestrator_core.relay.opening import AnswerCame, RelayStream
+from orchestrator_core.relay.outbox import Messages as Messages
+from orchestrator_core.relay.outbox import Outbox
 from orchestrator_core.relay.serving import Serve, ServedStream
 from orchestrator_core.relay.workers import Workers
-
-MAX_REPLIES = 1024
-"""Answers of the reader that wait to be sent. A side that causes more does not read."""
 
 _log = logging.getLogger(__name__)
 
 
 LAST_WORDS_S = 1.0
 """After a write that failed, the reader has so long to find out why."""
-
-MAX_TOGETHER = 64
-"""Frames sent with one write: 1 MiB at most."""
-
-
-class Messages(Protocol):
-    """A message socket; see `message_socket.MessageSocket`."""
-
-    def send(self, *messages: bytes) -> None: ...
-    def receive(self, timeout: float | None = None) -> bytes | None: ...
-    def close(self) -> None: ...
-    def release(self) -> None: ...
 
 
 class Ending(NamedTuple):
@@ -76,16 +61,6 @@ class Ending(NamedTuple):
     code: str
     message: str
     by_peer: bool
-
-
-class _Outgoing:
-    """A frame whose sender waits."""
-
-    __slots__ = ("frame", "sent")
-
-    def __init__(self, frame: bytes) -> None:
-        self.frame = frame
-        self.sent = False
 
 
 class RelayConnection:
@@ -124,20 +99,16 @@ class RelayConnection:
         self._max_streams = max_streams
         self._heartbeat_s = heartbeat_s
         self._silence_s = silence_s
-        self._status = status
         self._on_status = on_status or (lambda status: None)
         self._on_notice = on_notice or (lambda digest: None)
         self._on_synced = on_synced or (lambda digest: None)
         self._workers = Workers(max_streams, f"{name}-worker")
-        self._writing = threading.Lock()
+        self._outbox = Outbox(socket, status, self.close)
         self._table = threading.Lock()
         self._opened: dict[int, RelayStream] = {}
         self._served: dict[int, ServedStream] = {}
         self._last_opened = 0
         self._last_served = 0
-        self._replies: deque[bytes] = deque()
-        self._outbox: deque[_Outgoing] = deque()
-        self._pong_due: int | None = None
         self._wake = threading.Condition(threading.Lock())
         self._heartbeat_due = 0.0
         self._ping_number = 0
@@ -200,7 +171,9 @@ class RelayConnection:
 
     def goodbye(self, code: str, message: str = "") -> None:
         """Tell the other side why, if it still takes that at once, and close. From any thread."""
-        self._farewell(encode(Kind.GOODBYE, 0, Goodbye(code=code, message=message[:2000]).pack()))
+        if self._ending is None:
+            goodbye = Goodbye(code=code, message=message[:2000])
+            self._outbox.send_last(encode(Kind.GOODBYE, 0, goodbye.pack()))
         self._end(Ending(code, message, by_peer=False))
 
     def close(self) -> None:
@@ -254,7 +227,7 @@ class RelayConnection:
         Raises:
             SocketClosed.
         """
-        self._send(encode_digest(Kind.NOTICE, digest))
+        self._outbox.send(encode_digest(Kind.NOTICE, digest))
 
     def synced(self, digest: str) -> None:
         """Tell that everything in the state `digest` has been taken in.
@@ -262,7 +235,7 @@ class RelayConnection:
         Raises:
             SocketClosed.
         """
-        self._send(encode_digest(Kind.SYNCED, digest))
+        self._outbox.send(encode_digest(Kind.SYNCED, digest))
 
     def tell_status(self) -> None:
         """Send the status now instead of at the next heartbeat. Does not wait."""
@@ -281,110 +254,50 @@ class RelayConnection:
 
     # Sending
 
-    def _send(self, frame: bytes) -> None:
-        """Send one frame. Who gets to write takes along what others want to send meanwhile: in a busy
-        process each write costs a wait for the interpreter, with a hundred streams in a row.
-
-        Raises:
-            SocketClosed.
-        """
-        outgoing = _Outgoing(frame)
-        self._outbox.append(outgoing)
-        with self._writing:
-            while not outgoing.sent:
-                if not self._outbox:
-                    raise SocketClosed("lost while it was sent")
-                self._send_outbox()
-
-    def _send_outbox(self, *further: bytes) -> None:
-        """Send all that waits, then `further`; by whoever holds the writing lock.
-
-        Raises:
-            SocketClosed.
-        """
-        frames = []
-        while self._replies:
-            frames.append(self._replies.popleft())
-        if self._pong_due is not None:
-            with self._wake:
-                number, self._pong_due = self._pong_due, None
-            assert number is not None, "only the holder of the writing lock takes it"
-            frames.append(encode_ping(Kind.PONG, number, self._status().pack()))
-        taken: list[_Outgoing] = []
-        while self._outbox and len(taken) < MAX_TOGETHER:
-            taken.append(self._outbox.popleft())
-        frames += [outgoing.frame for outgoing in taken]
-        frames += further
-        try:
-            if frames:
-                self._socket.send(*frames)
-        except SocketClosed:
-            raise
-        except BaseException:
-            # Frames of others were in it, and nobody knows how much of them went out.
-            self.close()
-            raise
-        for outgoing in taken:
-            outgoing.sent = True
-
-    def _reply(self, frame: bytes) -> None:
-        """For the reader: have a frame sent."""
-        if len(self._replies) >= MAX_REPLIES:
-            raise BadFrame(f"{MAX_REPLIES} frames to be answered, and does not read the answers")
-        self._replies.append(frame)
-        with self._wake:
-            self._wake.notify()
-
     def _keep(self) -> None:
         """The keeper's thread: replies at once, a ping every heartbeat."""
         while self._ending is None:
             with self._wake:
                 self._wake.wait_for(self._keeper_wanted, max(0.0, self._heartbeat_due - time.monotonic()))
             try:
-                with self._writing:
-                    self._send_outbox()
-                    if time.monotonic() >= self._heartbeat_due:
-                        self._send_ping()
+                self._outbox.send_owed()
+                if time.monotonic() >= self._heartbeat_due:
+                    self._send_ping()
             except SocketClosed as error:
                 # The reader may find a goodbye yet.
                 if not self._ended.wait(LAST_WORDS_S):
                     self._end(Ending(heads.LOST, error.why, by_peer=True))
 
     def _keeper_wanted(self) -> bool:
-        return (
-            bool(self._replies)
-            or self._pong_due is not None
-            or self._ending is not None
-            or self._heartbeat_due <= time.monotonic()
-        )
+        return self._outbox.owing or self._ending is not None or self._heartbeat_due <= time.monotonic()
 
     def _send_ping(self) -> None:
         self._heartbeat_due = time.monotonic() + self._heartbeat_s
         with self._ponged:
             self._ping_number += 1
             number = self._ping_number
-        self._socket.send(encode_ping(Kind.PING, number, self._status().pack()))
+        self._outbox.ping(number)
 
-    def _farewell(self, frame: bytes) -> None:
-        if self._ending is None and self._writing.acquire(timeout=0.2):
-            try:
-                with contextlib.suppress(SocketClosed):
-                    self._socket.send(frame)
-            finally:
-                self._writing.release()
+    def _wake_keeper(self) -> None:
+        with self._wake:
+            self._wake.notify()
 
     # Asking
 
     def _begin(self, packed: bytes) -> RelayStream:
         """Numbers are given in the order of sending: the other side relies on that."""
-        with self._writing:
-            stream = self._enter()
-            try:
-                self._send_outbox(encode(Kind.REQUEST, stream.stream, packed))
-            except SocketClosed as error:
-                self._leave(stream.stream, tell=False)
-                raise TierUnreachable(f"The other tier cannot be reached: {error}.") from None
-        return stream
+        begun: list[RelayStream] = []
+
+        def make() -> bytes:
+            begun.append(self._enter())
+            return encode(Kind.REQUEST, begun[0].stream, packed)
+
+        try:
+            self._outbox.send_made(make)
+        except SocketClosed as error:
+            self._leave(begun[0].stream, tell=False)
+            raise TierUnreachable(f"The other tier cannot be reached: {error}.") from None
+        return begun[0]
 
     def _enter(self) -> RelayStream:
         with self._table:
@@ -408,7 +321,7 @@ class RelayConnection:
         try:
             while rest:
                 allowed = stream.outflow.take(min(len(rest), CHUNK_BYTES), timeout_s)
-                self._send(encode(Kind.BODY, stream.stream, rest[:allowed]))
+                self._outbox.send(encode(Kind.BODY, stream.stream, rest[:allowed]))
                 rest = rest[allowed:]
         except AnswerCame:
             self._quietly(encode_end(stream.stream, End.BROKEN))
@@ -431,7 +344,7 @@ class RelayConnection:
     def _quietly(self, frame: bytes) -> None:
         """Of a closed connection the streams hear in another way."""
         with contextlib.suppress(SocketClosed):
-            self._send(frame)
+            self._outbox.send(frame)
 
     # Reading
 
@@ -492,7 +405,7 @@ class RelayConnection:
         if frame.stream <= self._last_served:
             raise BadFrame(f"a request with the number {frame.stream} after {self._last_served}")
         self._last_served = frame.stream
-        stream = ServedStream(frame.stream, RequestHead.unpack(frame.payload), self._send)
+        stream = ServedStream(frame.stream, RequestHead.unpack(frame.payload), self._outbox.send)
         serve = self._serve
         self._served[frame.stream] = stream
 
@@ -504,17 +417,16 @@ class RelayConnection:
 
         if not self._workers.begin(task):
             del self._served[frame.stream]
-            self._reply(encode_end(frame.stream, End.REFUSED))
+            self._outbox.reply(encode_end(frame.stream, End.REFUSED))
+            self._wake_keeper()
 
     def _take_of_connection(self, frame: Frame) -> None:
         match frame.kind:
             case Kind.PING:
                 number, status = ping_of(frame)
                 self._take_status(status)
-                with self._wake:
-                    # Only the latest: pings that come faster than they are answered cost nothing.
-                    self._pong_due = number
-                    self._wake.notify()
+                self._outbox.owe_pong(number)
+                self._wake_keeper()
             case Kind.PONG:
                 number, status = ping_of(frame)
                 self._take_status(status)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 
-from orchestrator_core.relay.connection import Messages
 from orchestrator_core.relay.frames import PROTOCOL, BadFrame, Frame, Kind, decode, encode
 from orchestrator_core.relay.heads import PROTOCOL_ERROR, SILENT, VERSION, Goodbye, Hello, Welcome
 from orchestrator_core.relay.message_socket import SocketClosed
+from orchestrator_core.relay.outbox import Messages
 
 GREETING_S = 10.0
 """How long a greeting may take."""

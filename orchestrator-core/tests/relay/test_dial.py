@@ -26,7 +26,7 @@ def answering_with(said: bytes | None) -> Iterator[str]:
 
         def serve() -> None:
             taken, _ = server.accept()
-            with taken, suppress(ConnectionError):
+            with taken, suppress(OSError):
                 taken.recv(65536)
                 if said is not None:
                     taken.sendall(said)
