@@ -75,7 +75,8 @@ def serve(settings: Settings, *, say: Callable[[str], None] = click.echo) -> Non
     except BaseException:
         close_all(sockets)
         raise
-    gateway = Gateway(settings, sockets, lambda: _greet(settings, sockets, made, code, say))
+    url = reachable_url(settings.server.host, sockets[0].getsockname()[1])
+    gateway = Gateway(settings, sockets, lambda: _greet(settings, url, made, code, say))
     master = os.getpid()
     try:
         gateway.run()
@@ -85,15 +86,13 @@ def serve(settings: Settings, *, say: Callable[[str], None] = click.echo) -> Non
             raise
         if ending.code:
             raise ServerFailed("The server could not start.", hint="The reason is above.") from None
-    finally:
-        close_all(sockets)
 
 
 class Gateway(BaseApplication):  # type: ignore[misc]
     """The embedded gunicorn: its options, and this tier's part in the life of its worker.
 
     Args:
-        sockets: bound; they stay the caller's.
+        sockets: bound; gunicorn's from now on.
         on_ready: called in the master when the worker answers for the first time.
     """
 
@@ -101,7 +100,8 @@ class Gateway(BaseApplication):  # type: ignore[misc]
         self, settings: Settings, sockets: Sequence[socket.socket], on_ready: Callable[[], None]
     ) -> None:
         self.settings = settings
-        self.sockets = sockets
+        # Given away, not lent: a port that is still held somewhere takes connections nobody answers.
+        self._binds = [f"fd://{one.detach()}" for one in sockets]
         self.on_ready = on_ready
         self.notifier = Notifier()
         self.ready_pipe = os.pipe()
@@ -113,7 +113,7 @@ class Gateway(BaseApplication):  # type: ignore[misc]
     def load_config(self) -> None:
         for name, value in gunicorn_options(self.settings).items():
             self.cfg.set(name, value)
-        self.cfg.set("bind", [f"fd://{os.dup(one.fileno())}" for one in self.sockets])
+        self.cfg.set("bind", self._binds)
         self.cfg.set("post_worker_init", lambda worker: self._serving())
 
     def run(self) -> None:
@@ -246,12 +246,12 @@ def _is_fresh(beat: float, within_s: float) -> bool:
 
 def _greet(
     settings: Settings,
-    sockets: Sequence[socket.socket],
+    url: str,
     made: bool,
     code: str | None,
     say: Callable[[str], None],
 ) -> None:
-    say(f"Orchestrator VPS listens on {_url(settings, sockets)}   (Ctrl-C stops it)")
+    say(f"Orchestrator VPS listens on {url}   (Ctrl-C stops it)")
     if made and settings.server.api_key is not None:
         key = settings.server.api_key.get_secret_value()
         path = key_file(settings.data)
@@ -260,10 +260,6 @@ def _greet(
     if code is not None:
         say(f"Enrolment code for the desktop (valid for an hour): {code}")
         say("  at home: orchestrator vps enroll https://THIS-HOST " + code)
-
-
-def _url(settings: Settings, sockets: Sequence[socket.socket]) -> str:
-    return reachable_url(settings.server.host, sockets[0].getsockname()[1])
 
 
 def _suit_the_journal() -> None:

@@ -34,6 +34,13 @@ class VpsWorker(ThreadWorker):  # type: ignore[misc]
         super().handle_exit(sig, frame)
         self.app.leave()
 
+    def set_accept_enabled(self, enabled: bool) -> None:
+        super().set_accept_enabled(enabled)
+        if not enabled and not self.alive:
+            # Who comes now is refused at once, instead of waiting for an answer that nobody gives.
+            for listener in self.sockets:
+                listener.close()
+
     def run(self) -> None:
         try:
             super().run()
