@@ -70,7 +70,9 @@ build_release() {
     cuda) options+=(--engine cuda) ;;
     cpu) options+=(--no-gpu) ;;
   esac
-  "$PYTHON" "$1/deployment/setup" vps --venv "$RELEASE/venv" "${options[@]}" \
+  # Not in the home of whoever called sudo.
+  XDG_CACHE_HOME=/var/cache PIP_CACHE_DIR=/var/cache/orchestrator/pip \
+    "$PYTHON" "$1/deployment/setup" vps --venv "$RELEASE/venv" "${options[@]}" \
     || fail "The release could not be built; what runs now was not touched."
   cp -r "$1/deployment" "$RELEASE/deployment"
   install -D -m 0644 "$1/docs/vps.md" "$RELEASE/docs/vps.md"

@@ -14,7 +14,7 @@ uninstall() {
   systemctl reset-failed "$UNIT" 2>/dev/null || true
   remove_site
   [[ $FIREWALL == no ]] || close_firewall
-  rm -rf /usr/local/bin/orchestrator-vps "$APP" "$WEBROOT"
+  rm -rf /usr/local/bin/orchestrator-vps /var/cache/orchestrator "$APP" "$WEBROOT"
   if [[ $delete == yes ]]; then
     status "deleting the data in $STATE and $CONFIG"
     rm -rf "$STATE" "$STATE".before-upgrade "$STATE".failed-* "$CONFIG"

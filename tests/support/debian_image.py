@@ -20,7 +20,17 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "orchestrator"
 
 BASE = ("systemd", "systemd-sysv", "dbus", "ca-certificates")
-INSTALLED_LATER = ("certbot", "curl", "libgomp1", "logrotate", "nginx", "openssl", "python3", "python3-venv", "ufw")
+INSTALLED_LATER = (
+    "certbot",
+    "curl",
+    "libgomp1",
+    "logrotate",
+    "nginx",
+    "openssl",
+    "python3",
+    "python3-venv",
+    "ufw",
+)
 """What deploy_vps.sh, or a test of it, asks apt for: fetched, not installed."""
 
 NEEDED = {"debootstrap": "debootstrap", "systemd-nspawn": "systemd-container", "nsenter": "util-linux"}
@@ -77,7 +87,7 @@ def _check_machine() -> None:
 
 
 def _mirror() -> tuple[str, str]:
-    """Where this machine's apt gets its own release from."""
+    """Where this machine's apt gets its own release from; and the release (CONTAINER_RELEASE: another one)."""
     os_release = dict(
         line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line
     )
@@ -91,7 +101,7 @@ def _mirror() -> tuple[str, str]:
     for line in listed.stdout.splitlines():
         uri, _, name = line.partition(" ")
         if release and name == release:
-            return uri, release
+            return uri, os.environ.get("CONTAINER_RELEASE", release)
     raise NoImage("this machine's apt names no mirror of its own release")
 
 
