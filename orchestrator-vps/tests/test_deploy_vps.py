@@ -180,7 +180,9 @@ class TestAMachineThatCannotWork:
 
     def test_an_unsupported_distribution(self, bare):
         bare.output("cp --remove-destination /usr/lib/os-release /etc/os-release")
-        bare.output("sed -i 's/^VERSION_ID=.*/VERSION_ID=\"11\"/; s/(bookworm)/(bullseye)/' /etc/os-release")
+        bare.output(
+            'sed -i \'s/^VERSION_ID=.*/VERSION_ID="11"/; s/^PRETTY_NAME=.*/PRETTY_NAME="Old (bullseye)"/\' /etc/os-release'
+        )
         try:
             said = self.refused(bare, f"{SCRIPT} --yes")
         finally:
