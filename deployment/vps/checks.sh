@@ -16,7 +16,7 @@ check_machine() {
     "debian 12" | "debian 13" | "ubuntu 24.04") PYTHON=python3 ;;
     "ubuntu 22.04") PYTHON=python3.11 ;; # its python3 is 3.10, too old
     *) fail "This system ($PRETTY_NAME) is not supported; $SUPPORTED are." \
-      "On any other: pip install 'orchestrator[vps]' and run: orchestrator vps serve" ;;
+      "On any other, in the repository: pip install '.[vps,gguf]' and: orchestrator vps serve" ;;
   esac
   case $(uname -m) in
     x86_64 | aarch64) ;;
