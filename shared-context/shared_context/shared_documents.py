@@ -33,6 +33,7 @@ class SharedDocuments:
 
     def __init__(self, context: ContextFolder) -> None:
         self._context = context
+        self._latest: tuple[bytes, bytes, DocumentsSummary] | None = None
 
     def summary(self) -> DocumentsSummary:
         for _ in range(READINGS):
@@ -41,7 +42,12 @@ class SharedDocuments:
             # Begins with the number of writers with new lines: none, unless somebody wrote in between.
             if deletions[:1] == b"\0":
                 break
-        return DocumentsSummary(vector, digest(vector, deletions))
+        latest = self._latest
+        # An exchange asks several times, and reading ten thousand deletions takes milliseconds.
+        if latest is None or latest[:2] != (vector, deletions):
+            latest = vector, deletions, DocumentsSummary(vector, digest(vector, deletions))
+            self._latest = latest
+        return latest[2]
 
     def lacking(self, theirs: DocumentsSummary) -> bytes | None:
         """The update that somebody in this state lacks, or a first part of it, when it is large;
