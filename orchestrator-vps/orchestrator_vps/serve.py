@@ -68,7 +68,8 @@ def serve(settings: Settings, *, say: Callable[[str], None] = click.echo) -> Non
         refuse_open_bind(settings.server)
     sockets = bind(settings.server.host, settings.server.port)
     try:
-        code = first_code(settings.data)
+        # A journal keeps what a terminal only shows: there, codes are made by `orchestrator vps code`.
+        code = None if _in_journal() else first_code(settings.data)
         # Held by the worker alone; here only to say in time that somebody else has it.
         FolderLock(settings.data).release()
         made = provide_key(settings)
@@ -262,8 +263,13 @@ def _greet(
         say("  at home: orchestrator vps enroll https://THIS-HOST " + code)
 
 
+def _in_journal() -> bool:
+    """Whether systemd collects what this process says."""
+    return bool(os.environ.get("JOURNAL_STREAM"))
+
+
 def _suit_the_journal() -> None:
-    if not os.environ.get("JOURNAL_STREAM"):
+    if not _in_journal():
         return
     for handler in logging.getLogger().handlers:
         if type(handler) is logging.StreamHandler:

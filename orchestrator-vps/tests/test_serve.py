@@ -71,6 +71,12 @@ def test_the_first_start_gives_a_code_and_later_ones_only_until_a_desktop_is_the
         assert "code" not in vps.process.stdout.read()
 
 
+def test_a_journal_never_gets_a_code(tmp_path):
+    with Vps(tmp_path, JOURNAL_STREAM="8:12345") as vps:
+        assert vps.end() == 0
+        assert "code" not in vps.process.stdout.read()
+
+
 def test_a_key_is_made_once_and_kept_to_its_owner(tmp_path):
     keys = []
     for _ in range(2):

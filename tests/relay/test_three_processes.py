@@ -134,10 +134,12 @@ def test_twenty_times_off_and_on_loses_no_answer_and_leaks_nothing(tmp_path: Pat
             assert away.done is not None and away.done["tier"] == "vps", away
             footprints.append(fleet.vps.footprint())
         assert_equal_memories(fleet, questions=40)
-        print("footprint of the VPS after the second cycle and the last:", footprints[1], footprints[-1])
-        assert footprints[-1]["threads"] <= footprints[1]["threads"] + 2
-        assert footprints[-1]["files"] <= footprints[1]["files"] + 4
-        assert footprints[-1]["rss_kib"] <= footprints[1]["rss_kib"] * 1.3
+        # Threads, SQLite readers and idle connections are kept for reuse: the first cycles fill those pools.
+        warm = {name: max(one[name] for one in footprints[:5]) for name in footprints[0]}
+        print("footprint of the VPS within the first five cycles and after the last:", warm, footprints[-1])
+        assert footprints[-1]["threads"] <= warm["threads"] + 2
+        assert footprints[-1]["files"] <= warm["files"] + 4
+        assert footprints[-1]["rss_kib"] <= warm["rss_kib"] * 1.2
 
 
 def ask_and(fleet: Fleet, tokens: int, act: Callable[[Seen], object]) -> Seen:

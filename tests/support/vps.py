@@ -48,7 +48,7 @@ class Vps:
         clean = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("ORCHESTRATOR_", "LLM_"))
+            if not name.startswith(("ORCHESTRATOR_", "LLM_", "JOURNAL_STREAM"))
         }
         self.environ = {
             **clean,
