@@ -113,15 +113,18 @@ class Exchanger:
             if mine != exchanged or any(notice != mine for notice in notices):
                 began = time.monotonic()
                 try:
-                    client.exchange()
+                    report = client.exchange()
                 except SharedContextError as error:
                     if not session.ended:
                         _log.warning("The exchange with the VPS failed: %s", error.message)
                         session.put_back(notices)
                         session.pause(backoff.next_s())
                     continue
-                exchanged = self._replica.state().digest
-                notices.append(exchanged)
+                now_here = self._replica.state().digest
+                # What one side could not take in, for a full disk perhaps, is tried again without a change.
+                exchanged = now_here if report.complete else ""
+                session.look_again_s = None if report.complete else backoff.slow_s()
+                notices.append(now_here)
                 backoff.reset()
                 rest_s = min(MAX_REST_S, REST * (time.monotonic() - began))
             else:
@@ -141,6 +144,7 @@ class _Session:
         self.ready = False
         self.ended = False
         self.client: SyncClient | None = None
+        self.look_again_s: float | None = None
         self._notices: deque[str] = deque(maxlen=MAX_NOTICES)
         self._due = True
         self._wake = threading.Condition()
@@ -176,7 +180,7 @@ class _Session:
     def wait_for_work(self, debounce_s: float) -> bool:
         """False when the connection has ended."""
         with self._wake:
-            self._wake.wait_for(lambda: self._due or self._notices or self.ended)
+            self._wake.wait_for(lambda: self._due or self._notices or self.ended, self.look_again_s)
             if self.ready and not self._notices and not self.ended:
                 self._wake.wait_for(lambda: self._notices or self.ended, debounce_s)
             return not self.ended

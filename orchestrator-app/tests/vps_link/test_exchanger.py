@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ai_orchestrator.vps_link.backoff import Backoff
 from ai_orchestrator.vps_link.exchanger import Exchanger
 from orchestrator_core.relay.connection import RelayConnection
 from orchestrator_core.relay.heads import Welcome
 from orchestrator_core.relay.pinning import session_for
 from shared_context.conversations import ConversationStore
 from shared_context.documents import ContextFolder
+from shared_context.errors import DocumentRejected
 from shared_context.replica import Replica
+from shared_context.shared_documents import SharedDocuments
 from shared_context.sync_client import SyncClient
 from support.played_vps import CREDENTIAL, PlayedVps
 from support.relay_ends import answering, connected
@@ -144,6 +147,27 @@ def test_is_not_ready_while_exchanges_fail_and_tries_again(
         _until(lambda: here.exchanger.ready)
         _until(lambda: "waited-for" in here.synced)
     assert CREDENTIAL not in caplog.text
+
+
+def test_what_could_not_be_taken_in_is_tried_again_without_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Backoff, "slow_s", lambda self: 0.05)
+    with house(tmp_path) as here:
+        _until(lambda: here.exchanger.ready and here.equal())
+        receive, refused = SharedDocuments.receive, []
+
+        def refuse_twice(documents: SharedDocuments, update: bytes, author: str) -> tuple[str, ...]:
+            if documents is here.desktop.documents and len(refused) < 2:
+                refused.append(author)
+                raise DocumentRejected("There was no room.")
+            return receive(documents, update, author)
+
+        monkeypatch.setattr(SharedDocuments, "receive", refuse_twice)
+        assert here.vps.documents is not None
+        here.vps.documents._context.append_entry("Written outside.")
+        here.ends[0].notice(here.vps.state().digest)
+        _until(lambda: here.equal() and len(refused) == 2)
 
 
 def test_an_extra_desktop_exchanges_nothing(tmp_path: Path) -> None:
