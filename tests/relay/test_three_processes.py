@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support import nginx
 from support.fleet import Fleet, script, wait_until
+from support.slow_link import SlowLink
 from support.stream_client import Seen
 
 HOME = "Home speaking: the relay carries every word of this sentence from the desktop to the phone. "
@@ -115,6 +116,27 @@ def test_a_stopped_answer_stops_at_home(fleet: Fleet) -> None:
         lambda: len(fleet.history(fleet.desktop_url)) == 2, "the stopped answer should be stored at home"
     )
     assert len(fleet.history(fleet.desktop_url)[-1]["content"]) < len(HOME * 3)
+
+
+def test_a_slow_link_delays_answers_and_breaks_nothing(tmp_path: Path) -> None:
+    desktop = script(tmp_path / "desktop.yaml", HOME, token_delay_s=0.02)
+    with (
+        Fleet(tmp_path, desktop=desktop, vps=script(tmp_path / "vps.yaml", AWAY)) as fleet,
+        SlowLink(fleet.vps.address[1], delay_s=0.3, jitter_s=0.4) as link,
+    ):
+        fleet.connect(f"http://127.0.0.1:{link.port}")
+        for turn in range(4):
+            seen = fleet.ask(f"Question {turn}")
+            assert seen.done is not None
+            assert (seen.text, seen.done["tier"], seen.seams) == (HOME, "desktop", [])
+        assert fleet.get("/info").json()["relay"]["desktop"]["drops"] == 0
+        link.delay_s = 60.0
+        stalled = fleet.ask("And now?")
+        assert stalled.done is not None
+        assert (stalled.text, stalled.done["tier"]) == (AWAY, "vps")
+        link.delay_s = 0.0
+        fleet.wait_for_tier("desktop")
+        assert_equal_memories(fleet, questions=5)
 
 
 def test_twenty_times_off_and_on_loses_no_answer_and_leaks_nothing(tmp_path: Path) -> None:

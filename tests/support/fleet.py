@@ -96,11 +96,15 @@ class Fleet:
     def ask(self, message: str, **fields: Any) -> Seen:
         return self.client.ask({"message": message, "message_id": new_id(), **fields})
 
-    def connect(self) -> None:
-        """Enrol the desktop with the VPS and wait until questions go through."""
+    def connect(self, url: str | None = None) -> None:
+        """Enrol the desktop with the VPS and wait until questions go through.
+
+        Args:
+            url: where the desktop finds the VPS, if not where phones do.
+        """
         code = orchestrator(self.vps_env, "vps", "code").stdout.split()[-1]
         proof = ["--fingerprint", self.nginx.fingerprint] if self.nginx else ["--insecure"]
-        command = ["vps", "enroll", self.url, code, *proof]
+        command = ["vps", "enroll", url or self.url, code, *proof]
         done = run(self.desktop.command_line(command), self.desktop_env)
         assert done.returncode == 0, done.stdout + done.stderr
         self.wait_for_tier("desktop")
