@@ -109,6 +109,9 @@ class ChatRequest(SamplingFields):
     via: Literal["desktop", "vps", "phone"] | None = Field(
         None, description="The tier that passes the question on; who gets it answers it itself."
     )
+    because: StopText | None = Field(
+        None, description="With `via`: why this tier is to answer. It becomes the answer's reason."
+    )
 
     def check_size(self, max_chars: int) -> None:
         """Raises PayloadTooLarge when `message` or `context` has more than `max_chars` characters."""

@@ -69,7 +69,7 @@ def test_the_desktop_reaches_its_vps_with_its_own_credential(fleet: Fleet) -> No
     assert (answer["response"], answer["tier"], answer["reason"]) == (
         AWAY,
         "vps",
-        "asked by way of the desktop",
+        "the vps was asked for",
     )
     wait_until(lambda: fleet.history(fleet.url) == fleet.history(fleet.desktop_url), "both should be equal")
     assert [one["content"] for one in fleet.history(fleet.desktop_url)] == ["Out there?", AWAY]

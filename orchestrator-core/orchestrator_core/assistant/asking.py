@@ -163,7 +163,8 @@ class Asking:
     def _decision(self, request: ChatRequest, reason: str | None) -> Decision:
         if request.via is not None:
             again = "asked again by" if request.regenerate else "asked by way of"
-            return Decision(self._tier, f"{again} the {request.via}", Because.PASSED_ON)
+            why = request.because or f"{again} the {request.via}"
+            return Decision(self._tier, why, Because.PASSED_ON)
         decision = self._route(request.tier or AUTO)
         return decision if reason is None else replace(decision, reason=reason)
 
@@ -220,7 +221,7 @@ class Asking:
         new: NewRun,
         decision: Decision,
     ) -> Run:
-        response = elsewhere.ask(request, message_id, conversation_id, decision.tier)
+        response = elsewhere.ask(request, message_id, conversation_id, decision)
         source = RelayedSource(self._tier, elsewhere.remote, response, self._runs.own_source, self.take_over)
         try:
             asked = elsewhere.remember(request, message_id, conversation_id)

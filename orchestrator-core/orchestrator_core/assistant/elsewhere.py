@@ -16,11 +16,14 @@ from orchestrator_core.errors import OrchestratorError, Overloaded, TierLost, Ti
 from orchestrator_core.messages import Role
 from orchestrator_core.runs.codec import error_of
 from orchestrator_core.tiers.remote import RemoteResponse, RemoteTier
+from orchestrator_core.tiers.router import Decision
 
 SETTLE_S = 2.0
 """How long a question waits for the other tier to take in what was said here before it."""
 
 MAX_REFUSAL_BYTES = 256 * 1024
+MAX_REASON_CHARS = 250
+"""What a request may give as its `because`, and a little less."""
 
 NOT_SERVING = frozenset({"stopping", "loading"})
 """Codes of a 503 by which a tier says that it is as good as away."""
@@ -55,24 +58,27 @@ class Elsewhere:
         with self._lock:
             self._said_here += 1
 
-    def ask(self, request: ChatRequest, message_id: str, conversation_id: str, tier: str) -> RemoteResponse:
+    def ask(
+        self, request: ChatRequest, message_id: str, conversation_id: str, decision: Decision
+    ) -> RemoteResponse:
         """Its event stream, of which the head is there.
 
         Args:
-            tier: its name.
+            decision: that it shall answer, and why.
 
         Raises:
             TierUnreachable: it cannot be asked; nothing happened there.
             TierLost: it was asked and lost; it may answer by itself.
             Refused: it said no.
         """
+        tier = decision.tier
         if not self._settled():
             raise TierUnreachable(f"the {tier} has not taken in yet what was said here")
         response = self.remote.open(
             "POST",
             "/chat/stream",
             headers=_HEADERS,
-            body=self._body(request, message_id, conversation_id, tier),
+            body=self._body(request, message_id, conversation_id, decision),
         )
         if response.status != 200:
             raise self._refusal(response, tier)
@@ -104,12 +110,13 @@ class Elsewhere:
             self._taken_in = max(self._taken_in, wanted)
         return True
 
-    def _body(self, request: ChatRequest, message_id: str, conversation_id: str, tier: str) -> bytes:
+    def _body(self, request: ChatRequest, message_id: str, conversation_id: str, decision: Decision) -> bytes:
         fields = request_fields(request) | {
             "message_id": message_id,
             "conversation_id": conversation_id,
-            "tier": tier,
+            "tier": decision.tier,
             "via": self._tier,
+            "because": decision.reason[:MAX_REASON_CHARS],
         }
         return json.dumps(fields).encode("ascii")
 

@@ -31,7 +31,7 @@ def test_the_desktop_answers_and_both_have_it_once(open_pair: Any) -> None:
     there = pair.desktop_run(run)
     done, told = last(run).data, last(there).data
     assert {**done, "timestamp": ""} == {**told, "timestamp": ""}
-    assert (done["tier"], done["model"], done["reason"]) == ("desktop", "large", "asked by way of the vps")
+    assert (done["tier"], done["model"], done["reason"]) == ("desktop", "large", "the desktop is there")
     assert kinds(run) == kinds(there) == ["token"] * len(words(DESKTOP_SAYS)) + ["done"]
     question, answer = pair.vps.conversations.messages("default")
     assert (question.role, question.tier) == ("user", "vps")

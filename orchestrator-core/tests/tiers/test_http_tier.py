@@ -248,7 +248,7 @@ class TestOverflow:
             desktop.waiting = 3
             done = last(home.ask(ChatRequest(message="Two?"))).data
             assert (done["tier"], done["model"], done["response"]) == ("vps", "small", "From the VPS.")
-            assert done["reason"] == "asked by way of the desktop"
+            assert done["reason"] == "the desktop is busy (3 answers wait there)"
             said = ["One?", "From home.", "Two?", "From the VPS."]
             assert [one.content for one in home.conversations.messages("default")] == said
             assert [one.content for one in away.conversations.messages("default")] == said
