@@ -31,17 +31,17 @@ _NOT_ASKED = HOP_BY_HOP | {"host", "authorization", "content-length", "expect", 
 _NOT_ANSWERED = HOP_BY_HOP | {"date", "server", "x-request-id", "x-tier", "x-tier-reason"}
 """Of an answer: what this server says itself."""
 
-_PROXIES = re.compile(r"^(forwarded|via|x-forwarded-.*|x-real-ip)$")
-_HARMLESS = re.compile(r"^[\t\x20-\x7e\x80-\xff]*$")
+_PROXIES = re.compile(r"forwarded|via|x-forwarded-.*|x-real-ip")
+_HARMLESS = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 REPEATABLE = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 """Methods that may be done twice, and by two replicas. PUT is not among them: the same edit of a document,
 made at two replicas at once, is merged as two, and its lines are there twice."""
 
-_STATELESS = re.compile(r"^(/v1/.*|/generate|/context/load)$")
+_STATELESS = re.compile(r"/v1/.*|/generate|/context/load")
 """POSTs that change nothing: who asks twice only gets two answers."""
 
-_ASKS_MODEL = re.compile(r"^(/v1/(chat/completions|completions|embeddings)|/generate)$")
+_ASKS_MODEL = re.compile(r"/v1/(chat/completions|completions|embeddings)|/generate")
 
 _VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 
@@ -64,12 +64,12 @@ def is_page(method: str, path: str) -> bool:
 
 def repeatable(method: str, path: str) -> bool:
     """Whether the request may be done here after it may have been done there."""
-    return method in REPEATABLE or _STATELESS.match(path) is not None
+    return method in REPEATABLE or _STATELESS.fullmatch(path) is not None
 
 
 def asks_model(method: str, path: str) -> bool:
     """Whether any model can answer it, with no memory besides the request."""
-    return method == "POST" and _ASKS_MODEL.match(path) is not None
+    return method == "POST" and _ASKS_MODEL.fullmatch(path) is not None
 
 
 def request_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -78,7 +78,7 @@ def request_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     dropped = _NOT_ASKED | _named_by_connection(fields)
     found: dict[str, str] = {}
     for name, value in fields:
-        if name in dropped or _PROXIES.match(name) or not _HARMLESS.match(value):
+        if name in dropped or _PROXIES.fullmatch(name) or not _HARMLESS.fullmatch(value):
             continue
         found[name] = f"{found[name]}, {value}" if name in found else value
     return found

@@ -1,7 +1,7 @@
 """Which requests travel, and what of their headers."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from orchestrator_core.relay.heads import RequestHead
 from orchestrator_vps import forwarded
@@ -15,6 +15,7 @@ headers = st.lists(
 
 
 @given(headers)
+@example([("A", "\n")])
 def test_whatever_comes_in_what_travels_fits_into_a_frame(given_headers):
     travelling = forwarded.request_headers(given_headers)
     RequestHead(method="GET", target="/", headers=tuple(travelling.items()))
