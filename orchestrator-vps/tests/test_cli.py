@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 from orchestrator_vps.cli import COMMANDS
@@ -59,3 +61,15 @@ def test_every_command_explains_itself(user, name):
     done = orchestrator(user, "vps", name, "--help")
     assert done.returncode == 0 and "--data" in done.stdout
     assert COMMANDS[name][1] in orchestrator(user, "vps", "--help").stdout
+
+
+def test_a_missing_package_is_named_with_the_command_that_brings_it(tmp_path):
+    code = (
+        "import sys; sys.modules['gunicorn'] = None\n"
+        "from ai_orchestrator.cli import main; sys.argv[1:] = ['vps', 'serve', '--data', sys.argv[1]]; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "data")], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 3
+    assert "pip install 'orchestrator[vps]'" in done.stderr and "Traceback" not in done.stderr

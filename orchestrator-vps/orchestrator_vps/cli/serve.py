@@ -37,6 +37,12 @@ def serve(
         config, data, server__host=host, server__port=port, model__path=model, log__level=log_level
     )
 
-    from orchestrator_vps.serve import serve as run_server
+    try:
+        from orchestrator_vps.serve import serve as run_server
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in ("gunicorn", "simple_websocket", "wsproto"):
+            raise
+        from orchestrator_core.errors import MissingExtra
 
+        raise MissingExtra(str(error.name), "vps", "The VPS server") from error
     run_server(settings)
