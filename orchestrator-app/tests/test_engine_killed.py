@@ -1,5 +1,6 @@
 """`kill -9` of the engine while clients listen over HTTP: everyone ends with the one whole answer."""
 
+import contextlib
 import os
 import random
 import signal
@@ -42,10 +43,11 @@ def server(tmp_path_factory):
 
 
 def engine():
-    """The engine's process."""
+    """The engine's process; None while it is gone: children may end between being listed and being asked."""
     for child in psutil.Process().children(recursive=True):
-        if "orchestrator_core.engine.worker" in " ".join(child.cmdline()):
-            return child
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "orchestrator_core.engine.worker" in " ".join(child.cmdline()):
+                return child
     return None
 
 
