@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
+from orchestrator_core.command_options import json_option, settings_options
 
 from ai_orchestrator.cli import terminal
 from ai_orchestrator.cli.exits import INTERRUPTED
-from ai_orchestrator.cli.options import conversation_options, json_option, model_options, settings_options
+from ai_orchestrator.cli.options import conversation_options, model_options
 
 OPTION_NAMES = (
     "max_tokens", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "stop", "seed",

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from orchestrator_core.command_options import json_option, settings_options
 
 from ai_orchestrator.cli import terminal
-from ai_orchestrator.cli.options import json_option, settings_options
 
 if TYPE_CHECKING:
     from orchestrator_core.backup.archive import Manifest

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import click
+from orchestrator_core.command_options import settings_options
 
-from ai_orchestrator.cli.options import conversation_options, model_options, settings_options
+from ai_orchestrator.cli.options import conversation_options, model_options
 
 
 @click.command(short_help="Talk in the terminal.")

@@ -9,10 +9,10 @@ import sys
 from typing import TYPE_CHECKING
 
 import click
+from orchestrator_core.command_options import log_level_option, settings_options
 
 from ai_orchestrator.cli import terminal
 from ai_orchestrator.cli.exits import EXIT_CODES_HELP, INTERRUPTED
-from ai_orchestrator.cli.options import settings_options
 
 if TYPE_CHECKING:
     from orchestrator_core.settings import Settings
@@ -47,11 +47,7 @@ SEED_MODEL = "mistralai/Mistral-7B-Instruct-v0.2"
 @click.option("--session-id", metavar="ID", help="Resume a named session. [default: a new one]")
 @click.option("--no-stream", is_flag=True, help="Show each answer when it is complete.")
 @click.option("--prompt", metavar="TEXT", help="One question, one answer, exit.")
-@click.option(
-    "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
-    metavar="[DEBUG|INFO|WARNING|ERROR]",
-    help="How much goes into orchestrator.log. [default: INFO; env: LLM_LOG_LEVEL]",
-)  # fmt: skip
+@log_level_option("How much goes into orchestrator.log. [default: INFO; env: LLM_LOG_LEVEL]")
 @settings_options
 @click.pass_context
 def chatbot(

@@ -6,9 +6,10 @@ import difflib
 from typing import Any
 
 import click
+from orchestrator_core.command_options import json_option, settings_options
 
 from ai_orchestrator.cli import terminal
-from ai_orchestrator.cli.options import json_option, make_settings, model_options, settings_options
+from ai_orchestrator.cli.options import make_settings, model_options
 
 SHORT_NAMES = {
     "portfolio": "PORTFOLIO_CONTEXT.md",

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from orchestrator_core.command_options import json_option, settings_options
 
 from ai_orchestrator.cli import terminal
 from ai_orchestrator.cli.exits import FAILED, OK
-from ai_orchestrator.cli.options import json_option, make_settings, model_options, settings_options
+from ai_orchestrator.cli.options import make_settings, model_options
 
 if TYPE_CHECKING:
     from ai_orchestrator.doctor import Finding

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from orchestrator_core.command_options import json_option, settings_options
 
 from ai_orchestrator.cli import terminal
-from ai_orchestrator.cli.options import conversation_options, json_option, settings_options
+from ai_orchestrator.cli.options import conversation_options
 
 if TYPE_CHECKING:
     from shared_context.conversations import ConversationStore

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import click
-
-from ai_orchestrator.cli.options import settings_options
+from orchestrator_core.command_options import settings_options
 
 DEFAULT_PORT = 5001
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import click
+from orchestrator_core.command_options import json_option, settings_options
 
 from ai_orchestrator.cli import terminal
-from ai_orchestrator.cli.options import json_option, model_options, settings_options
+from ai_orchestrator.cli.options import model_options
 
 
 @click.command(short_help="List the models that can answer.")

@@ -1,35 +1,16 @@
-"""Options that several commands share, and the settings they make."""
+"""Options that several of the desktop's commands share, and the settings they make."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
+from orchestrator_core.command_options import Function, settings_arguments
 
 if TYPE_CHECKING:
     from orchestrator_core.settings import Settings
 
     from ai_orchestrator.cli.link.answers import Link
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def settings_options(function: Function) -> Function:
-    """`--config` and `--data`, given to the command as `config` and `data`."""
-    for option in (
-        click.option(
-            "--data", type=click.Path(file_okay=False), help="Data folder. [env: ORCHESTRATOR_DATA]"
-        ),
-        click.option(
-            "--config",
-            type=click.Path(dir_okay=False),
-            help="Configuration file. [env: ORCHESTRATOR_CONFIG]",
-        ),
-    ):
-        function = option(function)
-    return function
 
 
 def model_options(function: Function) -> Function:
@@ -68,20 +49,12 @@ def choose_conversation(link: Link, resume: bool, conversation_id: str | None) -
     return latest
 
 
-def json_option(function: Function) -> Function:
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")(function)
-
-
 def make_settings(config: str | None, data: str | None, **overrides: Any) -> Settings:
-    """The settings of a command. Names use `__` for the dot: `server__port=5055`.
+    """The settings of a command; see `settings_arguments`.
 
     Raises:
         ConfigurationError: see `load_settings`.
     """
     from orchestrator_core.settings import load_settings
 
-    dotted = {name.replace("__", "."): value for name, value in overrides.items()}
-    return load_settings(
-        file=Path(config) if config else None,
-        overrides={"data": str(Path(data).expanduser().absolute()) if data else None, **dotted},
-    )
+    return load_settings(**settings_arguments(config, data, **overrides))

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
+from orchestrator_core.command_options import json_option, settings_options
 
 from ai_orchestrator.cli import terminal
-from ai_orchestrator.cli.options import json_option, settings_options
 
 
 @click.command(short_help="Search everything said and written.")

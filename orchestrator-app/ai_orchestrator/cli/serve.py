@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import click
+from orchestrator_core.command_options import address_options, log_level_option, settings_options
 
-from ai_orchestrator.cli.options import model_options, settings_options
+from ai_orchestrator.cli.options import model_options
 
 
 @click.command(short_help="Start the desktop server.")
-@click.option("--host", help="Address to listen on. [default: 127.0.0.1; env: ORCHESTRATOR_HOST]")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), help="0: any free port. [default: 5000; env: ORCHESTRATOR_PORT]"
-)
+@address_options(5000)
 @model_options
-@click.option(
-    "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
-    metavar="[DEBUG|INFO|WARNING|ERROR]", help="[default: INFO; env: ORCHESTRATOR_LOG_LEVEL]",
-)  # fmt: skip
+@log_level_option()
 @settings_options
 def serve(
     host: str | None,

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from orchestrator_core.command_options import json_option, settings_options
 
 from ai_orchestrator.cli import terminal
 from ai_orchestrator.cli.exits import FAILED, OK, UNREACHABLE
 from ai_orchestrator.cli.lazy import LazyGroup
-from ai_orchestrator.cli.options import json_option, settings_options
 
 if TYPE_CHECKING:
     from ai_orchestrator.vps_link.credentials import VpsCredential

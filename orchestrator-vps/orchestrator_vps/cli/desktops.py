@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
+from orchestrator_core.command_options import json_option, settings_arguments, settings_options
 
-from orchestrator_vps.cli.options import make_settings, settings_options
+if TYPE_CHECKING:
+    from orchestrator_vps.credentials import Credentials
 
 
 @click.command(short_help="Make a code that enrols one desktop.")
@@ -17,20 +20,16 @@ def code(config: str | None, data: str | None) -> None:
 
     orchestrator vps enroll https://THIS-HOST CODE
     """
-    from orchestrator_vps.credentials import Credentials
-
-    with Credentials(make_settings(config, data).data) as credentials:
+    with _credentials(config, data) as credentials:
         click.echo(credentials.new_code())
 
 
 @click.command(short_help="List the enrolled desktops.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
+@json_option
 @settings_options
 def desktops(config: str | None, data: str | None, as_json: bool) -> None:
     """List the enrolled desktops; revoked ones last."""
-    from orchestrator_vps.credentials import Credentials
-
-    with Credentials(make_settings(config, data).data) as credentials:
+    with _credentials(config, data) as credentials:
         found = sorted(credentials.desktops(), key=lambda one: one.revoked_at is not None)
     if as_json:
         click.echo(json.dumps([asdict(one) for one in found]))
@@ -47,8 +46,13 @@ def desktops(config: str | None, data: str | None, as_json: bool) -> None:
 @settings_options
 def revoke(desktop_id: str, config: str | None, data: str | None) -> None:
     """Refuse a desktop from now on; a running server ends its connection within two seconds."""
-    from orchestrator_vps.credentials import Credentials
-
-    with Credentials(make_settings(config, data).data) as credentials:
+    with _credentials(config, data) as credentials:
         desktop = credentials.revoke(desktop_id)
     click.echo(f"{desktop.name} may no longer connect.")
+
+
+def _credentials(config: str | None, data: str | None) -> Credentials:
+    from orchestrator_vps.configuration import load_vps_settings
+    from orchestrator_vps.credentials import Credentials
+
+    return Credentials(load_vps_settings(**settings_arguments(config, data)).data)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import click
-
-from orchestrator_vps.cli.options import make_settings, settings_options
+from orchestrator_core.command_options import (
+    address_options,
+    log_level_option,
+    settings_arguments,
+    settings_options,
+)
 
 
 @click.command(short_help="Start the VPS server.")
-@click.option("--host", help="Address to listen on. [default: 127.0.0.1; env: ORCHESTRATOR_HOST]")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), help="0: any free port. [default: 8001; env: ORCHESTRATOR_PORT]"
-)
-@click.option(
-    "-m", "--model", metavar="MODEL", help="builtin, or a GGUF file. [env: ORCHESTRATOR_MODEL]"
-)  # fmt: skip
-@click.option(
-    "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
-    metavar="[DEBUG|INFO|WARNING|ERROR]", help="[default: INFO; env: ORCHESTRATOR_LOG_LEVEL]",
-)  # fmt: skip
+@address_options(8001)
+@click.option("-m", "--model", metavar="MODEL", help="builtin, or a GGUF file. [env: ORCHESTRATOR_MODEL]")
+@log_level_option()
 @settings_options
 def serve(
     host: str | None,
@@ -33,9 +29,12 @@ def serve(
     It always asks for an API key: ORCHESTRATOR_API_KEY, or one that is made at the first start and
     kept in the data folder. Ctrl-C ends it.
     """
-    settings = make_settings(
+    from orchestrator_vps.configuration import load_vps_settings
+
+    given = settings_arguments(
         config, data, server__host=host, server__port=port, model__path=model, log__level=log_level
     )
+    settings = load_vps_settings(**given)
 
     try:
         from orchestrator_vps.serve import serve as run_server
