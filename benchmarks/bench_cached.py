@@ -21,9 +21,9 @@ from unittest.mock import patch
 
 import click
 from desktop_server import Answer, Desktop, desktop
-from gguf_models import SentencePieceVocabulary, preset_model
+from gguf_models import SentencePieceVocabulary
 from household import Household
-from measuring import describe_run, middle, show, verdict
+from measuring import describe_run, middle, model_file, model_options, show, verdict
 from shared_context import identity
 
 TARGET = 0.95
@@ -81,10 +81,7 @@ def talk(
 
 
 @click.command(help=__doc__)
-@click.option("--model", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="GGUF file.")
-@click.option("--size", default="100M", show_default=True, help="Random model when no file is given.")
-@click.option("--quant", default="Q4_K_M", show_default=True)
-@click.option("--threads", default=2, show_default=True)
+@model_options()
 @click.option("--window", default=8192, show_default=True)
 @click.option("--turns", default=20, show_default=True)
 @click.option("--tokens", default=100, show_default=True, help="Of each answer.")
@@ -100,10 +97,8 @@ def main(
     at_once: bool,
 ) -> None:
     describe_run()
-    with tempfile.TemporaryDirectory() as folder:
-        path = model or preset_model(
-            Path(folder) / "model.gguf", size, quant=quant, vocabulary=SentencePieceVocabulary()
-        )
+    spelling = SentencePieceVocabulary()
+    with model_file(model, size, quant, spelling) as path, tempfile.TemporaryDirectory() as folder:
         texts = Household()
         with desktop(path, Path(folder) / "data", threads=threads, window=window, texts=texts) as running:
             fill_memory(running, texts)

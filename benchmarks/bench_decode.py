@@ -21,7 +21,7 @@ from typing import Any
 import click
 import psutil
 import requests
-from measuring import describe_run, middle, model_file, show, verdict
+from measuring import describe_run, middle, model_file, model_options, show, verdict
 from orchestrator_core.engine.load import LoadSpec
 from orchestrator_core.engine.supervisor import Supervisor
 from orchestrator_core.generation import GenerationConfig
@@ -149,10 +149,7 @@ def in_own_process(*turn: Any) -> tuple[float, float]:
 
 
 @click.command(help=__doc__)
-@click.option("--model", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="GGUF file.")
-@click.option("--size", default="100M", show_default=True, help="Random model when no file is given.")
-@click.option("--quant", default="Q4_K_M", show_default=True)
-@click.option("--threads", default=2, show_default=True)
+@model_options()
 @click.option("--tokens", default=128, show_default=True)
 @click.option("--rounds", default=7, show_default=True)
 @click.option("--url", help="Base URL of a running llama-server.")

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import click
 from desktop_server import Answer, Desktop, desktop
-from gguf_models import SentencePieceVocabulary, preset_model
+from gguf_models import SentencePieceVocabulary
 from household import Household
-from measuring import describe_run, middle, show, verdict
+from measuring import describe_run, middle, model_file, model_options, show, verdict
 
 LIMIT = 1.5
 LONG = "default"
@@ -96,10 +96,7 @@ def one_chunk(running: Desktop, texts: Household, chunk: int) -> float:
 
 
 @click.command(help=__doc__)
-@click.option("--model", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="GGUF file.")
-@click.option("--size", default="100M", show_default=True, help="Random model when no file is given.")
-@click.option("--quant", default="Q4_K_M", show_default=True)
-@click.option("--threads", default=2, show_default=True)
+@model_options()
 @click.option("--window", default=8192, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--tokens", default=16, show_default=True, help="Of each answer.")
@@ -107,10 +104,8 @@ def main(
     model: Path | None, size: str, quant: str, threads: int, window: int, rounds: int, tokens: int
 ) -> None:
     describe_run()
-    with tempfile.TemporaryDirectory() as folder:
-        path = model or preset_model(
-            Path(folder) / "model.gguf", size, quant=quant, vocabulary=SentencePieceVocabulary()
-        )
+    spelling = SentencePieceVocabulary()
+    with model_file(model, size, quant, spelling) as path, tempfile.TemporaryDirectory() as folder:
         data, texts = Path(folder) / "data", Household()
         with desktop(path, data, threads=threads, window=window, texts=texts, recalls=False) as running:
             for _ in range(8):

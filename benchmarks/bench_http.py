@@ -24,7 +24,7 @@ from pathlib import Path
 import click
 import psutil
 import requests
-from measuring import describe_run, middle, model_file, show, verdict
+from measuring import describe_run, middle, model_file, model_options, show, verdict
 from orchestrator_core.backends.base import Prompt
 from orchestrator_core.backends.llama_cpp import LlamaCppBackend
 from orchestrator_core.generation import GenerationConfig
@@ -139,10 +139,7 @@ def help_seconds() -> float:
 
 
 @click.command(help=__doc__)
-@click.option("--model", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="GGUF file.")
-@click.option("--size", default="5M", show_default=True, help="Random model when no file is given.")
-@click.option("--quant", default="Q8_0", show_default=True)
-@click.option("--threads", default=1, show_default=True)
+@model_options(size="5M", quant="Q8_0", threads=1)
 @click.option("--tokens", default=200, show_default=True)
 @click.option("--rounds", default=5, show_default=True)
 def main(model: Path | None, size: str, quant: str, threads: int, tokens: int, rounds: int) -> None:

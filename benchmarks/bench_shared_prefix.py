@@ -23,7 +23,7 @@ from pathlib import Path
 
 import click
 import requests
-from measuring import describe_run, middle, model_file, show, verdict
+from measuring import describe_run, middle, model_file, model_options, show, verdict
 from orchestrator_core.backends.base import Prompt
 from orchestrator_core.backends.llama_cpp import LlamaCppBackend
 from orchestrator_core.generation import GenerationConfig
@@ -237,10 +237,7 @@ def measure_edit(backend: LlamaCppBackend, size: int, chunk: int) -> list[str]:
 
 
 @click.command(help=__doc__)
-@click.option("--model", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="GGUF file.")
-@click.option("--size", default="100M", show_default=True, help="Random model when no file is given.")
-@click.option("--quant", default="Q4_K_M", show_default=True)
-@click.option("--threads", default=2, show_default=True)
+@model_options()
 @click.option("--prefix", default=2000, show_default=True, help="Tokens of the documents.")
 @click.option("--tokens", default=32, show_default=True, help="Tokens of each answer.")
 @click.option("--url", help="Base URL of a running llama-server with the same file.")

@@ -1,4 +1,4 @@
-"""What all benchmarks share: the machine's description, medians, and a model to run on."""
+"""What all benchmarks share: the machine's description, medians, and the model to run on."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ import platform
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
+import click
 import psutil
-from gguf_models import preset_model
+from gguf_models import SentencePieceVocabulary, preset_model
 from rich.console import Console
 from rich.table import Table
 
 console = Console(width=120)
+
+Command = TypeVar("Command", bound=Callable[..., None])
 
 
 def describe_run() -> None:
@@ -32,14 +36,37 @@ def describe_run() -> None:
     console.print(f"command   python {shlex.join(sys.argv)}\n", highlight=False)
 
 
+def model_options(
+    *, size: str = "100M", quant: str = "Q4_K_M", threads: int = 2
+) -> Callable[[Command], Command]:
+    """`--model`, `--size`, `--quant` and `--threads`, with these defaults."""
+    file = click.Path(exists=True, dir_okay=False, path_type=Path)
+    options = (
+        click.option("--model", type=file, help="GGUF file."),
+        click.option("--size", default=size, show_default=True, help="Random model when no file is given."),
+        click.option("--quant", default=quant, show_default=True),
+        click.option("--threads", default=threads, show_default=True),
+    )
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
 @contextmanager
-def model_file(path: Path | None, size: str, quant: str) -> Iterator[Path]:
+def model_file(
+    path: Path | None, size: str, quant: str, vocabulary: SentencePieceVocabulary | None = None
+) -> Iterator[Path]:
     """The given model, or one with random weights that lives as long as the run."""
     if path is not None:
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:
-        yield preset_model(Path(folder) / f"random-{size}-{quant}.gguf", size, quant=quant)
+        file = Path(folder) / f"random-{size}-{quant}.gguf"
+        yield preset_model(file, size, quant=quant, vocabulary=vocabulary)
 
 
 def show(title: str, columns: list[str], rows: list[list[str]]) -> None:
