@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from mcp.server.mcpserver import MCPServer
 from mcp.types import ToolAnnotations
 from orchestrator_core.generation import MAX_NEW_TOKENS
+from orchestrator_core.http.shapes.context import ConflictInfo, ContextSummary, EntryAnswer
+from orchestrator_core.http.shapes.conversations import ConversationList, ConversationSummary, SearchAnswer
 from pydantic import BaseModel, Field
 from shared_context.handoff import BRIEFING, LOG, MAX_DOCUMENT_BYTES
 from shared_context.log_entry import new_entry_id
@@ -44,76 +46,17 @@ Project = Annotated[
 ConversationId = Annotated[str, Field(min_length=1, max_length=128)]
 
 
-class DocumentInfo(BaseModel):
-    name: str
-    version: str
-    updated_at: str
-    author: str
-    conflicts: int
-
-
-class DocumentList(BaseModel):
-    project: str | None
-    projects: list[str] = Field(description="All there are.")
-    documents: list[DocumentInfo] = Field(description="From broad to narrow.")
-    problems: list[str] = Field(description="Files left alone, and why.")
-
-
 class DocumentText(BaseModel):
     name: str
     version: str = Field(description="Give it back as base_version with a changed text.")
     text: str
 
 
-class Side(BaseModel):
-    author: str
-    text: str
-
-
-class ConflictFound(BaseModel):
-    conflict_id: str
-    name: str
-    line: int
-    sides: list[Side]
-
-
 class Edited(DocumentText):
     merged: bool = Field(description="Others changed it since base_version: `text` has both.")
-    conflicts: list[ConflictFound] = Field(
+    conflicts: list[ConflictInfo] = Field(
         description="Lines that somebody else changed too; both are kept until resolve_conflict."
     )
-
-
-class Appended(BaseModel):
-    name: str
-    version: str
-    entry_id: str
-
-
-class SearchHit(BaseModel):
-    source: str = Field(description="message, log or document.")
-    id: str
-    text: str
-    at: str | None
-    score: float
-    conversation_id: str | None
-    title: str | None
-
-
-class Hits(BaseModel):
-    results: list[SearchHit]
-
-
-class ConversationInfo(BaseModel):
-    conversation_id: str
-    title: str | None
-    created_at: str
-    updated_at: str
-    turn_count: int
-
-
-class ConversationList(BaseModel):
-    conversations: list[ConversationInfo] = Field(description="The latest first.")
 
 
 class Said(BaseModel):
@@ -125,7 +68,7 @@ class Said(BaseModel):
     model: str | None
 
 
-class ConversationText(ConversationInfo):
+class ConversationText(ConversationSummary):
     history: list[Said] = Field(description="Oldest first.")
 
 
@@ -145,10 +88,10 @@ def add_tools(server: MCPServer[Any], memory: SharedMemory) -> None:
 
 def _add_reading(server: MCPServer[Any], memory: SharedMemory) -> None:
     @server.tool(title="List the handoff documents", annotations=READS)
-    def list_documents(project: Project = None) -> DocumentList:
+    def list_documents(project: Project = None) -> ContextSummary:
         """The handoff documents with their versions, from broad to narrow."""
         with as_tool_errors():
-            return DocumentList.model_validate(memory.look(lambda now: now.index(), project=project))
+            return ContextSummary.model_validate(memory.look(lambda now: now.index(), project=project))
 
     @server.tool(title="Read a handoff document", annotations=READS)
     def read_document(name: DocumentName, project: Project = None) -> DocumentText:
@@ -160,10 +103,10 @@ def _add_reading(server: MCPServer[Any], memory: SharedMemory) -> None:
     def search(
         query: Annotated[str, Field(min_length=1, max_length=1000)],
         limit: Annotated[int, Field(ge=1, le=MOST_FOUND)] = 10,
-    ) -> Hits:
+    ) -> SearchAnswer:
         """Search everything that was said and written: conversations, log entries, documents."""
         with as_tool_errors():
-            return Hits.model_validate({"results": memory.look(lambda now: now.search(query, limit))})
+            return SearchAnswer.model_validate({"results": memory.look(lambda now: now.search(query, limit))})
 
     @server.tool(title="List conversations", annotations=READS)
     def list_conversations(limit: Annotated[int, Field(ge=1, le=500)] = 20) -> ConversationList:
@@ -201,12 +144,12 @@ def _add_writing(server: MCPServer[Any], memory: SharedMemory) -> None:
             ),
         ] = None,
         project: Project = None,
-    ) -> Appended:
+    ) -> EntryAnswer:
         """Add a dated entry at the end of the session log. Entries of several agents never mix."""
         # Fixed here, so that a call sent again after a lost connection adds nothing twice.
         known = entry_id or new_entry_id()
         with as_tool_errors():
-            return Appended.model_validate(memory.do(lambda now: now.append(text, known), project=project))
+            return EntryAnswer.model_validate(memory.do(lambda now: now.append(text, known), project=project))
 
     @server.tool(title="Update the session briefing", annotations=WRITES)
     def update_briefing(text: WholeText, base_version: BaseVersion, project: Project = None) -> Edited:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
@@ -30,20 +31,27 @@ class VersionPath(DocumentPath):
     version: Identifier
 
 
-class DocumentInfo(BaseModel):
+class DocumentSummary(BaseModel):
     name: str
     version: str
-    tokens: int | None = Field(description="Null until the model is loaded.")
     updated_at: str
     author: str
     conflicts: int
 
 
-class ContextAnswer(BaseModel):
+class DocumentInfo(DocumentSummary):
+    tokens: int | None = Field(description="Null until the model is loaded.")
+
+
+class ContextSummary(BaseModel):
     project: str | None
     projects: list[str] = Field(description="All there are.")
-    documents: list[DocumentInfo] = Field(description="From broad to narrow.")
+    documents: Sequence[DocumentSummary] = Field(description="From broad to narrow.")
     problems: list[str] = Field(description="Files left alone, and why.")
+
+
+class ContextAnswer(ContextSummary):
+    documents: Sequence[DocumentInfo] = Field(description="From broad to narrow.")
 
 
 class DocumentAnswer(BaseModel):
