@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from shared_context import atomic
-from shared_context.document_store import REWRITES
 from shared_context.documents import ContextFolder
+from shared_context.kept_file import REWRITES
 
 pytestmark = pytest.mark.skipif(atomic._renameat2 is None, reason="this system cannot exchange two names")
 
