@@ -41,9 +41,9 @@ from orchestrator_core.backends.openai_wire import (
 )
 from orchestrator_core.errors import (
     BackendTimeout,
+    BackendUnreachable,
     ConfigurationError,
     ContextLengthExceeded,
-    EngineLost,
     ModelNotFound,
     OrchestratorError,
     Unsupported,
@@ -338,9 +338,11 @@ class OpenAIGeneration(Generation):
             if self._answer.stopped:
                 return
         if self._finish == "error":
-            raise EngineLost(f"The server {self._client.url} reports an error in the middle of the answer.")
+            raise BackendUnreachable(
+                f"The server {self._client.url} reports an error in the middle of the answer."
+            )
         if self._finish is None and not self._cancelled.is_set():
-            raise EngineLost(
+            raise BackendUnreachable(
                 f"The server {self._client.url} broke off the answer.",
                 # Some servers accept a prompt that is too long, and then fail without a word.
                 hint=None
@@ -364,10 +366,12 @@ class OpenAIGeneration(Generation):
             raise self._client.failure(error) from error
 
     def _lost(self, error: OrchestratorError) -> OrchestratorError:
-        """Once text was shown a failure is a lost engine: the run can go on from that text."""
-        if self._chunks == 0 or isinstance(error, EngineLost | BackendTimeout | ContextLengthExceeded):
+        """Once text was shown a failure is one that may pass: the run can go on from that text."""
+        if self._chunks == 0 or isinstance(
+            error, BackendUnreachable | BackendTimeout | ContextLengthExceeded
+        ):
             return error
-        return EngineLost(f"The answer broke off: {error.message}", hint=error.hint)
+        return BackendUnreachable(f"The answer broke off: {error.message}", hint=error.hint)
 
 
 def _entry(entries: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from orchestrator_core.errors import (
     BackendUnreachable,
     ConfigurationError,
     ContextLengthExceeded,
-    EngineLost,
     ModelNotFound,
     OrchestratorError,
     Overloaded,
@@ -184,13 +183,13 @@ def finish_error(exchange: Exchange) -> None:
 
 
 @pytest.mark.parametrize("answer", [cut, end_early, garbage, wrong_types, error_object, finish_error])
-def test_an_answer_that_breaks_off_is_a_lost_engine_and_keeps_its_text(
+def test_an_answer_that_breaks_off_counts_as_unreachable_and_keeps_its_text(
     serve: Callable[..., HttpDouble], answer: Answer
 ) -> None:
     generation = backend_for(serve(answer).url, api_key=KEY).generate(ASK, CONFIG)
     tokens = iter(generation)
     assert next(tokens).text == "half"
-    with pytest.raises(EngineLost) as caught:
+    with pytest.raises(BackendUnreachable) as caught:
         next(tokens)
     assert generation.finish_reason is None
     assert KEY not in caught.value.message
@@ -549,7 +548,7 @@ def test_an_engine_lost_behind_the_server_is_continued_without_a_trace(
     reply = Reply(text="One two three four, five 🦜 six.", crash_after=(4,))
     backend = backend_for(model_server(ScriptedBackend([reply]), owned_by).url)
     shown = ""
-    with pytest.raises(EngineLost):
+    with pytest.raises(BackendUnreachable):
         for token in backend.generate(ASK, CONFIG):
             shown += token.text
     assert shown == "One two three four"
