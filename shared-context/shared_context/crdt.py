@@ -16,9 +16,10 @@ Knows nothing of files, storage and versions. Not safe for use by two threads at
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -62,11 +63,14 @@ class SharedLines:
     """All documents of one replica, as lines."""
 
     def __init__(self) -> None:
+        self._lines: dict[str, list[Line]] = {}
+        self._touched: set[str] = set()
+        self._begin()
+
+    def _begin(self) -> None:
         # A new client id per process: a replica put back from a backup must never reuse ids.
         self._doc: Doc[Any] = Doc(allow_multithreading=True)
         self._arrays: dict[str, Array[Any]] = {}
-        self._lines: dict[str, list[Line]] = {}
-        self._touched: set[str] = set()
         self._subscriptions: list[Any] = []
 
     def paths(self) -> list[str]:
@@ -90,6 +94,7 @@ class SharedLines:
         """Perform the changes; returns the update that performs them elsewhere."""
         before = self.state_vector()
         array, lines = self._array(path), list(self.lines(path))
+        del self._lines[path]
         work = sum(1 + len(change.lines) for change in changes)
         with self._recording() as updates, self._at_once(work <= LINES_PER_TRANSACTION):
             for change in reversed(changes):
@@ -131,37 +136,21 @@ class SharedLines:
         Nothing is taken in when it is refused. Receiving it again changes nothing.
 
         Raises:
-            DocumentRejected: see `check`.
-        """
-        self.check(update)
-        return self.take_in(update)
-
-    def check(self, update: bytes) -> None:
-        """Try what an update of another replica would do, in a copy.
-
-        Raises:
             DocumentRejected: no update, one with something else than lines of handoff documents,
                 or one that builds on updates this replica lacks.
         """
         check_update(update)
-        trial = SharedLines()
+        # Making a copy to try it in costs as much as all that was ever written; this costs far less.
+        before = self.update_since()
         try:
-            trial.load(self.update_since())
-            trial.take_in(update)
-            with refused("The update cannot be read"):
-                rest = pycrdt.get_update(update, trial.state_vector())
-            if rest[:1] != b"\0":
-                raise DocumentRejected(
-                    "The update builds on changes that are missing here.",
-                    "Exchange state vectors and send everything since.",
-                )
-            for path in trial._touched:
-                if not is_document_path(path):
-                    raise DocumentRejected(f"The update holds {path[:80]!r}, which is no handoff document.")
-                with refused("The update cannot be read"):
-                    trial.lines(path)
-        finally:
-            trial.close()
+            touched = self._take_in(update)
+            self._check_taken_in(update, touched)
+        except BaseException:
+            self.close()
+            self._begin()
+            self.load(before)
+            raise
+        return touched
 
     def close(self) -> None:
         """Let go of the document. Yjs holds on to its observers otherwise."""
@@ -170,22 +159,29 @@ class SharedLines:
         self._subscriptions.clear()
         self._arrays.clear()
 
-    def take_in(self, update: bytes) -> set[str]:
-        """The second half of `receive`, for an update that was checked.
-
-        Raises:
-            DocumentRejected: it cannot be read; a part of it may be here now.
-        """
+    def _take_in(self, update: bytes) -> set[str]:
+        # Only arrays that are observed tell that they changed.
         for path in self.paths():
             self._array(path)
         known = set(self._arrays)
         self._touched.clear()
         with refused("The update cannot be read"):
             self._doc.apply_update(update)
-        self._touched |= set(self.paths()) - known
-        for path in self._touched:
-            self._lines.pop(path, None)
-        return set(self._touched)
+        return self._touched | (set(self.paths()) - known)
+
+    def _check_taken_in(self, update: bytes, touched: Iterable[str]) -> None:
+        with refused("The update cannot be read"):
+            rest = pycrdt.get_update(update, self.state_vector())
+        if rest[:1] != b"\0":
+            raise DocumentRejected(
+                "The update builds on changes that are missing here.",
+                "Exchange state vectors and send everything since.",
+            )
+        for path in touched:
+            if not is_document_path(path):
+                raise DocumentRejected(f"The update holds {path[:80]!r}, which is no handoff document.")
+            with refused("The update cannot be read"):
+                self.lines(path)
 
     def _perform(self, array: Array[Any], lines: list[Line], change: Change, author: str) -> list[Line]:
         removed = range(change.start, change.stop)
@@ -236,9 +232,13 @@ class SharedLines:
         return self._arrays[path]
 
     def _noticing(self, path: str) -> Callable[[Any], None]:
-        def notice(_event: Any) -> None:
+        def notice(event: Any) -> None:
             self._touched.add(path)
-            self._lines.pop(path, None)
+            lines = self._lines.pop(path, None)
+            # What cannot be read is told to whoever asks for the lines next.
+            with contextlib.suppress(DocumentRejected):
+                if lines is not None:
+                    self._lines[path] = _after(lines, event.delta)
 
         return notice
 
@@ -262,3 +262,21 @@ class SharedLines:
             yield updates
         finally:
             self._doc.unobserve(subscription)
+
+
+def _after(lines: Sequence[Line], delta: Iterable[Mapping[str, Any]]) -> list[Line]:
+    """The lines after a change, as Yjs tells it: reading only what is new.
+
+    Raises:
+        DocumentRejected: something new is no line.
+    """
+    found: list[Line] = []
+    at = 0
+    for part in delta:
+        if "insert" in part:
+            found += [Line.of_element(element) for element in part["insert"]]
+            continue
+        kept = part.get("retain", 0)
+        found += lines[at : at + kept]
+        at += kept + part.get("delete", 0)
+    return found + list(lines[at:])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,14 +99,14 @@ class DocumentDatabase:
             if entry is not None:
                 connection.execute("INSERT OR IGNORE INTO entries VALUES (?, ?)", entry)
 
-    def compact(self, snapshot: bytes) -> bool:
+    def compact(self, snapshot: Callable[[], bytes]) -> bool:
         """Replace the updates by the snapshot they amount to, when they have become many."""
         with self._database.write() as connection:
             count = connection.execute("SELECT count(*) FROM updates").fetchone()[0]
             if count <= COMPACT_AFTER:
                 return False
             connection.execute("DELETE FROM updates")
-            connection.execute("INSERT INTO updates (content) VALUES (?)", (snapshot,))
+            connection.execute("INSERT INTO updates (content) VALUES (?)", (snapshot(),))
             return True
 
     def seen(self, path: str) -> bytes | None:

@@ -74,10 +74,13 @@ def same_entries(lines: Sequence[str]) -> list[list[tuple[int, int]]]:
     That happens when a phone delivered an entry to two tiers that could not see each other; the
     headings may differ in the minute.
     """
-    places: dict[tuple[str, ...], list[tuple[int, int]]] = defaultdict(list)
+    starts: dict[str, list[int]] = defaultdict(list)
     for start, line in enumerate(lines):
-        entry_id = entry_id_of(line)
-        if entry_id is not None:
+        if (entry_id := entry_id_of(line)) is not None:
+            starts[entry_id].append(start)
+    places: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+    for entry_id, several in starts.items():
+        for start in several if len(several) > 1 else ():
             stop = _end_of_entry(lines, start)
             body = "\n".join(lines[start + 1 : stop]).strip()
             places[entry_id, body].append((start, stop))

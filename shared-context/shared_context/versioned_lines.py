@@ -122,12 +122,11 @@ class VersionedLines:
         """Take in another replica's update; returns the documents whose text changed.
 
         Raises:
-            DocumentRejected: see `SharedLines.check`. StoreError: it could not be stored.
+            DocumentRejected: see `SharedLines.receive`. StoreError: it could not be stored.
         """
         before = self._lines.state_vector(), self._lines.update_since(self._lines.state_vector())
-        self._lines.check(update)
+        touched = self._lines.receive(update)
         try:
-            touched = self._lines.take_in(update)
             after = self._lines.state_vector(), self._lines.update_since(self._lines.state_vector())
             if before == after:
                 return set()
@@ -208,7 +207,7 @@ class VersionedLines:
 
     def _compact(self) -> None:
         try:
-            self._database.compact(self._lines.update_since(None))
+            self._database.compact(lambda: self._lines.update_since(None))
         except StoreError as error:
             # The change itself is stored; merging updates only saves space.
             log.warning("The documents' updates could not be merged into one: %s", error.message)

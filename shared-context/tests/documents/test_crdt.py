@@ -262,3 +262,5 @@ def test_replicas_come_to_the_same_lines_and_nothing_written_is_lost(
     assert texts[0] == texts[1] == texts[2]
     assert Counter(texts[0]) == Counter({*written, *(f"base {i}" for i in range(4))} - removed)
     assert contests(replicas[0]) == contests(replicas[1]) == contests(replicas[2])
+    # Replicas read only what is new; a copy reads everything.
+    assert all(lines.lines(LOG) == copy_of(lines).lines(LOG) for lines in replicas)
