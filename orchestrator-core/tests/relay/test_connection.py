@@ -200,21 +200,31 @@ def test_the_other_side_has_fewer_places() -> None:
         assert b"".join(held.chunks()) == b"begin"
 
 
+def test_a_whole_connection_keeps_a_window_for_each_place_and_no_more() -> None:
+    """Nobody reads the answers, which never end."""
+    places = 3
+    endless = answering(lambda: iter(lambda: bytes(5000), None))
+    with connected(endless, vps={"max_streams": places}) as (vps, _):
+        stalled = [vps.open(get()) for _ in range(places)]
+        _until(lambda: all(one._inflow.buffered == WINDOW for one in stalled))
+        with pytest.raises(TierUnreachable):
+            vps.open(get())
+        # Every other frame still comes through, and brings nothing more of these.
+        assert vps.ping(SOON_S)
+        assert sum(one._inflow.buffered for one in stalled) == places * WINDOW
+
+
 def test_the_head_must_come_in_time() -> None:
-    go_on = threading.Event()
     seen_gone = threading.Event()
 
     def serve(head: RequestHead, given: RequestBody) -> Answer:
-        go_on.wait(SOON_S)
-        if given.gone():
-            seen_gone.set()
+        _until(given.gone)
+        seen_gone.set()
         return Answer(200, (), [])
 
-    with connected(serve) as (vps, desktop):
+    with connected(serve) as (vps, _):
         with pytest.raises(TierLost, match=r"within 0\.05 s"):
             vps.open(get(), timeout_s=0.05)
-        _until(lambda: next(iter(desktop._served.values()))._gone)
-        go_on.set()
         assert seen_gone.wait(SOON_S)
 
 
