@@ -104,6 +104,21 @@ def test_other_versions_are_there_and_out_of_the_way(page, pair, gate):
     expect(page.locator("li.assistant")).to_have_count(1)
 
 
+def test_an_answer_is_given_again_by_the_tier_that_answers_now(page, pair):
+    say(page, "Who?")
+    expect(label(page)).to_have_text("answered by the desktop · large")
+    pair.wire.leave()
+    page.get_by_role("button", name="Answer again: Who?").click()
+    answered = page.locator("li.assistant > details.label > summary").first
+    expect(answered).to_contain_text("answered by the VPS: the desktop is away")
+    versions = page.locator("li.assistant details.versions")
+    versions.locator("> summary").click()
+    expect(versions.locator(".bubble")).to_have_text(HOME)
+    page.reload()
+    expect(page.locator("li.assistant")).to_have_count(1)
+    expect(answered).to_contain_text("answered by the VPS")
+
+
 def last_run(pair: TwoTiers) -> str:
     (conversation, *_) = pair.vps.conversations.list()
     return pair.vps.conversations.messages(conversation.conversation_id)[-1].run_id or ""

@@ -12,7 +12,7 @@ const THEMES = { "": "◐", light: "☀", dark: "☾" };
 const THEME_NAMES = { "": "as the system", light: "light", dark: "dark" };
 
 let conversationId = location.hash.slice(1);
-let running = null; // {runId, abort} while an answer is watched
+let running = null; // {runId, abort, unwanted} while an answer is watched
 let unsent = { text: "", id: "" }; // the message that could not be sent, and its id for the next try
 
 onKeyNeeded(() => new Promise((resolve) => {
@@ -49,9 +49,15 @@ async function show(id) {
   }
   $("title").textContent = conversations.nameOf(found);
   if (!found.history.length) messages.showEmpty();
-  for (const message of found.history) messages.add(message);
+  const asked = questions(found.history);
+  for (const message of found.history) messages.add(message, asked.get(message.reply_to));
   if (found.active_run) follow(found.active_run, null);
   return undefined;
+}
+
+/** What a person said, by the ids of those messages. */
+function questions(history) {
+  return new Map(history.filter((one) => one.role === "user").map((one) => [one.message_id, one]));
 }
 
 async function send() {
@@ -62,12 +68,13 @@ async function send() {
   resize();
   const mine = messages.add({ role: "user", content: text });
   const id = text === unsent.text ? unsent.id : newId();
+  const question = { message_id: id, content: text };
   try {
     if (!conversationId) await begin();
     const abort = new AbortController();
     showRunning({ runId: null, abort });
-    const response = await post("chat/stream", { message: text, message_id: id, conversation_id: conversationId }, { signal: abort.signal });
-    await follow(response.headers.get("X-Run-Id"), response, abort);
+    const response = await ask(question, {}, abort);
+    await follow(response.headers.get("X-Run-Id"), response, { abort, question });
   } catch (error) {
     showRunning(null);
     if (error.name === "AbortError") return;
@@ -77,6 +84,27 @@ async function send() {
     resize();
     explain(error);
   }
+}
+
+/** Have a question answered again; the former answer becomes a version behind the new one. */
+async function again(item, question) {
+  if (running) return;
+  notice("");
+  const abort = new AbortController();
+  showRunning({ runId: null, abort });
+  $("announce").textContent = "Answering again.";
+  try {
+    const response = await ask(question, { regenerate: true }, abort);
+    await follow(response.headers.get("X-Run-Id"), response, { abort, question, former: item });
+  } catch (error) {
+    showRunning(null);
+    if (error.name !== "AbortError") explain(error, "The server cannot be reached. The answer is still there.");
+  }
+}
+
+function ask(question, more, abort) {
+  const body = { message: question.content, message_id: question.message_id, conversation_id: conversationId, ...more };
+  return post("chat/stream", body, { signal: abort.signal });
 }
 
 /** crypto.randomUUID is missing on plain http pages of a LAN; getRandomValues is not. */
@@ -91,35 +119,61 @@ async function begin() {
   history.replaceState(null, "", `#${conversationId}`);
 }
 
-async function follow(runId, response, abort = new AbortController()) {
+/**
+ * Watch an answer to its end.
+ * @param question what is answered, where it is known
+ * @param former the item of an answer whose place this one takes
+ */
+async function follow(runId, response, { abort = new AbortController(), question = null, former = null } = {}) {
   const mine = { runId, abort };
+  const unwanted = running?.abort === abort && running.unwanted;
   showRunning(mine);
-  const growing = messages.grow();
+  if (unwanted) stop();
+  const growing = messages.grow(former);
+  let last = {};
   try {
-    const last = await watch(runId, response, (answer) => growing.update(answer.parts()), abort.signal);
-    growing.end(last);
+    last = await watch(runId, response, (answer) => growing.update(answer.parts()), abort.signal);
+    growing.end(last, question);
     $("announce").textContent = `Answer: ${last.response ?? ""}`;
   } catch (error) {
     if (abort.signal.aborted) return;
-    growing.fail([error.message, error.hint].filter(Boolean).join(" "));
+    const text = [error.message, error.hint].filter(Boolean).join(" ");
+    growing.fail(text);
+    if (former) notice(text);
   } finally {
     if (running === mine) showRunning(null);
   }
+  // Where it cannot be read now, what was streamed stays on the page.
+  if (former || !question) await settle(growing.item, question?.message_id, last).catch(() => {});
   conversations.refresh(conversationId).catch(explain);
+}
+
+/** Draw an answer as it is stored: with its versions, or the former one where no other was given. */
+async function settle(item, questionId, last) {
+  const shown = conversationId;
+  const { history } = await json(`conversations/${encodeURIComponent(shown)}`);
+  const stored = history.find((one) => one.role === "assistant" && (one.message_id === last.message_id || (questionId && one.reply_to === questionId)));
+  if (!stored || running || shown !== conversationId) return;
+  const place = messages.itemOf(last.supersedes) ?? item;
+  if (place !== item) item.remove();
+  const answer = stored.message_id === last.message_id ? { ...last, ...stored } : stored;
+  messages.redraw(place, answer, questions(history).get(stored.reply_to));
 }
 
 async function stop() {
   if (running?.runId) await drop(`runs/${encodeURIComponent(running.runId)}`).catch(explain);
+  else if (running) running.unwanted = true; // its run is stopped as soon as it is known
 }
 
 function showRunning(run) {
   running = run;
   $("send").hidden = Boolean(run);
   $("stop").hidden = !run;
+  document.body.classList.toggle("answering", Boolean(run));
 }
 
-function explain(error) {
-  const text = error.status === undefined ? "The server cannot be reached. Your message is still in the box." : error.message;
+function explain(error, unreachable = "The server cannot be reached. Your message is still in the box.") {
+  const text = error.status === undefined ? unreachable : error.message;
   notice([text, error.hint].filter(Boolean).join("\n"));
 }
 
@@ -179,6 +233,7 @@ addEventListener("hashchange", () => { if (location.hash.slice(1) !== conversati
 
 showTheme();
 status.start();
+messages.start({ again });
 handoff.start({
   conversation: () => conversationId,
   explain,
