@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 import click
 from ai_orchestrator.server import Server
@@ -34,21 +35,32 @@ from shared_context.sync_client import SyncClient
 from shared_context.wire import SyncAnswer, SyncRequest
 
 REPEAT = 5
+COLUMNS = ["ms", "processor ms", "kB", "rounds"]
 BRIEFING, LOG = "SESSION_BRIEFING.md", "SESSION_LOG.md"
 TEXT = "What was decided about the relay, the phone and the desktop, in about as many words as a chat has. "
 
 
-def exchange(caller: Replica, server: Replica) -> tuple[float, int, int]:
-    """Milliseconds, bytes and rounds of one whole exchange."""
-    began, size = time.perf_counter(), 0
+class Cost(NamedTuple):
+    """Of one whole exchange, both sides together. The processor's time leaves out what waits for the disk,
+    and for other programs."""
+
+    ms: float
+    processor_ms: float
+    kilobytes: float
+    rounds: int
+
+
+def exchange(caller: Replica, server: Replica) -> Cost:
+    began, worked, size = time.perf_counter(), time.process_time(), 0
     run = Exchange(caller)
     while (request := run.next_request()) is not None:
-        sent = request.model_dump_json(exclude_none=True)
+        sent = request.model_dump_json()
         reply = answer(server, SyncRequest.model_validate_json(sent)).model_dump_json()
         size += len(sent) + len(reply)
         run.take(SyncAnswer.model_validate_json(reply))
     assert run.report.complete
-    return (time.perf_counter() - began) * 1000, size, run.report.rounds
+    spent, worked = time.perf_counter() - began, time.process_time() - worked
+    return Cost(spent * 1000, worked * 1000, size / 1000, run.report.rounds)
 
 
 def row(label: str, change: Callable[[], None], caller: Replica, server: Replica) -> list[str]:
@@ -57,8 +69,11 @@ def row(label: str, change: Callable[[], None], caller: Replica, server: Replica
     for _ in range(REPEAT):
         change()
         found.append(exchange(caller, server))
-    spent, size, rounds = ([float(one[at]) for one in found] for at in range(3))
-    return [label, f"{middle(spent):.1f}", f"{middle(size) / 1000:.1f}", f"{middle(rounds):.0f}"]
+    return told(label, *found)
+
+
+def told(label: str, *costs: Cost) -> list[str]:
+    return [label, *(f"{middle(values):.1f}" for values in zip(*costs, strict=True))]
 
 
 def say(store: ConversationStore, count: int) -> None:
@@ -96,7 +111,7 @@ def conversations(root: Path, histories: list[int], differences: list[int]) -> N
             rows.append(row(f"{history:,} messages, {difference:,} new", change, phone, desktop))
         for replica in (phone, desktop):
             replica.conversations.close()
-    show("Conversations", ["history, difference", "ms", "kB", "rounds"], rows)
+    show("Conversations", ["history, difference", *COLUMNS], rows)
 
 
 def documents(root: Path, entries: int, edits: int) -> None:
@@ -127,23 +142,21 @@ def documents(root: Path, entries: int, edits: int) -> None:
             append()
         for _ in range(edits):
             edit()
-        spent, size, rounds = exchange(vps, desktop)
-        rows.append(
-            [
-                f"everything: {entries:,} entries, {edits:,} edits",
-                f"{spent:.0f}",
-                f"{size / 1000:.0f}",
-                str(rounds),
-            ]
-        )
+        rows.append(told(f"everything: {entries:,} entries, {edits:,} edits", exchange(vps, desktop)))
         rows.append(row("then nothing", lambda: None, vps, desktop))
         rows += [row("then one edit", edit, vps, desktop), row("then one entry", append, vps, desktop)]
         total = len(folder.update_since())
         text = sum(len(one.text.encode()) for one in folder.documents())
         rows.append(
-            [f"(the whole as one update: {total / 1000:.0f} kB, of {text / 1000:.0f} kB text)", "", "", ""]
+            [
+                f"(the whole as one update: {total / 1000:.0f} kB, of {text / 1000:.0f} kB text)",
+                "",
+                "",
+                "",
+                "",
+            ]
         )
-    show("Documents", ["difference", "ms", "kB", "rounds"], rows)
+    show("Documents", ["difference", *COLUMNS], rows)
 
 
 def latency(root: Path, times: int) -> None:

@@ -127,7 +127,8 @@ class SyncClient:
         self.close()
 
     def _post(self, request: SyncRequest) -> SyncAnswer:
-        body = request.model_dump_json(exclude_none=True).encode("utf-8")
+        # With its nulls: that of a `state` says that the conversation was deleted.
+        body = request.model_dump_json().encode("utf-8")
         for attempt in range(ATTEMPTS):
             last = attempt == ATTEMPTS - 1
             try:

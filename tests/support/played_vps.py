@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from flask import Flask, Response, request
@@ -87,12 +86,7 @@ class PlayedVps:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for connection in self._open:
             connection.close()
         self._server.shutdown()
@@ -133,7 +127,7 @@ class PlayedVps:
                 return _error("unavailable", "Not now."), self.exchange_status
             self.exchanges += 1
             given = answer(self._replica, SyncRequest.model_validate_json(request.get_data()))
-            return given.model_dump(mode="json", exclude_none=True), 200
+            return given.model_dump(mode="json"), 200
 
         @app.route("/relay", websocket=True)
         def relay() -> Response:

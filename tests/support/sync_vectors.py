@@ -202,8 +202,8 @@ def _transcript(phone: Replica, desktop: Replica) -> list[dict[str, Any]]:
         caller.take(reply)
         steps.append(
             {
-                "request": request.model_dump(mode="json", exclude_none=True),
-                "answer": reply.model_dump(mode="json", exclude_none=True),
+                "request": request.model_dump(mode="json"),
+                "answer": reply.model_dump(mode="json"),
             }
         )
     return steps

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from shared_context.crdt import SharedLines
 from shared_context.shared_documents import digest
+from shared_context.wire import SyncAnswer, SyncRequest
 from support import sync_vectors
 from support.sync_vectors import FOLDER
 
@@ -32,6 +33,12 @@ def test_the_vectors_are_those_the_code_makes() -> None:
     assert _without_updates(vectors("documents.json")) == _without_updates(made)
     assert vectors("exchange.json") == sync_vectors.exchange_vectors()
     assert vectors("versions.json") == sync_vectors.version_vectors()
+
+
+def test_a_server_and_a_client_take_what_the_vectors_say_they_are_sent() -> None:
+    for step in vectors("exchange.json")["steps"]:
+        SyncRequest.model_validate_json(json.dumps(step["request"]))
+        SyncAnswer.model_validate_json(json.dumps(step["answer"]))
 
 
 def _without_updates(content: Any) -> Any:

@@ -58,6 +58,20 @@ def test_a_phone_comes_to_have_what_the_desktop_has_and_the_other_way_round(serv
     assert phone.state() == server.services.replica.state()
 
 
+@pytest.mark.parametrize("deletes", ["phone", "desktop"])
+def test_a_deleted_conversation_is_deleted_on_the_other_side_too(server, phone, deletes):
+    desktop = server.services.assistant.conversations
+    with SyncClient(server.url, phone) as client:
+        phone.conversations.create("doomed", "Doomed")
+        phone.conversations.add_message("doomed", "user", "soon gone")
+        assert client.exchange().complete
+        (phone.conversations if deletes == "phone" else desktop).delete("doomed")
+        assert client.exchange().complete
+    for store in (phone.conversations, desktop):
+        assert [one.conversation_id for one in store.list()] == ["default"]
+    assert phone.state() == server.services.replica.state()
+
+
 def test_an_entry_of_the_phone_reaches_the_desktop_s_log(server, phone, tmp_path):
     with SyncClient(server.url, phone) as client:
         client.exchange()
