@@ -44,15 +44,15 @@ class Exchanger:
 
     Args:
         client: makes a client of the VPS for one connection; closed by the exchanger.
-        on_ready: called when the first exchange of a connection is done, and when the connection
-            is gone.
+        on_ready: called with True when the first exchange of a connection is done, and the first after
+            failed ones; with False, and why, when an exchange fails; with False when the connection is gone.
     """
 
     def __init__(
         self,
         replica: Replica,
         client: Callable[[], SyncClient],
-        on_ready: Callable[[bool], None] = lambda ready: None,
+        on_ready: Callable[[bool, str], None] = lambda ready, why: None,
     ) -> None:
         self._replica = replica
         self._client = client
@@ -69,7 +69,7 @@ class Exchanger:
         if welcome.role != "source":
             # An extra desktop lends its model; its own memory is not this household's.
             self._session = _Session.already_ready()
-            self._on_ready(True)
+            self._on_ready(True, "")
             return
         self._session = _Session()
         threading.Thread(
@@ -80,7 +80,7 @@ class Exchanger:
         session, self._session = self._session, None
         if session is not None:
             session.end()
-        self._on_ready(False)
+        self._on_ready(False, "")
 
     def noticed(self, digest: str) -> None:
         session = self._session
@@ -117,6 +117,8 @@ class Exchanger:
                 except SharedContextError as error:
                     if not session.ended:
                         _log.warning("The exchange with the VPS failed: %s", error.message)
+                        session.failing = True
+                        self._on_ready(False, error.message)
                         session.put_back(notices)
                         session.pause(backoff.next_s())
                     continue
@@ -131,9 +133,9 @@ class Exchanger:
                 rest_s = 0.0
             for notice in dict.fromkeys(notices):
                 connection.synced(notice)
-            if not session.ready:
-                session.ready = True
-                self._on_ready(True)
+            if not session.ready or session.failing:
+                session.ready, session.failing = True, False
+                self._on_ready(True, "")
             session.pause(rest_s)
 
 
@@ -142,6 +144,7 @@ class _Session:
 
     def __init__(self) -> None:
         self.ready = False
+        self.failing = False
         self.ended = False
         self.client: SyncClient | None = None
         self.look_again_s: float | None = None

@@ -101,7 +101,7 @@ class VpsLink:
             self._state.set("off")
             return
         self._exchanger = Exchanger(
-            self._services.replica, lambda: self._client(credential), lambda ready: self._ready_changed(ready)
+            self._services.replica, lambda: self._client(credential), self._ready_changed
         )
         self._dialler = Dialler(
             credential,
@@ -120,11 +120,15 @@ class VpsLink:
             dialler.stop()
             self._state.set("off")
 
-    def _ready_changed(self, ready: bool) -> None:
+    def _ready_changed(self, ready: bool, why: str) -> None:
         dialler = self._dialler
-        if ready and dialler is not None:
+        if dialler is None:
+            return
+        if ready:
             self._state.set("ready", "", self._state.state.url)
             dialler.tell_status()
+        elif why:
+            self._state.set("connected", f"The memories cannot be exchanged: {why}", self._state.state.url)
 
     def _client(self, credential: VpsCredential) -> SyncClient:
         session = session_for(credential.certificate, credential.credential)

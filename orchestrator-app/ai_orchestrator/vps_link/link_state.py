@@ -17,7 +17,7 @@ Phase = Literal["off", "dialling", "connected", "ready", "waiting", "stopped"]
 """
 off: not enrolled, or the server does not run.
 dialling: on the way.
-connected: the memories are being exchanged.
+connected: the memories are being exchanged, or cannot be (see `why`).
 ready: the VPS may pass questions on.
 waiting: it could not be reached; it is dialled again soon.
 stopped: it will not be dialled again (revoked).

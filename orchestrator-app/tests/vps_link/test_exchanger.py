@@ -45,7 +45,7 @@ class House:
     exchanger: Exchanger
     ends: tuple[RelayConnection, RelayConnection]
     synced: list[str] = field(default_factory=list)
-    ready: list[bool] = field(default_factory=list)
+    ready: list[tuple[bool, str]] = field(default_factory=list)
 
     def equal(self) -> bool:
         return self.desktop.state().digest == self.vps.state().digest
@@ -60,11 +60,11 @@ def house(folder: Path, *, role: str = "source", status: int = 200) -> Iterator[
     ):
         server.exchange_status = status
         synced: list[str] = []
-        ready: list[bool] = []
+        ready: list[tuple[bool, str]] = []
         exchanger = Exchanger(
             desktop,
             lambda: SyncClient(server.url, desktop, session=session_for(None, CREDENTIAL)),
-            ready.append,
+            lambda *told: ready.append(told),
         )
         options: dict[str, Any] = {
             "desktop": {"on_notice": exchanger.noticed},
@@ -84,8 +84,8 @@ def test_is_ready_once_the_memories_are_equal(tmp_path: Path) -> None:
         _until(lambda: here.exchanger.ready)
         assert here.equal()
         _until(lambda: here.vps.state().digest in here.synced)
-        assert here.ready == [True]
-    assert here.ready == [True, False]
+        assert here.ready == [(True, "")]
+    assert here.ready == [(True, ""), (False, "")]
     assert not here.exchanger.ready
 
 
@@ -143,10 +143,44 @@ def test_is_not_ready_while_exchanges_fail_and_tries_again(
         here.ends[0].notice("waited-for")
         _until(lambda: "exchange with the VPS failed" in caplog.text)
         assert not here.exchanger.ready and here.synced == []
+        ready, why = here.ready[0]
+        assert not ready and "Not now." in why
         here.server.exchange_status = 200
         _until(lambda: here.exchanger.ready)
+        assert here.ready[-1] == (True, "")
         _until(lambda: "waited-for" in here.synced)
     assert CREDENTIAL not in caplog.text
+
+
+def test_tells_when_exchanges_begin_to_fail_and_when_they_are_well_again(tmp_path: Path) -> None:
+    with house(tmp_path) as here:
+        _until(lambda: here.ready == [(True, "")])
+        here.server.exchange_status = 400
+        here.desktop.conversations.add_message("default", "user", "said at home")
+        _until(lambda: len(here.ready) > 1)
+        ready, why = here.ready[1]
+        assert not ready and "Not now." in why
+        here.server.exchange_status = 200
+        _until(lambda: here.ready[-1] == (True, "") and here.equal())
+
+
+@pytest.mark.parametrize("where", ["desktop", "vps"])
+def test_a_conversation_deleted_on_one_side_is_deleted_on_both_and_the_exchange_goes_on(
+    tmp_path: Path, where: str
+) -> None:
+    with house(tmp_path) as here:
+        here.desktop.conversations.create("doomed", "Doomed")
+        here.desktop.conversations.add_message("doomed", "user", "soon gone")
+        _until(lambda: here.exchanger.ready and here.equal())
+        deleting = getattr(here, where)
+        deleting.conversations.delete("doomed")
+        here.ends[0].notice(here.vps.state().digest)
+        _until(here.equal)
+        for replica in (here.desktop, here.vps):
+            assert [one.conversation_id for one in replica.conversations.list()] == ["default"]
+        here.desktop.conversations.add_message("default", "user", "said at home")
+        _until(here.equal)
+        assert all(ready for ready, _ in here.ready)
 
 
 def test_what_could_not_be_taken_in_is_tried_again_without_a_change(
