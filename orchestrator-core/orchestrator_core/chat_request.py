@@ -146,7 +146,7 @@ def invalid_request(error: ValidationError) -> InvalidRequest:
     """A validation error in words for people: the field, what is wrong, what was given."""
     problem = error.errors(include_url=False)[0]
     place = [part for part in problem["loc"] if isinstance(part, int) or not _is_union_branch(part)]
-    field = "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in place)
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
     given = problem.get("input")
     shown = "" if problem["type"] == "missing" else f" (given: {_shorten(given)})"
     message = _WORDS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
