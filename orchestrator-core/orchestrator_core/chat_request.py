@@ -171,12 +171,17 @@ _WORDS = {
     "less_than": "must be less than {lt}",
     "less_than_equal": "must be at most {le}",
     "string_too_short": "must have at least {min_length} character(s)",
+    "string_pattern_mismatch": "has a form that is not accepted here, which is {pattern}",
     "string_too_long": "must have at most {max_length} characters",
     "too_long": "must have at most {max_length} entries",
     "literal_error": "must be {expected}",
 }
 
-_HINTS = {"stop": f"Give one text or a list of up to {MAX_STOPS} non-empty texts."}
+_HINTS = {
+    "stop": f"Give one text or a list of up to {MAX_STOPS} non-empty texts.",
+    "filename": "A name that ends in .json, of letters, digits, dots, dashes and underscores; no folders.",
+    "conversation_id": "Up to 128 letters, digits, dots, colons, dashes and underscores; a letter or digit first.",
+}
 
 
 def _is_union_branch(part: str) -> bool:

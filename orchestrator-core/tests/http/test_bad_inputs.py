@@ -229,7 +229,8 @@ def test_an_offset_that_is_no_number_is_400(here, start):
     ["../memory.json", "/etc/passwd", "a/b.json", ".hidden.json", "x.txt", "", "x.json\n", "..json", 5],
 )
 def test_a_file_name_is_never_a_path(here, path, name):
-    refused(here.client.post(path, json={"filename": name}), 400, said="filename")
+    error = refused(here.client.post(path, json={"filename": name}), 400, said="filename")
+    assert "ends in .json" in error["hint"]
 
 
 def test_loading_a_file_that_is_not_there_is_404(here):
