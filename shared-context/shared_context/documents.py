@@ -22,6 +22,7 @@ from shared_context.document_folder import (
 from shared_context.document_store import DocumentStore
 from shared_context.errors import DocumentNotFound
 from shared_context.handoff import DOCUMENT_NAMES, check_project_name, document_path
+from shared_context.log_entry import check_author
 from shared_context.project_documents import ProjectDocuments
 from shared_context.subscribers import Subscribers
 
@@ -85,6 +86,19 @@ class ContextFolder(ProjectDocuments):
         view = copy.copy(self)
         ProjectDocuments.__init__(view, self._store, project, self._author, self._starters)
         view._owner = False
+        return view
+
+    def written_by(self, author: str) -> ContextFolder:
+        """The same documents, for somebody else to write. Only the first one needs closing.
+
+        Args:
+            author: the name in the history.
+
+        Raises:
+            DocumentRejected: the name cannot be used.
+        """
+        view = copy.copy(self)
+        view._author, view._owner = check_author(author), False
         return view
 
     def projects(self) -> list[str]:

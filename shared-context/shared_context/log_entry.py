@@ -24,6 +24,8 @@ from shared_context.errors import DocumentRejected
 _MARK = re.compile(r"<!-- entry:([^\s>]+) -->")
 _ID = re.compile(r"[A-Za-z0-9]+([._:-][A-Za-z0-9]+)*")
 _ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+AUTHOR = r"[A-Za-z0-9][A-Za-z0-9 ._@+-]{0,63}"
+"""What an author may be called: it stands in headings and in git's history, so no marks of either."""
 _ID_LENGTH = 8
 """40 random bits: short, since every character costs the model tokens, yet two entries of one
 log meet by chance only once in a million million pairs."""
@@ -47,6 +49,20 @@ def check_entry_id(entry_id: str) -> str:
             "Use up to 64 letters and digits, with single dots, dashes, colons or underscores between.",
         )
     return entry_id
+
+
+def check_author(author: str) -> str:
+    """The name itself.
+
+    Raises:
+        DocumentRejected: it is not like `AUTHOR`.
+    """
+    if not re.fullmatch(AUTHOR, author):
+        raise DocumentRejected(
+            f"The author {author[:80]!r} cannot be used.",
+            "Use up to 64 letters, digits, spaces, dots, dashes and underscores.",
+        )
+    return author
 
 
 def entry_id_of(line: str) -> str | None:

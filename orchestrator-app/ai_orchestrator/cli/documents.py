@@ -25,6 +25,14 @@ class Documents(Protocol):
         """
         ...
 
+    def write_as(self, author: str) -> None:
+        """Write under this name from now on; without one it is this tier that writes.
+
+        Raises:
+            DocumentRejected: the name cannot be used (a server says so later).
+        """
+        ...
+
     def index(self) -> Fields: ...
     def show(self, name: str) -> Fields: ...
     def edit(self, name: str, text: str, base_version: str) -> Fields: ...
@@ -64,6 +72,9 @@ class FolderDocuments:
         from orchestrator_core.assistant.projects import documents_of
 
         self._folder = documents_of(self._opened, project) or self._opened
+
+    def write_as(self, author: str) -> None:
+        self._folder = self._folder.written_by(author)
 
     def index(self) -> Fields:
         fields = ("name", "version", "updated_at", "author", "conflicts")
@@ -113,9 +124,13 @@ class ServedDocuments:
     def __init__(self, server: ServerLink) -> None:
         self._server = server
         self._project: str | None = None
+        self._author: str | None = None
 
     def choose(self, project: str | None) -> None:
         self._project = project
+
+    def write_as(self, author: str) -> None:
+        self._author = author
 
     def index(self) -> Fields:
         return dict(self._call("GET", "/context"))
@@ -124,13 +139,15 @@ class ServedDocuments:
         return dict(self._call("GET", f"/context/{quote(name, safe='')}"))
 
     def edit(self, name: str, text: str, base_version: str) -> Fields:
-        headers = {"If-Match": f'"{base_version}"'}
+        headers = {"If-Match": f'"{base_version}"', **self._signature()}
         path = f"/context/{quote(name, safe='')}"
         return dict(self._call("PUT", path, body={"text": text}, headers=headers))
 
     def append(self, text: str, entry_id: str | None = None) -> Fields:
         body = {"text": text} | ({"entry_id": entry_id} if entry_id else {})
-        return dict(self._call("POST", "/context/SESSION_LOG.md/entries", body=body))
+        return dict(
+            self._call("POST", "/context/SESSION_LOG.md/entries", body=body, headers=self._signature())
+        )
 
     def history(self, name: str, limit: int) -> list[Fields]:
         path = f"/context/{quote(name, safe='')}/history"
@@ -142,14 +159,17 @@ class ServedDocuments:
 
     def restore(self, name: str, version: str) -> Fields:
         path = f"/context/{quote(name, safe='')}/restore"
-        return dict(self._call("POST", path, body={"version": version}))
+        return dict(self._call("POST", path, body={"version": version}, headers=self._signature()))
 
     def conflicts(self) -> list[Fields]:
         return list(self._call("GET", "/context/conflicts")["conflicts"])
 
     def resolve(self, conflict_id: str, text: str) -> Fields:
         path = f"/context/conflicts/{quote(conflict_id, safe='')}"
-        return dict(self._call("POST", path, body={"text": text}))
+        return dict(self._call("POST", path, body={"text": text}, headers=self._signature()))
+
+    def _signature(self) -> dict[str, str]:
+        return {} if self._author is None else {"X-Author": self._author}
 
     def _call(self, method: str, path: str, **options: Any) -> Any:
         return self._server.call(method, path, project=self._project, **options)

@@ -44,6 +44,9 @@ class LookingMemory:
             raise NotFound(f"There is no project {project!r}.", hint="list_documents names those there are.")
         self._project = project or self._project
 
+    def write_as(self, author: str) -> None:
+        pass
+
     def index(self) -> Fields:
         there = [name for name in DOCUMENT_NAMES if self._path(name).is_file()]
         return {

@@ -70,21 +70,33 @@ class SharedMemory:
                 return work(looking)
 
     def do(
-        self, work: Callable[[Memory], Result], *, project: str | None = None, repeatable: bool = True
+        self,
+        work: Callable[[Memory], Result],
+        *,
+        project: str | None = None,
+        author: str | None = None,
+        repeatable: bool = True,
     ) -> Result:
         """Do something with the memory.
 
         Args:
             project: whose documents are meant; None: the active one's.
+            author: who writes, for the documents' history; None: this tier.
             repeatable: doing it twice is the same as doing it once.
 
         Raises:
             StoreLocked: another program kept the documents for too long.
             OrchestratorError, SharedContextError: whatever `work` raises.
         """
+
+        def signed(memory: Memory) -> Result:
+            if author is not None:
+                memory.write_as(author)
+            return work(memory)
+
         if repeatable:
-            return self._repeated(work, project, self._wait_s)
-        return self._once(work, project, self._wait_s)
+            return self._repeated(signed, project, self._wait_s)
+        return self._once(signed, project, self._wait_s)
 
     def _repeated(self, work: Callable[[Memory], Result], project: str | None, wait_s: float) -> Result:
         for _ in range(ATTEMPTS - 1):

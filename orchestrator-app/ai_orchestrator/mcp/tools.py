@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from shared_context.handoff import BRIEFING, LOG, MAX_DOCUMENT_BYTES
 from shared_context.log_entry import new_entry_id
 
+from ai_orchestrator.mcp.client import Caller, author_of
 from ai_orchestrator.mcp.memory import MOST_FOUND, Memory, SharedMemory
 from ai_orchestrator.mcp.telling import as_tool_errors
 
@@ -129,6 +130,7 @@ def _add_reading(server: MCPServer[Any], memory: SharedMemory) -> None:
 def _add_writing(server: MCPServer[Any], memory: SharedMemory) -> None:
     @server.tool(title="Add an entry to the session log", annotations=WRITES)
     def append_log(
+        caller: Caller,
         text: Annotated[
             str,
             Field(
@@ -149,18 +151,26 @@ def _add_writing(server: MCPServer[Any], memory: SharedMemory) -> None:
         # Fixed here, so that a call sent again after a lost connection adds nothing twice.
         known = entry_id or new_entry_id()
         with as_tool_errors():
-            return EntryAnswer.model_validate(memory.do(lambda now: now.append(text, known), project=project))
+            done = memory.do(lambda now: now.append(text, known), project=project, author=author_of(caller))
+            return EntryAnswer.model_validate(done)
 
     @server.tool(title="Update the session briefing", annotations=WRITES)
-    def update_briefing(text: WholeText, base_version: BaseVersion, project: Project = None) -> Edited:
+    def update_briefing(
+        caller: Caller, text: WholeText, base_version: BaseVersion, project: Project = None
+    ) -> Edited:
         """Replace the session briefing (where we are now) with a text made from `base_version`.
 
         What others changed since is merged in; lines that both changed are kept twice and listed."""
         with as_tool_errors():
-            return memory.do(lambda now: _edited(now, BRIEFING, text, base_version), project=project)
+            return memory.do(
+                lambda now: _edited(now, BRIEFING, text, base_version),
+                project=project,
+                author=author_of(caller),
+            )
 
     @server.tool(title="Update a handoff document", annotations=WRITES)
     def update_document(
+        caller: Caller,
         name: Annotated[EditableName, Field(description=f"{LOG} is only added to: append_log.")],
         text: WholeText,
         base_version: BaseVersion,
@@ -168,10 +178,13 @@ def _add_writing(server: MCPServer[Any], memory: SharedMemory) -> None:
     ) -> Edited:
         """As update_briefing, for the portfolio, the project or the briefing."""
         with as_tool_errors():
-            return memory.do(lambda now: _edited(now, name, text, base_version), project=project)
+            return memory.do(
+                lambda now: _edited(now, name, text, base_version), project=project, author=author_of(caller)
+            )
 
     @server.tool(title="Resolve a conflict", annotations=WRITES)
     def resolve_conflict(
+        caller: Caller,
         conflict_id: Annotated[str, Field(min_length=1, max_length=128)],
         text: Annotated[
             str, Field(max_length=MAX_DOCUMENT_BYTES, description="Takes the place of all sides.")
@@ -180,7 +193,12 @@ def _add_writing(server: MCPServer[Any], memory: SharedMemory) -> None:
     ) -> DocumentText:
         """Put a text in the place of lines that two sides changed at once."""
         with as_tool_errors():
-            found = memory.do(lambda now: now.resolve(conflict_id, text), project=project, repeatable=False)
+            found = memory.do(
+                lambda now: now.resolve(conflict_id, text),
+                project=project,
+                author=author_of(caller),
+                repeatable=False,
+            )
             return DocumentText.model_validate(found)
 
     @server.tool(title="Ask the assistant", annotations=ASKS)

@@ -165,3 +165,15 @@ def test_half_an_update_is_refused_and_the_whole_still_applies(open_folder: Open
         with pytest.raises(DocumentRejected):
             other.apply_update(update[:length], "desktop")
     assert set(other.apply_update(update, "desktop")) == set(DOCUMENT_NAMES)
+
+
+def test_somebody_else_writes_the_same_documents_under_a_name(folder: ContextFolder) -> None:
+    other = folder.written_by("red pen")
+    assert other.append_entry("Painted.")[0].author == "red pen"
+    assert other.document(LOG) == folder.document(LOG)
+    assert other.in_project("house", create=True).edit(BRIEFING, "# House\n").author == "red pen"
+    assert folder.edit(BRIEFING, "# Now\n").author == "desktop"
+    other.close()
+    assert folder.document(BRIEFING).text == "# Now\n"
+    with pytest.raises(DocumentRejected, match="author"):
+        folder.written_by("<!-- entry:x -->")

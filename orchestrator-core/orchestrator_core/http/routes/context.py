@@ -26,6 +26,7 @@ from orchestrator_core.http.shapes.context import (
     PreviewAnswer,
     PreviewQuery,
     ProjectQuery,
+    Writer,
 )
 
 api = Api("context")
@@ -100,7 +101,7 @@ def show(path: DocumentPath, query: ProjectQuery, headers: IfNoneMatch) -> Reply
 def edit(path: DocumentPath, query: ProjectQuery, headers: IfMatch, body: EditBody) -> Reply:
     """The edit is merged against the version in `If-Match`: nothing that others wrote since is
     lost. 412 when that version is not known here."""
-    folder = context_folder(query.project)
+    folder = context_folder(query.project, headers)
     base = _base_version(headers.value)
     return reply(folder.edit(path.name, body.text, base_version=base))
 
@@ -112,21 +113,26 @@ def edit(path: DocumentPath, query: ProjectQuery, headers: IfMatch, body: EditBo
     status=201,
     errors=(404, 507),
 )
-def append(query: ProjectQuery, body: EntryBody) -> EntryAnswer:
+def append(query: ProjectQuery, headers: Writer, body: EntryBody) -> EntryAnswer:
     """Sending an `entry_id` again changes nothing."""
-    document, entry_id = context_folder(query.project).append_entry(body.text, entry_id=body.entry_id)
+    document, entry_id = context_folder(query.project, headers).append_entry(
+        body.text, entry_id=body.entry_id
+    )
     return EntryAnswer(name=document.name, version=document.version, entry_id=entry_id)
 
 
-def context_folder(project: str | None = None) -> ContextFolder:
+def context_folder(project: str | None = None, writer: Writer | None = None) -> ContextFolder:
     """
+    Args:
+        writer: who will write; None, or a nameless one: this tier.
+
     Raises:
         NotFound, DocumentNotFound: no context folder here, or no such project.
     """
     folder = services().assistant.context_of(project)
     if folder is None:
         raise NotFound("This server keeps no context folder.")
-    return folder
+    return folder if writer is None or writer.author is None else folder.written_by(writer.author)
 
 
 def document_info(document: Document) -> DocumentInfo:

@@ -19,6 +19,7 @@ from orchestrator_core.http.shapes.context import (
     RestoreBody,
     VersionInfo,
     VersionPath,
+    Writer,
 )
 
 api = Api("context-versions")
@@ -43,9 +44,9 @@ def show(path: VersionPath, query: ProjectQuery) -> DocumentAnswer:
     errors=(404, 507),
     answer=DocumentAnswer,
 )
-def restore(path: DocumentPath, query: ProjectQuery, body: RestoreBody) -> Reply:
+def restore(path: DocumentPath, query: ProjectQuery, headers: Writer, body: RestoreBody) -> Reply:
     """A new edit: nothing is lost, and it can be undone the same way."""
-    return reply(context_folder(query.project).restore(path.name, body.version))
+    return reply(context_folder(query.project, headers).restore(path.name, body.version))
 
 
 @api.route("GET", "/context/conflicts", summary="Places two devices changed at once", errors=(404, 507))
@@ -61,6 +62,6 @@ def conflicts(query: ProjectQuery) -> ConflictsAnswer:
     errors=(404, 507),
     answer=DocumentAnswer,
 )
-def resolve(path: ConflictPath, query: ProjectQuery, body: ResolveBody) -> Reply:
+def resolve(path: ConflictPath, query: ProjectQuery, headers: Writer, body: ResolveBody) -> Reply:
     """The text takes the place of all sides."""
-    return reply(context_folder(query.project).resolve(path.conflict_id, body.text))
+    return reply(context_folder(query.project, headers).resolve(path.conflict_id, body.text))

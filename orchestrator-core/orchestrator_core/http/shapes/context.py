@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 from shared_context.handoff import MAX_DOCUMENT_BYTES
+from shared_context.log_entry import AUTHOR
 
 from orchestrator_core.http.shapes.common import Body, ConversationId, Identifier, Parameters
 from orchestrator_core.prompt.receipt import Receipt
@@ -60,7 +61,16 @@ class DocumentAnswer(BaseModel):
     text: str
 
 
-class IfMatch(Parameters):
+class Writer(Parameters):
+    author: str | None = Field(
+        None,
+        alias="X-Author",
+        pattern=f"^{AUTHOR}$",
+        description="Who writes, for the document's history; absent: this tier.",
+    )
+
+
+class IfMatch(Writer):
     value: str | None = Field(None, alias="If-Match", max_length=200, description="ETag of the base version.")
 
 
