@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from orchestrator_core.http.services import services
 from orchestrator_core.relay.connection import RelayConnection
 from orchestrator_core.relay.heads import RequestHead
-from orchestrator_core.relay.wsgi_call import WsgiCall
+from orchestrator_core.relay.wsgi_call import RELAYED, WsgiCall
 from support.desktop import Desk, desk, events
+from support.fleet import wait_until
 from support.relay_ends import connected, get
 
 KEY = "a-key-that-is-long-enough"
@@ -70,12 +72,23 @@ def test_takes_no_place_of_the_desktops_own_clients(locked: Desk, vps: RelayConn
     refused = locked.client.post("/chat", json={"message": "x"}, headers={"Authorization": f"Bearer {KEY}"})
     assert refused.status_code == 429
     assert vps.open(*_post("/chat", {"message": "hello"})).status == 200
-    assert locked.services.relayed.changes is locked.services.changes
+
+
+def test_shares_all_but_places_with_direct_requests(locked: Desk) -> None:
+    """Two confirmations of one handoff, sent on both ways, have to wait for each other."""
+    with locked.app.test_request_context():
+        direct = services()
+        own = direct.places
+        assert direct.handoffs is locked.services.handoffs
+    with locked.app.test_request_context(environ_overrides={RELAYED: True}):
+        assert services().handoffs is direct.handoffs
+        assert services().places is not own
 
 
 def test_gives_its_places_back(locked: Desk, vps: RelayConnection) -> None:
     for _ in range(3):
         answer = vps.open(*_post("/chat/stream", {"message": "one two three"}))
         assert b"".join(answer.chunks())
-    assert locked.services.relayed.slots.taken == 0
+    # The client has the last byte a moment before its place is free.
+    wait_until(lambda: locked.services.relayed.taken == 0, "the places should be given back")
     assert locked.services.slots.taken == 0

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -74,6 +74,7 @@ class Slots:
 class Services:
     """
     Args:
+        slots: of the listener's own requests; see `places`.
         stopping: set when no new work is taken any more.
         closing: set when streams have to end as well.
     """
@@ -134,12 +135,14 @@ class Services:
         return Slots(self.settings.server.threads // 4)
 
     @cached_property
-    def relayed(self) -> Services:
-        """These, for requests that came over the relay: they take no thread of the listener, so
-        they have places of their own."""
-        twin = replace(self, slots=Slots(self.settings.relay.max_streams))
-        twin.__dict__.update(replica=self.replica, changes=self.changes, listeners=self.listeners)
-        return twin
+    def relayed(self) -> Slots:
+        """Places of the requests that come over the relay: they take no thread of the listener."""
+        return Slots(self.settings.relay.max_streams)
+
+    @property
+    def places(self) -> Slots:
+        """Those that the current request takes one of while it waits for an answer."""
+        return self.relayed if is_relayed(request.environ) else self.slots
 
     @staticmethod
     def of(app: Flask) -> Services:
@@ -155,5 +158,4 @@ class Services:
 
 def services() -> Services:
     """Those of the app that handles the current request."""
-    found = Services.of(current_app)
-    return found.relayed if is_relayed(request.environ) else found
+    return Services.of(current_app)

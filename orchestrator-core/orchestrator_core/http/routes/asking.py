@@ -38,7 +38,7 @@ def full_answer(
         ProblemError, OrchestratorError, ClientGone.
     """
     here = services()
-    with here.slots.hold():
+    with here.places.hold():
         if load:
             here.model.ensure()
         run = start()
@@ -54,14 +54,14 @@ def streamed_answer(start: Callable[[], Run], *, load: bool = True) -> Response:
     """Start a run and stream its events. What fails at once has a status of its own; later,
     the stream ends with an `error` event. A client that leaves does not end the run."""
     here = services()
-    here.slots.take()
+    here.places.take()
     try:
         if load:
             here.model.ensure()
         run = start()
         raise_early_failure(run)
     except BaseException:
-        here.slots.give_back()
+        here.places.give_back()
         raise
     return _stream(here, run, 0, measured=True)
 
@@ -69,15 +69,15 @@ def streamed_answer(start: Callable[[], Run], *, load: bool = True) -> Response:
 def watched_run(run: Run, after: int) -> Response:
     """Stream a run that exists, from what follows offset `after`."""
     here = services()
-    here.slots.take()
+    here.places.take()
     return _stream(here, run, after, measured=False)
 
 
 def _stream(here: Services, run: Run, after: int, *, measured: bool) -> Response:
-    """Takes over the slot that the caller has taken."""
+    """Takes over the place that the caller has taken."""
     return sse.stream(
         sse.run_frames(run.run_id, watcher(here, measured=measured).events(run, after)),
-        on_close=here.slots.give_back,
+        on_close=here.places.give_back,
         on_problem=_error_frame,
         request_id=g.request_id,
         headers=_names(run),

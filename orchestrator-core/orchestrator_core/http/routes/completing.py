@@ -33,7 +33,7 @@ def collected_completion(make: Callable[[Watch], Completion]) -> tuple[Run, Coll
         ProblemError, OrchestratorError, ClientGone.
     """
     here = services()
-    with here.slots.hold():
+    with here.places.hold():
         here.model.ensure()
         completion = make(watcher(here, measured=True).events)
         run = completion.begin()
@@ -49,18 +49,19 @@ def streamed_completion(
 ) -> Response:
     """What fails at once has a status of its own; later, the stream ends with the error."""
     here = services()
-    here.slots.take()
+    places = here.places
+    places.take()
     try:
         here.model.ensure()
         completion = make(watcher(here, measured=True).events)
         run = completion.begin()
         raise_early_failure(run)
     except BaseException:
-        here.slots.give_back()
+        places.give_back()
         raise
 
     def close() -> None:
-        here.slots.give_back()
+        places.give_back()
         completion.cancel()
 
     return sse.stream(

@@ -18,7 +18,7 @@ def create(body: EmbeddingRequest) -> Embeddings:
     """400 with the code `unsupported` where the backend has no embeddings."""
     here = services()
     texts = [body.input] if isinstance(body.input, str) else body.input
-    with here.slots.hold():
+    with here.places.hold():
         here.model.ensure()
         backend = here.assistant.backend
         vectors = backend.embed(texts)

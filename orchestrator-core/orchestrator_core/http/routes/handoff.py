@@ -25,7 +25,7 @@ def draft(body: HandoffBody) -> HandoffDraft:
     handoff. Nothing is stored. 409 when nothing was said since."""
     here = services()
     context_folder()
-    with here.slots.hold() if body.improve else nullcontext():
+    with here.places.hold() if body.improve else nullcontext():
         found = here.handoffs.draft(body.conversation_id or DEFAULT_CONVERSATION, improve=body.improve)
     return HandoffDraft.of(found)
 

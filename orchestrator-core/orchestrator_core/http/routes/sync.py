@@ -45,15 +45,16 @@ def exchange(body: SyncRequest) -> SyncAnswer:
 def events() -> Response:
     """The present state at once, and each new one as soon as there is one."""
     here = services()
+    places = here.places
     here.listeners.take()
     try:
-        here.slots.take()
+        places.take()
     except BaseException:
         here.listeners.give_back()
         raise
 
     def leave() -> None:
-        here.slots.give_back()
+        places.give_back()
         here.listeners.give_back()
 
     frames = _notices(here, disconnect_check(request.environ))
