@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from typing import Unpack
 
 from orchestrator_core.errors import ConfigurationError, TierUnreachable
 from orchestrator_core.relay.pinning import session_for
 from orchestrator_core.settings import Settings
 from orchestrator_core.tiers.http_tier import HttpResponse, HttpTier
-from orchestrator_core.tiers.remote import TierState
+from orchestrator_core.tiers.remote import CallOptions, TierState
 from shared_context.replica import Replica
 from shared_context.sync_client import SyncClient
 
@@ -40,20 +40,12 @@ class EnrolledVps:
         tier = self._present()
         return TierState(VPS, False, False, why=NOT_ENROLLED) if tier is None else tier.state()
 
-    def open(
-        self,
-        method: str,
-        target: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        body: bytes = b"",
-        timeout_s: float | None = None,
-    ) -> HttpResponse:
+    def open(self, method: str, target: str, **options: Unpack[CallOptions]) -> HttpResponse:
         """See `RemoteTier`."""
         tier = self._present()
         if tier is None:
             raise TierUnreachable(f"There is no VPS: {NOT_ENROLLED}.")
-        return tier.open(method, target, headers=headers, body=body, timeout_s=timeout_s)
+        return tier.open(method, target, **options)
 
     def settle(self, timeout_s: float) -> bool:
         tier = self._present()

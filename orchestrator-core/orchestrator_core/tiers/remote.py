@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypedDict, Unpack
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,26 +56,28 @@ class RemoteResponse(Protocol):
         ends a `chunks` that waits."""
 
 
+class CallOptions(TypedDict, total=False):
+    """What may be said besides of a call of another tier.
+
+    timeout_s: for the head of its answer; default: `relay.answer_timeout_s`.
+    """
+
+    headers: Mapping[str, str] | None
+    body: bytes
+    timeout_s: float | None
+
+
 class RemoteTier(Protocol):
     """Safe from any thread."""
 
     def state(self) -> TierState:
         """At once, from what is known; never asks the network."""
 
-    def open(
-        self,
-        method: str,
-        target: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        body: bytes = b"",
-        timeout_s: float | None = None,
-    ) -> RemoteResponse:
+    def open(self, method: str, target: str, **options: Unpack[CallOptions]) -> RemoteResponse:
         """Send a request and wait for the head of its answer.
 
         Args:
             target: path with query, as in a request line.
-            timeout_s: for the head; default: `relay.answer_timeout_s`.
 
         Raises:
             TierUnreachable: it was not sent; nothing happened there.
