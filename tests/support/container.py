@@ -7,7 +7,6 @@ import os
 import subprocess
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from support.debian_image import NoImage
@@ -52,12 +51,7 @@ class Container:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._end()
 
     def run(self, command: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:

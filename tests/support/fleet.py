@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import requests
@@ -118,16 +117,16 @@ class Fleet:
         desktop = self.get("/info").json()["relay"]["desktop"]
         return bool(desktop and desktop["reachable"] and desktop["ready"])
 
-    def get(self, path: str, url: str | None = None) -> requests.Response:
-        headers = {"Authorization": f"Bearer {KEY}"}
+    def get(self, path: str, url: str | None = None, tier: str = "auto") -> requests.Response:
+        headers = {"Authorization": f"Bearer {KEY}", "X-Tier": tier}
         return requests.get((url or self.url) + path, headers=headers, timeout=30, verify=self.trusted)
 
     def post(self, path: str, body: dict[str, Any]) -> requests.Response:
         headers = {"Authorization": f"Bearer {KEY}"}
         return requests.post(self.url + path, json=body, headers=headers, timeout=30, verify=self.trusted)
 
-    def delete(self, path: str) -> requests.Response:
-        headers = {"Authorization": f"Bearer {KEY}"}
+    def delete(self, path: str, tier: str = "auto") -> requests.Response:
+        headers = {"Authorization": f"Bearer {KEY}", "X-Tier": tier}
         return requests.delete(self.url + path, headers=headers, timeout=30, verify=self.trusted)
 
     def history(self, url: str, conversation: str = "default") -> list[dict[str, Any]]:
@@ -141,12 +140,7 @@ class Fleet:
             self._stack.enter_context(self.nginx)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stack.close()
 
     def _environment(self, name: str, model: str) -> dict[str, str]:

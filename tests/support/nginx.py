@@ -10,7 +10,6 @@ import ssl
 import subprocess
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from support.namespaces import Host
@@ -66,12 +65,7 @@ class Nginx:
             time.sleep(0.05)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         assert self._process is not None
         self._process.terminate()
         self._process.wait(10)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import random
 import threading
-from types import TracebackType
 from typing import Self
 
 
@@ -34,12 +33,7 @@ class SlowLink:
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
