@@ -51,6 +51,23 @@ def test_the_desktop_answers_through_the_relay_and_the_vps_when_it_is_off(fleet:
     assert_equal_memories(fleet, questions=4)
 
 
+@pytest.mark.parametrize("deleted_at", ["desktop", "vps"])
+def test_a_deleted_conversation_is_gone_on_both_and_the_desktop_goes_on_answering(
+    fleet: Fleet, deleted_at: str
+) -> None:
+    fleet.connect()
+    fleet.ask(
+        "Keep this for now.", conversation_id=fleet.post("/conversations", {}).json()["conversation_id"]
+    )
+    (doomed,) = [one for one in conversations(fleet, "vps") if one != "default"]
+    fleet.delete(f"/conversations/{doomed}", tier=deleted_at)
+    for tier in ("desktop", "vps"):
+        wait_until(lambda tier=tier: doomed not in conversations(fleet, tier), f"{tier} should forget it")
+    through = fleet.ask("And now?")
+    assert through.done is not None and through.done["tier"] == "desktop"
+    assert_equal_memories(fleet, questions=1)
+
+
 @pytest.mark.parametrize("tokens", [1, 8, 30])
 def test_a_desktop_killed_in_mid_answer_is_continued_by_the_vps(fleet: Fleet, tokens: int) -> None:
     fleet.connect()
@@ -190,6 +207,11 @@ def assert_one_handed_over_answer(seen: Seen) -> None:
     assert beginning and (HOME * 3).startswith(beginning)
     assert (seen.done["tier"], seen.done["response"]) == ("vps", seen.text)
     assert seen.seams[0]["tier"] == "vps"
+
+
+def conversations(fleet: Fleet, tier: str) -> list[str]:
+    """What this tier itself knows of."""
+    return [one["conversation_id"] for one in fleet.get("/conversations", tier=tier).json()["conversations"]]
 
 
 def assert_equal_memories(fleet: Fleet, *, questions: int) -> None:
