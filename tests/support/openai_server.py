@@ -2,6 +2,7 @@
 
 `HttpDouble` gives a test full control of each exchange, down to single bytes and a broken
 connection. `ModelServer` puts any ChatBackend behind the routes of a known kind of server.
+`backend_for` is the backend that asks them.
 """
 
 from __future__ import annotations
@@ -15,9 +16,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from orchestrator_core.backends.base import ChatBackend, FinishReason, Generation, Prompt
+from orchestrator_core.backends.openai import OpenAIBackend
 from orchestrator_core.errors import ContextLengthExceeded, OrchestratorError, Overloaded
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import ChatMessage, Role
+from orchestrator_core.settings import Settings
+
+CONFIG = GenerationConfig()
+ASK = Prompt(("[INST] hi [/INST]",), (ChatMessage(Role.USER, "hi"),))
+KEY = "sk-very-secret"
 
 
 class Exchange:
@@ -92,6 +99,9 @@ class Exchange:
         for name, value in headers.items():
             self._handler.send_header(name, value)
         self._handler.end_headers()
+
+
+Answer = Callable[[Exchange], None]
 
 
 class HttpDouble:
@@ -239,6 +249,11 @@ def _stream(exchange: Exchange, generation: Generation) -> None:
         exchange.event({"choices": [], "usage": _usage(generation)})
     exchange.event("[DONE]")
     exchange.end()
+
+
+def backend_for(url: str, **model: object) -> OpenAIBackend:
+    fields = {"backend": "openai", "url": url, "read_timeout_s": 30, **model}
+    return OpenAIBackend(Settings.model_validate({"model": fields}))
 
 
 def rendered(messages: list[dict[str, Any]]) -> str:

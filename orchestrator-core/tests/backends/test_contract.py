@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from orchestrator_core.backends.base import ChatBackend, FinishReason, Generation, Prompt
+from orchestrator_core.backends.base import ChatBackend, FinishReason, Prompt
 from orchestrator_core.backends.factory import create_backend
 from orchestrator_core.backends.openai import OpenAIBackend
 from orchestrator_core.backends.scripted import ScriptedBackend
@@ -21,7 +21,8 @@ from orchestrator_core.errors import ContextLengthExceeded, Unsupported
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import ChatMessage, Role
 from orchestrator_core.settings import Settings
-from support.openai_server import ModelServer
+from support.generations import said
+from support.openai_server import ModelServer, backend_for
 
 SENTENCE = (
     "A parrot 🦜 named Plume keeps the journal of a lighthouse; each morning she writes the wind, "
@@ -57,8 +58,7 @@ def scripted(folder: Path) -> Iterator[Case]:
 def openai_like(owned_by: str) -> Callable[[Path], Iterator[Case]]:
     def case(folder: Path) -> Iterator[Case]:
         server = ModelServer(ScriptedBackend(otherwise=SENTENCE, context_length=CONTEXT), owned_by)
-        fields = {"backend": "openai", "url": server.url, "read_timeout_s": 30}
-        yield Case(lambda: OpenAIBackend(Settings.model_validate({"model": fields})))
+        yield Case(lambda: backend_for(server.url))
         server.close()
 
     return case
@@ -123,10 +123,6 @@ def greedy(**fields: object) -> GenerationConfig:
     return GenerationConfig.model_validate(
         {"greedy": True, "repetition_penalty": 1.0, "max_new_tokens": 400, **fields}
     )
-
-
-def said(generation: Generation) -> str:
-    return "".join(token.text for token in generation)
 
 
 # --- the answer ---

@@ -4,24 +4,18 @@ from pathlib import Path
 
 import pytest
 from orchestrator_core.backends.base import Prompt
-from orchestrator_core.backends.openai import OpenAIBackend
 from orchestrator_core.backends.script import words
 from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import BackendUnreachable
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import ChatMessage, Role
-from orchestrator_core.settings import Settings
 from support.cutting_proxy import CuttingProxy
 from support.desktop import desk, listening
+from support.openai_server import backend_for
 
 ANSWER = "One two,\n\n  three three three 🦜 three; and so on \nand so on \n\nto the end."
 ASK = Prompt(("[INST] Count. [/INST]",), (ChatMessage(Role.USER, "Count."),))
 CONFIG = GenerationConfig(max_new_tokens=200)
-
-
-def backend_for(url: str) -> OpenAIBackend:
-    model = {"backend": "openai", "url": url, "read_timeout_s": 30}
-    return OpenAIBackend(Settings.model_validate({"model": model}))
 
 
 def test_our_own_server_is_recognised(tmp_path: Path) -> None:
