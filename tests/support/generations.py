@@ -1,9 +1,14 @@
-"""Answers of a backend, read to their end."""
+"""What a backend is asked for, and its answer read to the end."""
 
 from __future__ import annotations
 
 from orchestrator_core.backends.base import Generation
+from orchestrator_core.generation import GenerationConfig
 
 
 def said(generation: Generation) -> str:
     return "".join(token.text for token in generation)
+
+
+def greedy(**fields: object) -> GenerationConfig:
+    return GenerationConfig.model_validate({"greedy": True, "repetition_penalty": 1.0, **fields})
