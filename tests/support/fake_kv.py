@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from orchestrator_core.engine.plan import Fork, Request, Step
+from orchestrator_core.engine.plan import Fork, Limits, Request, Step
 from orchestrator_core.engine.scheduler import Scheduler
+
+DOCUMENTS = list(range(100, 300))
+"""A prefix of 200 tokens."""
 
 
 class FakeKv:
@@ -112,3 +115,11 @@ class FakeKv:
                 self.sequences[operation.seq] = source[: operation.length]
             else:
                 self.sequences.pop(operation.seq, None)
+
+
+def engine(**limits: int | bool) -> FakeKv:
+    return FakeKv(Scheduler(Limits(**{"cells": 2000, "window": 1000, **limits})))
+
+
+def question(number: int, length: int = 10) -> list[int]:
+    return [5000 + number * 100 + index for index in range(length)]
