@@ -9,9 +9,12 @@ from typing import Any
 
 from orchestrator_core.backends.base import Prompt
 from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.runs.manager import RunManager
 from orchestrator_core.runs.run import Run
 from orchestrator_core.runs.spec import RunEvent, RunResult, RunSpec
 from shared_context.identity import new_id
+
+TEXT = "one two three four five six"
 
 
 def make_spec(question: str = "question", **fields: Any) -> RunSpec:
@@ -95,3 +98,9 @@ def wait_for_offset(run: Run, offset: int, timeout: float = 10.0) -> None:
         assert event is not None, f"nothing came in {timeout} s"
         return
     raise AssertionError("the run ended before that")
+
+
+def wait_until_idle(manager: RunManager) -> None:
+    """Until it has written down the end of every run."""
+    with manager._changed:
+        assert manager._changed.wait_for(lambda: not manager._live, 10)
