@@ -36,6 +36,12 @@ class Desk:
     services: Services
     backend: Any
 
+    def ask(self, message: str = "Hi", **fields: Any) -> Any:
+        """The answer of `/chat`, which must be one."""
+        response = self.client.post("/chat", json={"message": message, **fields})
+        assert response.status_code == 200, response.get_data(as_text=True)
+        return response.json
+
 
 def settings_for(data: Path, **server: Any) -> Settings:
     return Settings.model_validate(
