@@ -9,10 +9,10 @@ from ai_orchestrator.server import Server
 from gguf_random import preset_model
 from jsonschema import Draft202012Validator
 from orchestrator_core.settings import Settings
+from support.openai_calls import HELLO
 
 pytestmark = pytest.mark.slow
 
-HELLO = [{"role": "user", "content": "Hello"}]
 ORDER = {
     "type": "object",
     "properties": {
