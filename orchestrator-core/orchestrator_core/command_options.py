@@ -5,6 +5,7 @@ Imports nothing but click: a command's options are known before anything else is
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,23 +29,55 @@ def settings_options(function: Function) -> Function:
     return function
 
 
-def address_options(default_port: int) -> Callable[[Function], Function]:
-    """`--host` and `--port` of a server, given to the command as `host` and `port`.
+def model_option(models: str) -> Callable[[Function], Function]:
+    """`-m`, given to the command as `model`.
+
+    Args:
+        models: what can be named there.
+    """
+    return click.option("-m", "--model", metavar="MODEL", help=f"{models}. [env: ORCHESTRATOR_MODEL]")
+
+
+def server_options(
+    default_port: int, models: str
+) -> Callable[[Callable[[dict[str, Any]], None]], Callable[..., None]]:
+    """All options of a command that starts a server; it is given what `load_settings` takes.
 
     Args:
         default_port: what the settings say where nobody chose; only told.
+        models: see `model_option`.
     """
 
-    def decorate(function: Function) -> Function:
-        for option in (
-            click.option(
-                "--port", type=click.IntRange(0, 65535),
-                help=f"0: any free port. [default: {default_port}; env: ORCHESTRATOR_PORT]",
-            ),
-            click.option("--host", help="Address to listen on. [default: 127.0.0.1; env: ORCHESTRATOR_HOST]"),
-        ):  # fmt: skip
-            function = option(function)
-        return function
+    def decorate(command: Callable[[dict[str, Any]], None]) -> Callable[..., None]:
+        @click.option("--host", help="Address to listen on. [default: 127.0.0.1; env: ORCHESTRATOR_HOST]")
+        @click.option(
+            "--port", type=click.IntRange(0, 65535),
+            help=f"0: any free port. [default: {default_port}; env: ORCHESTRATOR_PORT]",
+        )  # fmt: skip
+        @model_option(models)
+        @log_level_option()
+        @settings_options
+        @functools.wraps(command)
+        def with_options(
+            host: str | None,
+            port: int | None,
+            model: str | None,
+            log_level: str | None,
+            config: str | None,
+            data: str | None,
+        ) -> None:
+            command(
+                settings_arguments(
+                    config,
+                    data,
+                    server__host=host,
+                    server__port=port,
+                    model__path=model,
+                    log__level=log_level,
+                )
+            )
+
+        return with_options
 
     return decorate
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
-from orchestrator_core.command_options import Function, settings_arguments
+from orchestrator_core.command_options import Function, model_option, settings_arguments
 
 if TYPE_CHECKING:
     from orchestrator_core.settings import Settings
@@ -13,12 +13,11 @@ if TYPE_CHECKING:
     from ai_orchestrator.cli.link.answers import Link
 
 
-def model_options(function: Function) -> Function:
-    """`-m`, given to the command as `model`."""
-    return click.option(
-        "-m", "--model", metavar="MODEL",
-        help="builtin, a GGUF file, or a Hugging Face id or folder. [env: ORCHESTRATOR_MODEL]",
-    )(function)  # fmt: skip
+MODELS = "builtin, a GGUF file, or a Hugging Face id or folder"
+"""What the desktop runs."""
+
+model_options = model_option(MODELS)
+"""`-m`, given to the command as `model`."""
 
 
 def conversation_options(function: Function) -> Function:
@@ -29,6 +28,18 @@ def conversation_options(function: Function) -> Function:
     ):
         function = option(function)
     return function
+
+
+TIERS = ("auto", "desktop", "vps")
+"""What a request's `tier` may say."""
+
+
+def tier_option(function: Function) -> Function:
+    """`--tier`, given to the command as `tier`."""
+    return click.option(
+        "--tier", type=click.Choice(TIERS),
+        help="Who shall answer, and nobody else: desktop or vps. [default: auto, whoever is there]",
+    )(function)  # fmt: skip
 
 
 def choose_conversation(link: Link, resume: bool, conversation_id: str | None) -> str:

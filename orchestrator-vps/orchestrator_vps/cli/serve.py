@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
-from orchestrator_core.command_options import (
-    address_options,
-    log_level_option,
-    settings_arguments,
-    settings_options,
-)
+from orchestrator_core.command_options import server_options
 
 
 @click.command(short_help="Start the VPS server.")
-@address_options(8001)
-@click.option("-m", "--model", metavar="MODEL", help="builtin, or a GGUF file. [env: ORCHESTRATOR_MODEL]")
-@log_level_option()
-@settings_options
-def serve(
-    host: str | None,
-    port: int | None,
-    model: str | None,
-    log_level: str | None,
-    config: str | None,
-    data: str | None,
-) -> None:
+@server_options(8001, "builtin, or a GGUF file")
+def serve(given: dict[str, Any]) -> None:
     """Start the VPS server: relay to the desktop, and its own model while the desktop is away.
 
     It always asks for an API key: ORCHESTRATOR_API_KEY, or one that is made at the first start and
@@ -31,9 +18,6 @@ def serve(
     """
     from orchestrator_vps.configuration import load_vps_settings
 
-    given = settings_arguments(
-        config, data, server__host=host, server__port=port, model__path=model, log__level=log_level
-    )
     settings = load_vps_settings(**given)
 
     try:
