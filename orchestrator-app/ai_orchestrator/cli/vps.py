@@ -69,6 +69,8 @@ def enroll(
 
     A running server connects within a second; no port is opened here.
     """
+    from orchestrator_core.backup.making import replica_of
+
     from ai_orchestrator.cli.options import make_settings
     from ai_orchestrator.vps_link import credentials, enrolment
 
@@ -77,7 +79,7 @@ def enroll(
         url,
         code,
         name=name or platform.node() or "desktop",
-        replica=_replica_id(settings.data),
+        replica=replica_of(settings.data) or "",
         fingerprint=fingerprint,
         insecure=insecure,
         confirm=_confirm,
@@ -189,21 +191,6 @@ def _server_runs(data: Path) -> bool:
         return link.answers()
     finally:
         link.close()
-
-
-def _replica_id(data: Path) -> str:
-    """So that the VPS knows a desktop that enrols again; "" while it has no memory to know it by."""
-    from shared_context.conversations import ConversationStore
-    from shared_context.errors import SharedContextError
-
-    file = data / "memory.db"
-    if not file.exists():
-        return ""
-    try:
-        with ConversationStore.open(file) as store:
-            return store.replica_id
-    except SharedContextError:
-        return ""
 
 
 def _is_broken(data: Path) -> bool:
