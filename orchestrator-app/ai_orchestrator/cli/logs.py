@@ -74,11 +74,12 @@ def _say_nothing_is_there(data: Path, as_json: bool) -> None:
 
 
 def _latest(store: ConversationStore) -> str:
-    used = (found for found in store.list(limit=20) if found.turn_count > 0)
-    latest = next(used, None)
+    from ai_orchestrator.cli.stored import latest_used
+
+    latest = latest_used(store)
     if latest is None:
         raise click.ClickException("Nothing was said yet.")
-    return latest.conversation_id
+    return latest
 
 
 def _show_list(store: ConversationStore, limit: int, as_json: bool) -> None:

@@ -33,6 +33,13 @@ def open_store(settings: Settings) -> Iterator[ConversationStore | None]:
         yield store
 
 
+def latest_used(store: ConversationStore) -> str | None:
+    """The conversation in which something was said last; commands that failed leave empty ones."""
+    used = (found for found in store.list(limit=20) if found.turn_count > 0)
+    latest = next(used, None)
+    return None if latest is None else latest.conversation_id
+
+
 def stored_conversations(settings: Settings, limit: int) -> list[dict[str, Any]]:
     """The latest conversations, as `GET /conversations` tells them.
 

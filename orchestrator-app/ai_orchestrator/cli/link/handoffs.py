@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ai_orchestrator.cli.stored import latest_used
+
 if TYPE_CHECKING:
     from orchestrator_core.handoff.rewriting import Rewriter
     from orchestrator_core.settings import Settings
@@ -49,8 +51,7 @@ class LocalHandoffs:
         return HandoffAnswer.of(self._handoffs.confirm(body.confirmation())).model_dump()
 
     def latest(self) -> str | None:
-        used = (found for found in self._conversations.list(limit=20) if found.turn_count > 0)
-        return next((found.conversation_id for found in used), None)
+        return latest_used(self._conversations)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from orchestrator_core.chat_request import ChatRequest
 
 from ai_orchestrator.cli.link.answers import AnswerEvent, error_from, export_name
+from ai_orchestrator.cli.stored import latest_used
 
 if TYPE_CHECKING:
     from orchestrator_core.assistant import Assistant
@@ -57,9 +58,7 @@ class LocalLink:
         return self.assistant.conversations.create(conversation_id).conversation_id
 
     def latest(self) -> str | None:
-        used = (found for found in self.assistant.conversations.list(limit=20) if found.turn_count > 0)
-        latest = next(used, None)
-        return None if latest is None else latest.conversation_id
+        return latest_used(self.assistant.conversations)
 
     def history(self, conversation_id: str) -> list[Mapping[str, Any]]:
         stored = self.assistant.conversations.messages(conversation_id)
