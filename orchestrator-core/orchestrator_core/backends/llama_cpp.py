@@ -34,6 +34,15 @@ COUNTS_KEPT = 4096
 """Token counts remembered, by digest of the text: documents are counted on every turn."""
 
 
+def require_llama_cpp() -> None:
+    """
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    if importlib.util.find_spec("llama_cpp") is None:
+        raise MissingExtra("llama-cpp-python", "gguf", "Running a GGUF model")
+
+
 class LlamaCppBackend(ChatBackend):
     """Answers with a GGUF file. Nothing is loaded before the first use.
 
@@ -148,8 +157,7 @@ class LlamaCppBackend(ChatBackend):
 
     def _check(self) -> None:
         """What can be said without starting a process."""
-        if importlib.util.find_spec("llama_cpp") is None:
-            raise MissingExtra("llama-cpp-python", "gguf", "Running a GGUF model")
+        require_llama_cpp()
         if not self._path.is_file():
             raise ModelNotFound(
                 f"The model file {str(self._path)!r} does not exist.",

@@ -7,6 +7,8 @@
     load_failure why it cannot start             cache, prefix_tree, plan, chunk   its parts (pure)
     stream       one answer's text               native       llama.cpp through ctypes (nothing else imports it)
                                                  tokenizer, sampling, json_grammar, answer, embedding
+                                                 embedding_engine, embedding_queue   instead of loop, for a model
+                                                              that only makes embeddings
                                                  outbox       what the server is told
                                                  pin, saved_prefix   the pinned prefix on disk
 

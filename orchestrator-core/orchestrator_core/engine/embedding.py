@@ -36,7 +36,7 @@ class Embedder:
 
     def __init__(self, model: Model, *, window: int, batch: int, threads: int) -> None:
         shape = ContextShape(window, 1, batch, threads, flash=False)
-        self._context = Context(model, shape, embeddings=True)
+        self._context = Context(model, shape, pooling=lib.LLAMA_POOLING_TYPE_NONE)
         self._batch = batch
 
     def step(self, job: EmbedJob, chunk: int) -> None:

@@ -50,6 +50,7 @@ class LoadSpec:
         idle_steps: decoding steps for which unused conversations stay cached; None: IDLE_STEPS_CPU, or for good
             with a GPU.
         state_folder: where the pinned prefix is saved; None: nowhere.
+        embeddings: the model makes vectors and nothing else; sequences, cells and prefix do not matter.
     """
 
     model: str
@@ -64,6 +65,7 @@ class LoadSpec:
     kv_tokens: int | None = None
     idle_steps: int | None = None
     state_folder: str | None = None
+    embeddings: bool = False
 
     def wire(self) -> dict[str, Any]:
         return asdict(self)

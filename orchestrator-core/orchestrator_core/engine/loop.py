@@ -65,8 +65,8 @@ class Engine:
         self._send = send
         gpu_layers, reason = choose_gpu_layers(spec.gpu_layers, spec.device, supports_gpu())
         self.model = Model(spec.model, gpu_layers=gpu_layers, adapter=spec.adapter)
-        if not self.model.generates:
-            raise ModelUnusable(f"The model {spec.model!r} does not generate text.")
+        if self.model.has_encoder or not self.model.has_decoder:
+            raise _cannot_answer(spec.model)
         self.tokenizer = Tokenizer(self.model.vocab)
         self._ends = self.tokenizer.ends()
         window = choose_context(spec.context_length, self.model.train_context)
@@ -83,6 +83,8 @@ class Engine:
         batch = spec.prefill_chunk + spec.max_sequences
         shape = ContextShape(cells, limits.sequences, batch, threads, flash=gpu_layers != 0)
         self.context = Context(self.model, shape)
+        if not self.context.memory:
+            raise _cannot_answer(spec.model)
         self.scheduler = Scheduler(limits)
         self._saved = SavedPin(spec, self.context, self.scheduler, flash=shape.flash)
         self._chunk = ChunkSize(spec.prefill_chunk)
@@ -316,3 +318,10 @@ class Engine:
                 "shares_prefixes": self.model.forkable,
             },
         )
+
+
+def _cannot_answer(path: str) -> ModelUnusable:
+    return ModelUnusable(
+        f"The model {path!r} writes no text: it makes embeddings, or reads only.",
+        hint="Set model.path to a chat model. An embedding model is for context.embeddings.",
+    )

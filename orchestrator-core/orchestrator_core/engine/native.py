@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import llama_cpp
+import numpy as np
+from numpy.typing import NDArray
 
 from orchestrator_core.engine.plan import Fork, Piece, Release
 from orchestrator_core.errors import ModelUnusable
@@ -112,10 +114,19 @@ class Model:
         return int(lib.llama_model_n_embd(self.pointer))
 
     @property
-    def generates(self) -> bool:
-        return bool(lib.llama_model_has_decoder(self.pointer)) and not lib.llama_model_has_encoder(
-            self.pointer
-        )
+    def has_encoder(self) -> bool:
+        """Of its own beside or instead of a decoder, as T5 has; BERT is none to llama.cpp."""
+        return bool(lib.llama_model_has_encoder(self.pointer))
+
+    @property
+    def has_decoder(self) -> bool:
+        return bool(lib.llama_model_has_decoder(self.pointer))
+
+    @property
+    def pooling(self) -> int | None:
+        """How the file says that the vectors of a text's tokens become one; None where it says nothing."""
+        text = self.metadata(f"{self.metadata('general.architecture')}.pooling_type")
+        return int(text) if text is not None and text.isdigit() else None
 
     @property
     def forkable(self) -> bool:
@@ -210,11 +221,14 @@ class Batch:
 class Context:
     """The KV cache and the compute buffers of a model.
 
+    Args:
+        pooling: for embeddings, one of llama.cpp's pooling types: what becomes of a text's vectors.
+
     Raises:
         ModelUnusable: not enough memory for these sizes.
     """
 
-    def __init__(self, model: Model, shape: ContextShape, *, embeddings: bool = False) -> None:
+    def __init__(self, model: Model, shape: ContextShape, *, pooling: int | None = None) -> None:
         params = lib.llama_context_default_params()
         params.n_ctx = shape.cells
         params.n_batch = params.n_ubatch = shape.batch
@@ -225,9 +239,9 @@ class Context:
         params.flash_attn_type = (
             lib.LLAMA_FLASH_ATTN_TYPE_AUTO if shape.flash else lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
         )
-        if embeddings:
+        if pooling is not None:
             params.embeddings = True
-            params.pooling_type = lib.LLAMA_POOLING_TYPE_NONE
+            params.pooling_type = pooling
             params.n_outputs_max_per_seq = 0
         self.pointer = lib.llama_init_from_model(model.pointer, params)
         if not self.pointer:
@@ -243,6 +257,8 @@ class Context:
         self.cells = int(lib.llama_n_ctx(self.pointer))
         self.batch = Batch(shape.batch)
         self.width = model.width
+        # An encoder keeps nothing from one batch to the next, so it has no memory.
+        self.encodes = model.has_encoder or not self.memory
 
     def apply(self, operations: Sequence[Fork | Release]) -> None:
         for operation in operations:
@@ -262,6 +278,22 @@ class Context:
         if status != 0:
             raise DecodeFailed(status)
         return indices
+
+    def encode(self, texts: Sequence[list[int]]) -> list[NDArray[np.float32]]:
+        """One vector per whole text, made as `pooling` says.
+
+        Raises:
+            DecodeFailed
+        """
+        self.batch.fill([Piece(None, seq, 0, tokens, False) for seq, tokens in enumerate(texts)])
+        compute = lib.llama_encode if self.encodes else lib.llama_decode
+        status = compute(self.pointer, self.batch.struct)
+        if status != 0:
+            raise DecodeFailed(status)
+        if self.memory:
+            lib.llama_memory_clear(self.memory, False)
+        found = (lib.llama_get_embeddings_seq(self.pointer, seq) for seq in range(len(texts)))
+        return [np.ctypeslib.as_array(vector, shape=(self.width,)).copy() for vector in found]
 
     def save(self, seq: int) -> bytes:
         """The state of one sequence, as llama.cpp writes it."""

@@ -55,6 +55,19 @@ class Tokenizer:
         """Tokens of a text on its own."""
         return self._tokenize(text, parse_control=True)
 
+    def plain(self, text: str) -> list[int]:
+        """Tokens of a text in which nothing acts as a control token."""
+        return self._tokenize(text, parse_control=False)
+
+    def frame(self) -> tuple[list[int], list[int]]:
+        """What the model wants before and after a text it reads as a whole, such as [CLS] and [SEP]."""
+        bare = self.plain("a")
+        whole = self._tokenize("a", parse_control=False, add_special=True)
+        for start in range(len(whole)):
+            if whole[start : start + len(bare)] == bare:
+                return whole[:start], whole[start + len(bare) :]
+        return [], []
+
     def middle(self, text: str, *, parse_control: bool = True) -> list[int]:
         """Tokens of a text that goes on right after another, without a space of its own."""
         if self._guard is None:
@@ -90,16 +103,17 @@ class Tokenizer:
             adds_bos=self.adds_bos,
         )
 
-    def _tokenize(self, text: str, *, parse_control: bool) -> list[int]:
+    def _tokenize(self, text: str, *, parse_control: bool, add_special: bool = False) -> list[int]:
         data = text.encode("utf-8")
         # A token has at least one byte; the guard space and a few more fit too.
         room = len(data) + 8
         buffer = (lib.llama_token * room)()
-        count = lib.llama_tokenize(self._vocab, data, len(data), buffer, room, False, parse_control)
+        wishes = add_special, parse_control
+        count = lib.llama_tokenize(self._vocab, data, len(data), buffer, room, *wishes)
         if count < 0:
             room = -count
             buffer = (lib.llama_token * room)()
-            count = lib.llama_tokenize(self._vocab, data, len(data), buffer, room, False, parse_control)
+            count = lib.llama_tokenize(self._vocab, data, len(data), buffer, room, *wishes)
         tokens: list[int] = buffer[: max(0, count)]
         return tokens
 

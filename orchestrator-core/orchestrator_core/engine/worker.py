@@ -22,6 +22,7 @@ from orchestrator_core.errors import MissingExtra, OrchestratorError
 from orchestrator_core.generation import GenerationConfig
 
 if TYPE_CHECKING:
+    from orchestrator_core.engine.embedding_engine import EmbeddingEngine
     from orchestrator_core.engine.loop import Engine
 
 PR_SET_PDEATHSIG = 1
@@ -61,10 +62,11 @@ def die_with(parent: int) -> None:
             os._exit(CLEAN_EXIT)
 
 
-def load(channel: Channel, spec: LoadSpec) -> Engine | None:
+def load(channel: Channel, spec: LoadSpec) -> Engine | EmbeddingEngine | None:
     """Load the model and say so, or say why not and return None."""
     try:
         try:
+            from orchestrator_core.engine.embedding_engine import EmbeddingEngine
             from orchestrator_core.engine.loop import Engine
             from orchestrator_core.engine.native import quiet_backend
         except ImportError as error:
@@ -72,7 +74,7 @@ def load(channel: Channel, spec: LoadSpec) -> Engine | None:
                 raise
             raise MissingExtra("llama-cpp-python", "gguf", "Running a GGUF model") from error
         quiet_backend()
-        engine = Engine(spec, channel.send)
+        engine = (EmbeddingEngine if spec.embeddings else Engine)(spec, channel.send)
     except OrchestratorError as error:
         channel.send({"ev": "failed", "error": error_to_wire(error)})
         return None
@@ -87,7 +89,7 @@ class Listener(threading.Thread):
         super().__init__(name="listener", daemon=True)
         self._channel = channel
         self._spec: Future[LoadSpec] = Future()
-        self.engine: Future[Engine] = Future()
+        self.engine: Future[Engine | EmbeddingEngine] = Future()
 
     def spec(self) -> LoadSpec:
         """The first message; blocks until it is there."""
@@ -114,8 +116,23 @@ class Listener(threading.Thread):
         if reply is not None:
             self._channel.send({"ev": "reply", "id": message.get("id"), **reply})
 
-    def _perform(self, engine: Engine, message: dict[str, Any]) -> dict[str, Any] | None:
+    def _perform(self, engine: Engine | EmbeddingEngine, message: dict[str, Any]) -> dict[str, Any] | None:
         """Carry out one message; the reply, or None for those that get none."""
+        from orchestrator_core.engine.loop import Engine
+
+        match message["op"]:
+            case "embed":
+                engine.embed(message["id"], message["texts"])
+                return None
+            case "close":
+                engine.close()
+                return None
+            case _ if isinstance(engine, Engine):
+                return self._perform_chat(engine, message)
+            case other:
+                raise ValueError(f"unknown message {other!r}")
+
+    def _perform_chat(self, engine: Engine, message: dict[str, Any]) -> dict[str, Any] | None:
         match message["op"]:
             case "generate":
                 config = GenerationConfig.model_validate(message["config"])
@@ -130,14 +147,8 @@ class Listener(threading.Thread):
                 return {"tokens": len(engine.tokenizer.beginning(message["text"]))}
             case "prewarm":
                 return {"tokens": engine.prewarm(message["pieces"], message.get("follows", ()))}
-            case "embed":
-                engine.embed(message["id"], message["texts"])
-                return None
             case "stats":
                 return engine.stats()
-            case "close":
-                engine.close()
-                return None
             case other:
                 raise ValueError(f"unknown message {other!r}")
 
