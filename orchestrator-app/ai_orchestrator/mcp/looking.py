@@ -98,6 +98,12 @@ class LookingMemory:
     def ask(self, fields: Fields) -> NoReturn:
         raise self._refusal
 
+    def draft_handoff(self, conversation_id: str | None) -> NoReturn:
+        raise self._refusal
+
+    def confirm_handoff(self, confirmation: Fields) -> NoReturn:
+        raise self._refusal
+
     def __enter__(self) -> Self:
         return self
 

@@ -7,14 +7,16 @@ go, so that all take turns; while a desktop server runs it holds the lock, and t
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote
 
-from orchestrator_core.errors import BackendUnreachable, Conflict
+from orchestrator_core.errors import BackendUnreachable, Conflict, NotFound
 from shared_context.errors import StoreLocked
 
 from ai_orchestrator.cli.documents import Documents, Fields, FolderDocuments, ServedDocuments
+from ai_orchestrator.cli.link.handoffs import LocalHandoffs
 from ai_orchestrator.cli.stored import search_store, stored_conversation, stored_conversations
 from ai_orchestrator.holding import reach
 from ai_orchestrator.mcp.looking import LookingMemory
@@ -45,6 +47,14 @@ class Memory(Documents, Protocol):
     def conversations(self, limit: int) -> list[Fields]: ...
     def conversation(self, conversation_id: str, limit: int) -> Fields: ...
     def ask(self, fields: Fields) -> Fields: ...
+    def draft_handoff(self, conversation_id: str | None) -> Fields:
+        """
+        Args:
+            conversation_id: None: the one that was last used.
+        """
+        ...
+
+    def confirm_handoff(self, confirmation: Fields) -> Fields: ...
 
 
 class SharedMemory:
@@ -144,6 +154,21 @@ class FolderMemory(FolderDocuments):
     def conversation(self, conversation_id: str, limit: int) -> Fields:
         return stored_conversation(self._settings, conversation_id, limit)
 
+    def draft_handoff(self, conversation_id: str | None) -> Fields:
+        with self._handoffs() as handoffs:
+            return handoffs.draft_handoff(chosen(conversation_id, handoffs.latest), improve=False)
+
+    def confirm_handoff(self, confirmation: Fields) -> Fields:
+        with self._handoffs() as handoffs:
+            return handoffs.confirm_handoff(confirmation)
+
+    @contextmanager
+    def _handoffs(self) -> Iterator[LocalHandoffs]:
+        from shared_context.conversations import ConversationStore
+
+        with ConversationStore.open(self._settings.data / "memory.db") as store:
+            yield LocalHandoffs(store, self._folder)
+
     def ask(self, fields: Fields) -> Fields:
         raise Conflict(
             "No desktop server runs for this data folder, so there is no model to ask.",
@@ -164,6 +189,15 @@ class ServedMemory(ServedDocuments):
         path = f"/conversations/{quote(conversation_id, safe='')}"
         return dict(self._server.call("GET", path, limit=limit))
 
+    def draft_handoff(self, conversation_id: str | None) -> Fields:
+        known = chosen(conversation_id, self._server.latest)
+        body = {"conversation_id": known, "project": self._project}
+        return dict(self._server.call("POST", "/handoff", body=body))
+
+    def confirm_handoff(self, confirmation: Fields) -> Fields:
+        body = {**confirmation, "project": self._project}
+        return dict(self._server.call("POST", "/handoff/confirm", body=body, headers=self._signature()))
+
     def ask(self, fields: Fields) -> Fields:
         from orchestrator_core.chat_request import ChatRequest
 
@@ -174,3 +208,14 @@ class ServedMemory(ServedDocuments):
         for event in self._server.ask(ChatRequest.parse(fields)):
             done = event.data
         return dict(done)
+
+
+def chosen(conversation_id: str | None, latest: Callable[[], str | None]) -> str:
+    """
+    Raises:
+        NotFound: none was named, and nothing was said yet.
+    """
+    found = conversation_id or latest()
+    if found is None:
+        raise NotFound("Nothing was said yet, so there is no session to end.")
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from ai_orchestrator.mcp.handing_off import add_handoff
 from ai_orchestrator.mcp.memory import SharedMemory
 from ai_orchestrator.mcp.resources import MemoryServer, add_resources
 from ai_orchestrator.mcp.tools import add_tools
@@ -20,7 +21,9 @@ Begin by reading SESSION_BRIEFING.md (where we are now), then PROJECT_CONTEXT.md
 the owner something they may have said already. When something was done or decided, add it to the \
 session log with append_log: facts, files, what is left open. When where-we-are changed, update the \
 briefing: read it, change the text, give the version you read as base_version. Others write too: an \
-edit of an older version is merged, never lost; resolve the conflicts that an edit reports."""
+edit of an older version is merged, never lost; resolve the conflicts that an edit reports. \
+When the owner ends a session with their own assistant, draft_handoff writes log entry and briefing from \
+what was said there: show the draft, and confirm_handoff with what the owner made of it."""
 
 
 def create_server(settings: Settings, memory: SharedMemory | None = None) -> MemoryServer:
@@ -35,5 +38,6 @@ def create_server(settings: Settings, memory: SharedMemory | None = None) -> Mem
         log_level=settings.log.level,
     )
     add_tools(server, memory)
+    add_handoff(server, memory)
     add_resources(server, memory)
     return server

@@ -7,6 +7,7 @@ what was said since, and also what another tier delivered late.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared_context.conversations import ConversationStore
@@ -14,6 +15,7 @@ from shared_context.documents import ContextFolder, Document
 from shared_context.errors import DocumentNotFound, StaleVersion
 from shared_context.handoff import BRIEFING
 from shared_context.log_entry import check_entry_id
+from shared_context.messages import Message
 from shared_context.sessions import HandoffMarks
 
 from orchestrator_core.errors import Conflict, InvalidRequest
@@ -59,6 +61,7 @@ class Confirmation:
     """What the owner made of a draft.
 
     Args:
+        sources: None: of the draft with this `entry_id`.
         entry: None: nothing is added to the log.
         briefing: None: it stays as it is.
         base_version: of the briefing that was edited; None: the present one.
@@ -66,7 +69,7 @@ class Confirmation:
 
     conversation_id: str
     entry_id: str
-    sources: tuple[str, ...]
+    sources: tuple[str, ...] | None
     entry: str | None
     briefing: str | None
     base_version: str | None
@@ -105,16 +108,20 @@ class Handoffs:
         self._marks = HandoffMarks(conversations.database)
         self._lock = threading.Lock()
 
-    def draft(self, conversation_id: str, *, improve: bool = False) -> Draft:
+    def draft(
+        self, conversation_id: str, *, improve: bool = False, context: ContextFolder | None = None
+    ) -> Draft:
         """What ending the session now would store; nothing is.
+
+        Args:
+            context: another project's documents than this assistant's.
 
         Raises:
             ConversationNotFound. Conflict: nothing was said since the last handoff.
             StoreError, DocumentError: the memory cannot be read.
         """
-        covered = self._marks.covered(conversation_id)
-        read = self._conversations.messages(conversation_id, limit=MOST_MESSAGES)
-        session = [message for message in read if message.message_id not in covered]
+        context = context or self._context
+        read, session = self._session(conversation_id)
         if not any(message.role == Role.USER for message in session):
             raise Conflict(
                 "Nothing was said in this conversation since its last handoff.",
@@ -131,7 +138,7 @@ class Handoffs:
         if left_out:
             notes.append(f"The {left_out} oldest messages are not in the draft: the session is very long.")
         sources = tuple(message.message_id for message in session)
-        briefing = self._briefing()
+        briefing = _briefing(context)
         base = briefing.text if briefing else ""
         text = updated_briefing(base, found, wording)
         return Draft(
@@ -146,14 +153,18 @@ class Handoffs:
             notes=tuple(notes),
         )
 
-    def confirm(self, given: Confirmation) -> Confirmed:
+    def confirm(self, given: Confirmation, *, context: ContextFolder | None = None) -> Confirmed:
         """Store it and mark its messages. Confirming again changes nothing.
 
         After a crash in between, confirming again finishes what was begun.
 
+        Args:
+            context: the documents that the draft was made for, as somebody writes them.
+
         Raises:
             ConversationNotFound. StaleVersion: the base is no version of the briefing.
-            Conflict: some of the messages were handed off meanwhile, with another entry.
+            Conflict: some of the messages were handed off meanwhile, with another entry; or there is
+                no draft with this id any more.
             InvalidRequest: a source is no message of the conversation.
             DocumentError, StoreError: the entry or the briefing could not be written.
         """
@@ -168,32 +179,54 @@ class Handoffs:
                 return Confirmed(
                     earlier.entry_id, earlier.log_version, earlier.briefing_version, repeated=True
                 )
-            self._check(given)
-            return self._store(given)
+            context = context or self._context
+            return self._store(given, self._checked(given, context), context)
 
-    def _check(self, given: Confirmation) -> None:
-        """Everything that can be refused is refused before anything is written."""
+    def _session(self, conversation_id: str) -> tuple[list[Message], list[Message]]:
+        """The newest messages, and those of them that no handoff covers."""
+        covered = self._marks.covered(conversation_id)
+        read = self._conversations.messages(conversation_id, limit=MOST_MESSAGES)
+        return read, [message for message in read if message.message_id not in covered]
+
+    def _checked(self, given: Confirmation, context: ContextFolder) -> tuple[str, ...]:
+        """The messages it covers. Everything that can be refused is refused before anything is written."""
         self._conversations.get(given.conversation_id)
-        self._check_sources(given)
+        sources = self._sources(given) if given.sources is None else given.sources
+        self._check_sources(given.conversation_id, sources)
         if given.briefing is not None and given.base_version is not None:
             try:
-                self._context.text_at(BRIEFING, given.base_version)
+                context.text_at(BRIEFING, given.base_version)
             except DocumentNotFound as error:
                 raise StaleVersion(error.message, "Ask for the draft again.") from error
+        return sources
 
-    def _check_sources(self, given: Confirmation) -> None:
-        covered = self._marks.covered(given.conversation_id)
-        if not covered.keys().isdisjoint(given.sources):
+    def _sources(self, given: Confirmation) -> tuple[str, ...]:
+        """The messages of the draft: the beginning of the session that has its id. More may have been
+        said since."""
+        ids = tuple(message.message_id for message in self._session(given.conversation_id)[1])
+        for stop in range(len(ids), 0, -1):
+            if entry_id(given.conversation_id, ids[:stop]) == given.entry_id:
+                return ids[:stop]
+        raise Conflict(
+            f"No draft of this conversation has the entry id {given.entry_id!r} now.",
+            code="draft_outdated",
+            hint="Ask for the draft again.",
+            param="entry_id",
+        )
+
+    def _check_sources(self, conversation_id: str, sources: Sequence[str]) -> None:
+        covered = self._marks.covered(conversation_id)
+        if not covered.keys().isdisjoint(sources):
             raise Conflict(
                 "A part of this session was handed off meanwhile.",
                 code="already_handed_off",
                 hint="Ask for the draft again: it has what is new since.",
                 param="sources",
             )
-        read = self._conversations.messages(given.conversation_id, limit=MOST_MESSAGES)
+        read = self._conversations.messages(conversation_id, limit=MOST_MESSAGES)
         known = {message.message_id for message in read}
-        for source in given.sources:
-            if source not in known and not self._was_said(source, given.conversation_id):
+        for source in sources:
+            if source not in known and not self._was_said(source, conversation_id):
                 raise InvalidRequest(
                     f"{source[:80]!r} is no message of this conversation.",
                     hint="Send the sources of the draft as they are.",
@@ -206,35 +239,22 @@ class Handoffs:
             return self._conversations.is_deleted(message_id)
         return message.conversation_id == conversation_id
 
-    def _store(self, given: Confirmation) -> Confirmed:
+    def _store(self, given: Confirmation, sources: tuple[str, ...], context: ContextFolder) -> Confirmed:
         log = None
         if given.entry is not None:
-            log, _ = self._context.append_entry(given.entry, entry_id=given.entry_id)
-        briefing = (
-            None if given.briefing is None else self._stored_briefing(given.briefing, given.base_version)
-        )
+            log, _ = context.append_entry(given.entry, entry_id=given.entry_id)
+        briefing = None
+        if given.briefing is not None:
+            briefing = _stored_briefing(context, given.briefing, given.base_version)
         done = self._marks.record(
             given.entry_id,
             given.conversation_id,
-            given.sources,
+            sources,
             log_version=log.version if log else None,
             briefing_version=briefing.version if briefing else None,
         )
         merged = briefing is not None and not _same(briefing.text, given.briefing or "")
         return Confirmed(done.entry_id, done.log_version, done.briefing_version, merged)
-
-    def _stored_briefing(self, text: str, base_version: str | None) -> Document:
-        """An edit that is there already, from a confirmation cut off by a crash, is not merged anew."""
-        present = self._briefing()
-        if present is not None and _same(present.text, text):
-            return present
-        return self._context.edit(BRIEFING, text, base_version=base_version)
-
-    def _briefing(self) -> Document | None:
-        try:
-            return self._context.document(BRIEFING)
-        except DocumentNotFound:
-            return None
 
     def _wording(self, found: Extract, improve: bool) -> tuple[dict[str, str], list[str]]:
         notes = []
@@ -245,6 +265,21 @@ class Handoffs:
             return {}, notes
         wording, said = self._rewriter.better([fact.text for fact in found.facts])
         return wording, [*notes, said]
+
+
+def _stored_briefing(context: ContextFolder, text: str, base_version: str | None) -> Document:
+    """An edit that is there already, from a confirmation cut off by a crash, is not merged anew."""
+    present = _briefing(context)
+    if present is not None and _same(present.text, text):
+        return present
+    return context.edit(BRIEFING, text, base_version=base_version)
+
+
+def _briefing(context: ContextFolder) -> Document | None:
+    try:
+        return context.document(BRIEFING)
+    except DocumentNotFound:
+        return None
 
 
 def _same(one: str, other: str) -> bool:

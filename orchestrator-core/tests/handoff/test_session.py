@@ -254,3 +254,36 @@ def test_other_words_are_used_in_both_drafts(desk: Desk) -> None:
 def test_numbered_lines_of_an_answer() -> None:
     answer = "Sure:\n1. One.\n 2) Two.  \n3.\nno number\n12. Twelve"
     assert list(numbered(answer)) == [(1, "One."), (2, "Two."), (12, "Twelve")]
+
+
+def test_the_draft_is_known_by_its_id_also_when_more_was_said_since(desk: Desk) -> None:
+    desk.say("We decided on tea.", "Fine.")
+    given = replace(confirmation(desk.handoffs.draft("default")), sources=None)
+    desk.say("We settled on two cups.", "Fine.")
+    first = desk.handoffs.confirm(given)
+    assert desk.handoffs.confirm(given) == replace(first, repeated=True)
+    rest = desk.handoffs.draft("default")
+    assert "two cups" in rest.entry and "tea" not in rest.entry
+
+
+def test_a_draft_whose_messages_changed_is_known_no_more(desk: Desk) -> None:
+    desk.say("We decided on tea.", "Fine.")
+    given = replace(confirmation(desk.handoffs.draft("default")), sources=None)
+    desk.store.add_message("default", "user", "Late.", created_at="2020-01-01T00:00:00.000000Z")
+    before = desk.text(LOG)
+    with pytest.raises(Conflict) as caught:
+        desk.handoffs.confirm(given)
+    assert caught.value.code == "draft_outdated"
+    assert desk.text(LOG) == before
+
+
+def test_another_projects_documents_may_be_meant(desk: Desk) -> None:
+    desk.say("We decided on tea.", "Fine.")
+    house = desk.context.in_project("house", create=True)
+    before = desk.text(LOG), desk.text(BRIEFING)
+    draft = desk.handoffs.draft("default", context=house)
+    done = desk.handoffs.confirm(confirmation(draft), context=house.written_by("red pen"))
+    assert done.log_version == house.document(LOG).version
+    assert "We decided on tea." in house.document(BRIEFING).text
+    assert house.document(LOG).author == "red pen"
+    assert (desk.text(LOG), desk.text(BRIEFING)) == before

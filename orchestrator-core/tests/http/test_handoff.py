@@ -53,6 +53,24 @@ def test_a_session_ends_with_an_entry_and_a_briefing(here):
     refused(here.client.post("/handoff", json={}), 409, "since its last handoff", "nothing_to_hand_off")
 
 
+def test_a_session_may_end_in_another_projects_documents(here):
+    house = here.services.settings.context_folder / "house"
+    house.mkdir()
+    (house / "SESSION_BRIEFING.md").write_text("# House\n")
+    here.client.post("/chat", json={"message": SAID})
+    before = here.client.get("/context").json
+    draft = here.client.post("/handoff", json={"project": "house"}).json
+    assert draft["briefing"]["base_text"] == "# House\n"
+    body = confirmed(draft, project="house")
+    del body["sources"]
+    done = here.client.post("/handoff/confirm", json=body, headers={"X-Author": "red pen"}).json
+    log = here.client.get("/context/SESSION_LOG.md?project=house").json
+    assert log["version"] == done["log_version"] and "· red pen <!--" in log["text"]
+    assert here.client.get("/context").json == before
+    for path in ("/handoff", "/handoff/confirm"):
+        refused(here.client.post(path, json={**body, "project": "hous"}), 404, "'hous'")
+
+
 def test_the_model_of_the_next_session_reads_what_was_confirmed(here):
     here.client.post("/chat", json={"message": SAID})
     here.client.post("/handoff/confirm", json=confirmed(here.client.post("/handoff", json={}).json))

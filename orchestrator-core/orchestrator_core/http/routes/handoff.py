@@ -9,6 +9,7 @@ from shared_context.migrations import DEFAULT_CONVERSATION
 from orchestrator_core.http.api import Api
 from orchestrator_core.http.routes.context import context_folder
 from orchestrator_core.http.services import services
+from orchestrator_core.http.shapes.context import Writer
 from orchestrator_core.http.shapes.handoff import (
     ConfirmHandoffBody,
     HandoffAnswer,
@@ -24,15 +25,17 @@ def draft(body: HandoffBody) -> HandoffDraft:
     """A log entry and an updated briefing, made of the conversation's own sentences since its last
     handoff. Nothing is stored. 409 when nothing was said since."""
     here = services()
-    context_folder()
+    context = context_folder(body.project)
     with here.places.hold() if body.improve else nullcontext():
-        found = here.handoffs.draft(body.conversation_id or DEFAULT_CONVERSATION, improve=body.improve)
+        found = here.handoffs.draft(
+            body.conversation_id or DEFAULT_CONVERSATION, improve=body.improve, context=context
+        )
     return HandoffDraft.of(found)
 
 
 @api.route("POST", "/handoff/confirm", summary="Store a draft as confirmed", errors=(404, 409, 412, 507))
-def confirm(body: ConfirmHandoffBody) -> HandoffAnswer:
+def confirm(headers: Writer, body: ConfirmHandoffBody) -> HandoffAnswer:
     """Adds the entry to the log, merges the briefing as an edit of `base_version`, and marks the
     messages. Sending it again changes nothing. 409 when a part was handed off meanwhile."""
-    context_folder()
-    return HandoffAnswer.of(services().handoffs.confirm(body.confirmation()))
+    context = context_folder(body.project, headers)
+    return HandoffAnswer.of(services().handoffs.confirm(body.confirmation(), context=context))

@@ -11,6 +11,7 @@ from shared_context.migrations import DEFAULT_CONVERSATION
 
 from orchestrator_core.handoff.session import MOST_MESSAGES, Confirmation, Confirmed, Draft
 from orchestrator_core.http.shapes.common import Body, ConversationId
+from orchestrator_core.http.shapes.context import Project
 
 EntryId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+([._:-][A-Za-z0-9]+)*$", max_length=64)]
 """As entries of the session log take them."""
@@ -20,6 +21,7 @@ MessageId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 class HandoffBody(Body):
     conversation_id: ConversationId | None = Field(None, description="Absent: the default conversation.")
+    project: Project | None = None
     improve: bool = Field(
         False, description="Let the model word the lines better; what changes a fact is not taken."
     )
@@ -63,8 +65,11 @@ class ConfirmHandoffBody(Body):
     """A draft as the owner wants it. `entry` or `briefing` may be null: that part is left as it is."""
 
     conversation_id: ConversationId | None = None
+    project: Project | None = None
     entry_id: EntryId
-    sources: list[MessageId] = Field(min_length=1, max_length=MOST_MESSAGES)
+    sources: list[MessageId] | None = Field(
+        None, min_length=1, max_length=MOST_MESSAGES, description="Absent: those of the draft with this id."
+    )
     entry: str | None = Field(None, min_length=1, max_length=MAX_DOCUMENT_BYTES)
     briefing: str | None = Field(None, max_length=MAX_DOCUMENT_BYTES)
     base_version: str | None = Field(None, min_length=1, max_length=200)
@@ -73,7 +78,7 @@ class ConfirmHandoffBody(Body):
         return Confirmation(
             conversation_id=self.conversation_id or DEFAULT_CONVERSATION,
             entry_id=self.entry_id,
-            sources=tuple(self.sources),
+            sources=None if self.sources is None else tuple(self.sources),
             entry=self.entry,
             briefing=self.briefing,
             base_version=self.base_version,
