@@ -118,6 +118,11 @@ class DocumentStore:
                 self.memory.record_history()
         self._tell()
 
+    def paths(self) -> list[str]:
+        """Of the documents that are kept on disk."""
+        with self.lock:
+            return sorted(self._files)
+
     def refresh_all(self) -> None:
         """`refresh` for every document that is kept on disk, and begin to keep those that were found."""
         with self.lock:

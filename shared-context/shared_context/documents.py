@@ -21,7 +21,7 @@ from shared_context.document_folder import (
 )
 from shared_context.document_store import DocumentStore
 from shared_context.errors import DocumentNotFound
-from shared_context.handoff import DOCUMENT_NAMES, check_project_name, document_path
+from shared_context.handoff import DOCUMENT_NAMES, check_project_name, document_path, project_of
 from shared_context.log_entry import check_author
 from shared_context.project_documents import ProjectDocuments
 from shared_context.subscribers import Subscribers
@@ -104,8 +104,15 @@ class ContextFolder(ProjectDocuments):
     def projects(self) -> list[str]:
         """Names of the projects whose documents are on disk or in memory."""
         with self._store.lock:
-            stored = {path.rpartition("/")[0] for path in self._store.memory.paths()}
-        return sorted({*projects_in(self.folder), *stored} - {""})
+            stored = {project_of(path) for path in self._store.memory.paths()} - {None}
+        return sorted({*projects_in(self.folder), *filter(None, stored)})
+
+    def of_all_projects(self) -> dict[str, Document]:
+        """Every document that is kept on disk, as it is now, by its path below the folder."""
+        with self._store.lock:
+            self._store.refresh_all()
+            found = {path: self._present(path) for path in self._store.paths()}
+            return {path: document for path, document in found.items() if document is not None}
 
     def problems(self) -> list[str]:
         """What a person should know: files left alone and why, documents restored, copies that
@@ -176,7 +183,7 @@ class ContextFolder(ProjectDocuments):
         A project whose folder was removed is not brought back before somebody asks for it."""
         folders = project_folders(self.folder)
         there = {folder.name for folder in folders}
-        stored = [path for path in self._store.memory.paths() if path.rpartition("/")[0] in there]
+        stored = [path for path in self._store.memory.paths() if project_of(path) in there]
         if not self._starters:
             return stored
         return stored + [document_path(name, one.name) for one in folders for name in documents_in(one)]

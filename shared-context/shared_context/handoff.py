@@ -66,6 +66,16 @@ def document_path(name: str, project: str | None = None) -> str:
     return f"{project}/{name}"
 
 
+def document_paths(project: str | None = None) -> dict[str, str]:
+    """Where each of the four lies, by name, broad to narrow."""
+    return {name: document_path(name, project) for name in DOCUMENT_NAMES}
+
+
+def project_of(path: str) -> str | None:
+    """Whose document lies there; None: it lies beside the portfolio, or is the portfolio."""
+    return path.rpartition("/")[0] or None
+
+
 def is_document_path(path: str) -> bool:
     """Whether `document_path` gives this for some name and project."""
     project, _, name = path.rpartition("/")

@@ -8,11 +8,10 @@ from shared_context.document import VERSION_DIGITS, Conflict, ConflictSide, Docu
 from shared_context.document_store import DocumentStore
 from shared_context.errors import DocumentNotFound, DocumentRejected, StaleVersion
 from shared_context.handoff import (
-    DOCUMENT_NAMES,
     LOG,
     MAX_DOCUMENT_BYTES,
     check_document_name,
-    document_path,
+    document_paths,
 )
 from shared_context.line_diff import Change, apply_changes, join_lines, merge_edit, split_lines
 from shared_context.log_entry import check_entry_id, entry_lines, find_entry, new_entry_id
@@ -36,7 +35,7 @@ class ProjectDocuments:
         self._store = store
         self._author = author
         self._starters = starters
-        self._paths = {name: document_path(name, project) for name in DOCUMENT_NAMES}
+        self._paths = document_paths(project)
         for name, path in self._paths.items():
             store.track(path, starter_text(name) if starters else None)
 
@@ -46,7 +45,7 @@ class ProjectDocuments:
         left alone now is given as it was last (see `problems`)."""
         with self._store.lock:
             self._store.refresh(self._paths.values())
-            found = (self._present(name) for name in DOCUMENT_NAMES)
+            found = (self._present(path) for path in self._paths.values())
             return [document for document in found if document is not None]
 
     def document(self, name: str) -> Document:
@@ -58,7 +57,7 @@ class ProjectDocuments:
         path = self._paths[check_document_name(name)]
         with self._store.lock:
             self._store.refresh([path])
-            document = self._present(name)
+            document = self._present(path)
             if document is None:
                 trouble = self._store.trouble(path) or "has no text yet"
                 raise DocumentNotFound(f"{name} {trouble}.", "Mend the file, or write the document.")
@@ -189,15 +188,15 @@ class ProjectDocuments:
             f"There is no conflict {conflict_id[:80]!r}.", "It was resolved or changed; list them again."
         )
 
-    def _present(self, name: str) -> Document | None:
-        state = self._store.memory.state(self._paths[name])
+    def _present(self, path: str) -> Document | None:
+        state = self._store.memory.state(path)
         if state is None:
             return None
-        version = state.version[:VERSION_DIGITS]
+        name, version = path.rpartition("/")[2], state.version[:VERSION_DIGITS]
         return Document(name, state.text, version, state.at, state.author, state.conflicts)
 
     def _must_be(self, name: str) -> Document:
-        document = self._present(name)
+        document = self._present(self._paths[name])
         if document is None:
             raise DocumentNotFound(f"{name} has no text yet.")
         return document

@@ -6,7 +6,7 @@ so reading needs neither the server nor the data folder's lock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -69,30 +69,52 @@ def stored_conversation(settings: Settings, conversation_id: str, limit: int) ->
         return {**asdict(store.get(conversation_id)), "history": history}
 
 
-def document_texts(settings: Settings) -> dict[str, str]:
-    """Name to text of the handoff documents that are there and readable, broad to narrow."""
-    from shared_context.documents import DOCUMENT_NAMES
-    from shared_context.handoff import document_path
+def project_paths(settings: Settings, project: str | None) -> list[str]:
+    """Where the documents of a project lie below the context folder, broad to narrow; None: those of
+    the active one, then those of all others.
 
+    Raises:
+        NotFound: there is no such project.
+    """
+    from orchestrator_core.errors import NotFound
+    from shared_context.document_folder import projects_in
+    from shared_context.handoff import document_paths
+
+    active, others = settings.context.project, projects_in(settings.context_folder)
+    if project is not None:
+        if project not in (active, *others):
+            raise NotFound(
+                f"There is no project {project!r}.",
+                hint=f"The projects are: {', '.join(others) or 'none yet'}.",
+                param="project",
+            )
+        return list(document_paths(project).values())
+    return list(dict.fromkeys(path for one in (active, *others) for path in document_paths(one).values()))
+
+
+def document_texts(settings: Settings, project: str | None = None) -> dict[str, str]:
+    """Path to text of the handoff documents that are there and readable; see `project_paths`."""
     texts = {}
-    for name in DOCUMENT_NAMES:
-        path = settings.context_folder / document_path(name, settings.context.project)
+    for path in project_paths(settings, project):
         try:
-            texts[name] = path.read_text("utf-8")
+            texts[path] = (settings.context_folder / path).read_text("utf-8")
         except (OSError, UnicodeDecodeError):
             continue
     return texts
 
 
-def found_in_memory(settings: Settings, query: str, limit: int) -> list[dict[str, Any]]:
+def found_in_memory(
+    settings: Settings, query: str, limit: int, project: str | None = None
+) -> list[dict[str, Any]]:
     """What a search of the memory finds, as `GET /search` tells it. Entries of documents are
     found as they were read last.
 
     Raises:
-        StoreError: the conversations cannot be read.
+        StoreError: the conversations cannot be read. NotFound: there is no such project.
     """
+    within = None if project is None else project_paths(settings, project)
     with open_store(settings) as store:
-        return [] if store is None else search_store(settings, store, query, limit)
+        return [] if store is None else search_store(settings, store, query, limit, within=within)
 
 
 def search_store(
@@ -100,9 +122,14 @@ def search_store(
     store: ConversationStore,
     query: str,
     limit: int,
-    documents: Callable[[], Sequence[Document]] = tuple,
+    documents: Callable[[], Mapping[str, Document]] | None = None,
+    *,
+    within: Collection[str] | None = None,
 ) -> list[dict[str, Any]]:
     """What a search of these conversations and documents finds, as `GET /search` tells it.
+
+    Args:
+        documents, within: see `MemorySearch`.
 
     Raises:
         StoreError: the conversations cannot be read.
@@ -114,7 +141,7 @@ def search_store(
 
     memory = open_memory(settings.data / "search.db", store, documents)
     try:
-        return [asdict(hit) for hit in search_all(query, limit, store, memory)]
+        return [asdict(hit) for hit in search_all(query, limit, store, memory, within=within)]
     finally:
         if memory is not None:
             memory.close()

@@ -65,8 +65,8 @@ class LookingMemory:
             raise DocumentRejected(f"{name} is not UTF-8 text.", "Mend the file.") from error
         return {"name": name, "version": text_version(text)[:VERSION_DIGITS], "text": text}
 
-    def search(self, query: str, limit: int) -> list[Fields]:
-        return found_in_memory(self._settings, query, limit)
+    def search(self, query: str, limit: int, project: str | None) -> list[Fields]:
+        return found_in_memory(self._settings, query, limit, project)
 
     def conversations(self, limit: int) -> list[Fields]:
         return stored_conversations(self._settings, limit)

@@ -43,7 +43,7 @@ Result = TypeVar("Result")
 class Memory(Documents, Protocol):
     """What an agent can read and write. JSON-shaped, with the names of DESIGN §6."""
 
-    def search(self, query: str, limit: int) -> list[Fields]: ...
+    def search(self, query: str, limit: int, project: str | None) -> list[Fields]: ...
     def conversations(self, limit: int) -> list[Fields]: ...
     def conversation(self, conversation_id: str, limit: int) -> Fields: ...
     def ask(self, fields: Fields) -> Fields: ...
@@ -142,11 +142,15 @@ class FolderMemory(FolderDocuments):
         super().__init__(folder)
         self._settings = settings
 
-    def search(self, query: str, limit: int) -> list[Fields]:
+    def search(self, query: str, limit: int, project: str | None) -> list[Fields]:
+        from orchestrator_core.assistant.projects import paths_of
         from shared_context.conversations import ConversationStore
 
+        within = None if project is None else paths_of(self._opened, project)
         with ConversationStore.open(self._settings.data / "memory.db") as store:
-            return search_store(self._settings, store, query, limit, self._folder.documents)
+            return search_store(
+                self._settings, store, query, limit, self._opened.of_all_projects, within=within
+            )
 
     def conversations(self, limit: int) -> list[Fields]:
         return stored_conversations(self._settings, limit)
@@ -179,8 +183,9 @@ class FolderMemory(FolderDocuments):
 class ServedMemory(ServedDocuments):
     """The memory of a running desktop server."""
 
-    def search(self, query: str, limit: int) -> list[Fields]:
-        return list(self._server.call("GET", "/search", q=query, limit=min(limit, MOST_FOUND))["results"])
+    def search(self, query: str, limit: int, project: str | None) -> list[Fields]:
+        limit = min(limit, MOST_FOUND)
+        return list(self._server.call("GET", "/search", q=query, limit=limit, project=project)["results"])
 
     def conversations(self, limit: int) -> list[Fields]:
         return list(self._server.call("GET", "/conversations", limit=limit)["conversations"])

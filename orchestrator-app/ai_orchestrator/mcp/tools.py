@@ -44,6 +44,12 @@ Project = Annotated[
     str | None,
     Field(min_length=1, max_length=128, description="Whose documents; absent: the active project's."),
 ]
+SearchedProject = Annotated[
+    str | None,
+    Field(
+        min_length=1, max_length=128, description="Of the documents only this project's and the portfolio."
+    ),
+]
 ConversationId = Annotated[str, Field(min_length=1, max_length=128)]
 
 
@@ -104,10 +110,13 @@ def _add_reading(server: MCPServer[Any], memory: SharedMemory) -> None:
     def search(
         query: Annotated[str, Field(min_length=1, max_length=1000)],
         limit: Annotated[int, Field(ge=1, le=MOST_FOUND)] = 10,
+        project: SearchedProject = None,
     ) -> SearchAnswer:
-        """Search everything that was said and written: conversations, log entries, documents."""
+        """Search everything that was said and written: conversations, and the log entries and documents of
+        all projects."""
         with as_tool_errors():
-            return SearchAnswer.model_validate({"results": memory.look(lambda now: now.search(query, limit))})
+            found = memory.look(lambda now: now.search(query, limit, project))
+            return SearchAnswer.model_validate({"results": found})
 
     @server.tool(title="List conversations", annotations=READS)
     def list_conversations(limit: Annotated[int, Field(ge=1, le=500)] = 20) -> ConversationList:

@@ -65,6 +65,22 @@ def test_search_looks_into_documents_and_messages(env: dict[str, str], told: dic
     assert orchestrator(env, "search", "lamp", "blue").stdout.startswith("SESSION_BRIEFING.md:3\t")
 
 
+def test_search_looks_into_all_projects_or_one(env: dict[str, str], tmp_path: Path) -> None:
+    for project in ("boat", "house"):
+        place = tmp_path / "data" / "context" / project / "SESSION_LOG.md"
+        place.parent.mkdir(parents=True)
+        place.write_text(f"The lamp of the {project}.\n")
+    found = json.loads(orchestrator(env, "search", "lamp", "--json").stdout)["results"]
+    assert [(one["id"], one["project"]) for one in found] == [
+        ("boat/SESSION_LOG.md:1", "boat"),
+        ("house/SESSION_LOG.md:1", "house"),
+    ]
+    one = json.loads(orchestrator(env, "search", "lamp", "--project", "house", "--json").stdout)["results"]
+    assert [hit["project"] for hit in one] == ["house"]
+    wrong = orchestrator(env, "search", "lamp", "--project", "hous")
+    assert wrong.returncode == 1 and "boat, house" in wrong.stderr
+
+
 def test_a_fresh_machine_has_nothing_and_stays_so(env: dict[str, str], tmp_path: Path) -> None:
     assert json.loads(orchestrator(env, "logs", "--json").stdout) == []
     assert orchestrator(env, "logs").returncode == 0

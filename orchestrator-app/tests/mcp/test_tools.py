@@ -135,6 +135,22 @@ def test_another_projects_documents_are_read_and_written(talk: Talk, settings: S
     assert (house / BRIEFING).read_text() == "# House\n\nblue\n"
 
 
+def test_all_projects_are_searched_or_one(talk: Talk, settings: Settings) -> None:
+    for project in ("boat", "house"):
+        place = settings.context_folder / project / LOG
+        place.parent.mkdir(parents=True)
+        place.write_text(f"The {project} has a lamp.\n")
+
+    async def work(client: Client) -> None:
+        found = (await call(client, "search", query="lamp"))["results"]
+        assert {hit["project"] for hit in found} == {"boat", "house"}
+        (one,) = (await call(client, "search", query="lamp", project="house"))["results"]
+        assert one["id"].startswith(f"house/{LOG}#")
+        assert "house" in await refusal(client, "search", query="lamp", project="hous")
+
+    talk(work)
+
+
 def test_conflicts_are_reported_and_resolved(talk: Talk) -> None:
     async def work(client: Client) -> None:
         read = await call(client, "read_document", name=BRIEFING)

@@ -60,7 +60,7 @@ def open_assistant(
         embedding, close_embedding = open_embedding(settings, backend)
         if close_embedding is not None:
             opened.callback(close_embedding)
-        memory = open_memory(folder.search, conversations, context.documents, embedding)
+        memory = open_memory(folder.search, conversations, context.of_all_projects, embedding)
         if memory is not None:
             opened.callback(memory.close)
             opened.callback(kept_current(memory, conversations))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from shared_context.documents import ContextFolder
 from shared_context.errors import DocumentRejected
-from shared_context.handoff import PORTFOLIO
-from shared_context.retrieval.recall import Found
+from shared_context.handoff import document_paths
 
 from orchestrator_core.errors import NotFound
 
@@ -29,9 +26,12 @@ def documents_of(context: ContextFolder | None, project: str | None) -> ContextF
         raise NotFound(error.message, hint=error.hint, param="project") from error
 
 
-def recalled_for(found: Sequence[Found], context: ContextFolder | None, project: str | None) -> list[Found]:
-    """What may be recalled for a question about a project: the index has the documents of the
-    active project, which another one's question must not be answered from."""
-    if project is None or context is None or project == context.project:
-        return list(found)
-    return [one for one in found if one.source == "message" or one.item.startswith(f"{PORTFOLIO}#")]
+def paths_of(context: ContextFolder | None, project: str | None) -> list[str] | None:
+    """Where the documents lie that a question about a project may be answered from; None as project:
+    the active one. None: there are no documents.
+
+    Raises:
+        DocumentNotFound, NotFound: there is no such project.
+    """
+    documents = documents_of(context, project)
+    return None if documents is None else list(document_paths(documents.project).values())

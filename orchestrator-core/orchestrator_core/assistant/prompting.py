@@ -13,7 +13,7 @@ from shared_context.messages import Message
 from shared_context.retrieval.recall import Found
 
 from orchestrator_core.assistant.left_turns import ConversationSummaries, LeftTurns
-from orchestrator_core.assistant.projects import documents_of, recalled_for
+from orchestrator_core.assistant.projects import documents_of, paths_of
 from orchestrator_core.assistant.remembering import Recollection
 from orchestrator_core.backends.base import ChatBackend
 from orchestrator_core.chat_request import ChatRequest
@@ -93,7 +93,8 @@ class Prompting:
         """What the memory has that may help; to be asked before the message is stored, or it
         would be among what is searched. Of a conversation whose question is answered again, nothing
         that came after the question."""
-        found = recalled_for(self._recollection.of(request, conversation_id), self._context, request.project)
+        within = paths_of(self._context, request.project)
+        found = self._recollection.of(request, conversation_id, within)
         asked = None if request.message_id is None else self._conversations.message(request.message_id)
         return found if asked is None else [one for one in found if not self._is_later(one, asked)]
 

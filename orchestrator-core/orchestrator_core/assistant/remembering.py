@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,7 +31,7 @@ CANDIDATES = 40
 def open_memory(
     path: Path,
     conversations: ConversationStore,
-    documents: Callable[[], Sequence[Document]] = tuple,
+    documents: Callable[[], Mapping[str, Document]] | None = None,
     embedding: EmbeddingModel | None = None,
 ) -> MemorySearch | None:
     """The search over this memory; None when its file cannot be made, which is logged."""
@@ -81,8 +81,14 @@ class Recollection:
             with _harmless("The search index is behind"):
                 self._memory.refresh()
 
-    def of(self, request: ChatRequest, conversation_id: str) -> list[Found]:
-        """What may help with this message, best first; empty when nothing fits or search fails."""
+    def of(
+        self, request: ChatRequest, conversation_id: str, within: Collection[str] | None = None
+    ) -> list[Found]:
+        """What may help with this message, best first; empty when nothing fits or search fails.
+
+        Args:
+            within: paths of the documents that may help, besides all messages; None: all.
+        """
         memory = self._memory
         if memory is None or not request.message.strip():
             return []
@@ -93,7 +99,12 @@ class Recollection:
                 earlier = [one.content for one in last if one.message_id != own][-EARLIER_MESSAGES:]
                 without = () if own is None else (own,)
                 return memory.recall(
-                    request.message, earlier, asked_at=now(), without=without, limit=CANDIDATES
+                    request.message,
+                    earlier,
+                    asked_at=now(),
+                    without=without,
+                    within=within,
+                    limit=CANDIDATES,
                 )
         return []
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from shared_context.conversations import ConversationStore
 from shared_context.errors import ConversationNotFound, SharedContextError
+from shared_context.handoff import project_of
 from shared_context.messages import SearchHit
 from shared_context.retrieval.fusion import fused
 from shared_context.retrieval.question import words_in
@@ -25,10 +27,11 @@ class Hit:
 
     Args:
         source: `message`, `log` or `document`.
-        id: of the message, or `NAME#entry or heading`.
+        id: of the message, or `PATH#entry` or `PATH#heading` with the document's path below the context folder.
         text: the place that fits, with … where it is cut.
         at: ISO 8601, or None where unknown.
         conversation_id: of a message, with the `title` of its conversation.
+        project: whose document it is from; None for messages, the portfolio and what lies beside it.
     """
 
     source: str
@@ -38,21 +41,28 @@ class Hit:
     score: float
     conversation_id: str | None = None
     title: str | None = None
+    project: str | None = None
 
 
 def search_all(
-    query: str, limit: int, conversations: ConversationStore, memory: MemorySearch | None
+    query: str,
+    limit: int,
+    conversations: ConversationStore,
+    memory: MemorySearch | None,
+    *,
+    within: Collection[str] | None = None,
 ) -> list[Hit]:
     """Messages, log entries and documents' sections, best first.
 
     Args:
         memory: None, or one that fails: only messages with all the words.
+        within: paths of the documents to look in, besides all messages; None: all.
 
     Raises:
         StoreError: the conversations cannot be read.
     """
     exact = {("message", hit.message_id): hit for hit in conversations.search(query, limit)}
-    ranked = {(one.source, one.item): one for one in _ranked(query, limit, memory)}
+    ranked = {(one.source, one.item): one for one in _ranked(query, limit, memory, within)}
     hits: list[Hit] = []
     for key, score in fused((list(exact), list(ranked)), (EXACT_WEIGHT, 1.0))[:limit]:
         if key in exact:
@@ -63,11 +73,13 @@ def search_all(
     return hits
 
 
-def _ranked(query: str, limit: int, memory: MemorySearch | None) -> list[Found]:
+def _ranked(
+    query: str, limit: int, memory: MemorySearch | None, within: Collection[str] | None
+) -> list[Found]:
     if memory is None:
         return []
     try:
-        return memory.search(query, limit)
+        return memory.search(query, limit, within=within)
     except (SharedContextError, OSError) as error:
         log.warning("Only messages are searched, and only for all words: %s", error)
         return []
@@ -81,7 +93,8 @@ def _of_found(found: Found, query: str, score: float, conversations: Conversatio
     """None for a message that is gone meanwhile."""
     text = snippet(found.text, words_in(query))
     if found.source != "message":
-        return Hit(found.source, found.item, text, found.at or None, score)
+        project = project_of(found.document)
+        return Hit(found.source, found.item, text, found.at or None, score, project=project)
     message = conversations.message(found.item)
     if message is None:
         return None

@@ -109,7 +109,8 @@ def choose(
 
 def _line(one: Found, seen: str) -> str:
     """One passage on one line, with who said it and when."""
-    name = one.item.partition("#")[0]
+    # Only the question's own project is recalled from, so its name would say nothing.
+    name = one.document.rpartition("/")[2]
     origin = ", ".join(part for part in (one.at[:10], one.speaker or name) if part)
     before = _plain(one.before)
     reply = ""

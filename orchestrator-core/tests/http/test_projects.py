@@ -99,3 +99,25 @@ def test_what_the_active_project_says_is_not_recalled_for_another_one(here: Desk
     other = [one["source"] for one in get(here, f"{question}&project=house")["receipt"]["retrieved"]]
     assert "message" in recalled
     assert "log" not in other and "message" in other
+
+
+def test_search_finds_the_documents_of_all_projects_and_names_them(here: Desk) -> None:
+    found = {(one["id"], one["project"]) for one in get(here, "/search?q=lamp")["results"]}
+    assert found == {(f"house/{BRIEFING}#House", "house")}
+    assert [one["project"] for one in get(here, "/search?q=mast")["results"]] == [None]
+    here.client.post("/chat", json={"message": "The lamp, the mast."})
+    both = get(here, "/search?q=mast lamp")["results"]
+    assert {one["project"] for one in both if one["source"] == "document"} == {None, "house"}
+    house = get(here, "/search?q=mast lamp&project=house")["results"]
+    assert {one["id"] for one in house if one["source"] == "document"} == {f"house/{BRIEFING}#House"}
+    assert any(one["source"] == "message" for one in house)
+    assert "house" in get(here, "/search?q=lamp&project=hous", 404)["error"]["hint"]
+
+
+def test_what_another_project_says_is_recalled_only_for_its_own_questions(here: Desk) -> None:
+    for number in range(30):
+        here.client.post(f"/context/{LOG}/entries?project=house", json={"text": f"Painted wall {number}."})
+    here.client.post(f"/context/{LOG}/entries?project=house", json={"text": "The lamp came from Lisbon."})
+    question = "/context/preview?message=Where%20did%20the%20lamp%20come%20from%3F"
+    assert "Lisbon" not in get(here, question)["prompt"]
+    assert "Lisbon" in get(here, f"{question}&project=house")["prompt"]

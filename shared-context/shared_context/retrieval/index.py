@@ -9,11 +9,11 @@ import bisect
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from shared_context.database import Database
-from shared_context.retrieval.passages import Passage
+from shared_context.retrieval.passages import Passage, document_in
 from shared_context.retrieval.question import Question, Term, read
 from shared_context.retrieval.scoring import Place, Postings, Scored, Weights, judged, rank
 
@@ -126,16 +126,22 @@ class PassageIndex:
             }
 
     def items_of(self, document: str) -> list[tuple[str, str]]:
-        """`(source, item)` of everything from this document."""
+        """`(source, item)` of everything from the document with this path."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT DISTINCT source, item FROM passages WHERE thread >= ? || char(10) AND thread < ? || char(11)",
-                (document, document),
+                """SELECT DISTINCT source, item FROM passages
+                WHERE thread >= ?1 || char(10) AND thread < ?1 || char(11) AND speaker = ''""",
+                (document,),
             )
             return [(row[0], row[1]) for row in rows]
 
-    def find(self, question: Question, limit: int) -> list[tuple[Passage, Scored]]:
+    def find(
+        self, question: Question, limit: int, within: Collection[str] | None = None
+    ) -> list[tuple[Passage, Scored]]:
         """The passages that fit best, best first; copies of one text once.
+
+        Args:
+            within: paths of the documents to look in, besides all messages; None: all.
 
         Costs are bounded by the words looked up and by how common these are, not by the size
         of the memory.
@@ -144,6 +150,8 @@ class PassageIndex:
             order = self._read_order(connection)
             wanted = read(question)
             postings = [_postings(connection, term, order.count) for term in wanted.terms]
+            if within is not None and not order.documents <= {*within, ""}:
+                postings = [order.within(one, {*within, ""}) for one in postings]
             best = rank(wanted, postings, order, self._weights, max(limit, LOOKED_AT))
             passages = _passages(connection, [one.position for one in best])
         texts = {position: passage.text for position, passage in passages.items()}
@@ -228,6 +236,8 @@ class Order:
         self._places: dict[int, Place] = {}
         self._ranks: dict[int, int] = {}
         self._length = 0
+        self.documents: set[str] = set()
+        """Paths of those that passages are from; "" for messages."""
         self.last = 0
 
     @classmethod
@@ -256,6 +266,7 @@ class Order:
         for later in range(rank_here, len(members)):
             self._ranks[members[later]] = later
         self._places[position] = Place(thread, speaker, at, length)
+        self.documents.add(document_in(thread, speaker))
         self._length += length
         self.last = max(self.last, position)
 
@@ -272,6 +283,15 @@ class Order:
 
     def members(self, thread: str) -> Sequence[int]:
         return self._threads[thread]
+
+    def within(self, found: Postings, documents: Collection[str]) -> Postings:
+        """Those of the passages that are from one of these documents."""
+        places = self._places
+        return {
+            position: sureness
+            for position, sureness in found.items()
+            if document_in(places[position].thread, places[position].speaker) in documents
+        }
 
     def rank(self, position: int) -> int:
         return self._ranks[position]

@@ -27,10 +27,11 @@ class Passage:
 
     Args:
         source: `message`, `log` or `document`.
-        item: id of the message, of the log entry, or `NAME#heading`.
+        item: id of the message, or `PATH#entry` or `PATH#heading` with the document's path below the
+            context folder.
         part: 0 for the first passage of an item, counted up.
         thread: what belongs together and is read in order: one day of a conversation, or one
-            section; begins with the conversation's id or document's name, then a line end.
+            section; begins with the conversation's id or document's path, then a line end.
             Neighbours in a thread lend each other their words.
         speaker: whose words they are, in lower case; "" for documents.
         at: ISO 8601, as far as it is known: a log entry's heading may have a date only, a
@@ -45,6 +46,16 @@ class Passage:
     at: str
     text: str
 
+    @property
+    def document(self) -> str:
+        """Path of the document it is from; "" for a message."""
+        return document_in(self.thread, self.speaker)
+
+
+def document_in(thread: str, speaker: str) -> str:
+    """See `Passage.document`."""
+    return "" if speaker else thread.partition("\n")[0]
+
 
 def message_passages(message: Message) -> list[Passage]:
     """The message's passages; none for one that is neither a person's nor an assistant's."""
@@ -57,8 +68,13 @@ def message_passages(message: Message) -> list[Passage]:
     ]
 
 
-def document_passages(document: Document) -> list[Passage]:
-    """Entries of the log, or sections of another document, each with its heading."""
+def document_passages(document: Document, path: str | None = None) -> list[Passage]:
+    """Entries of the log, or sections of another document, each with its heading.
+
+    Args:
+        path: of the document below the context folder; by default its name.
+    """
+    path = path or document.name
     source = "log" if document.name == LOG else "document"
     found: list[Passage] = []
     seen: dict[str, int] = {}
@@ -68,12 +84,12 @@ def document_passages(document: Document) -> list[Passage]:
         title = _COMMENT.sub("", heading).lstrip("# ").strip()
         name = (entry_id_of(heading) if source == "log" else None) or title or "beginning"
         seen[name] = seen.get(name, 0) + 1
-        item = f"{document.name}#{name}" + (f" ({seen[name]})" if seen[name] > 1 else "")
+        item = f"{path}#{name}" + (f" ({seen[name]})" if seen[name] > 1 else "")
         dated = _DATE.search(title)
         at = "T".join(part for part in dated.groups() if part) if dated else ""
         for part, text in enumerate(pieces(body)):
             shown = f"{title}\n{text}" if title else text
-            found.append(Passage(source, item, part, f"{document.name}\n{name} {seen[name]}", "", at, shown))
+            found.append(Passage(source, item, part, f"{path}\n{name} {seen[name]}", "", at, shown))
     return found
 
 

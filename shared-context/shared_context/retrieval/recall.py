@@ -6,13 +6,14 @@ import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shared_context.conversations import ConversationStore
 from shared_context.document import Document
 from shared_context.errors import StoreCorrupt, StoreFromFuture
+from shared_context.handoff import is_document_path
 from shared_context.messages import message_of
 from shared_context.retrieval.embedding import EmbeddingModel, Embeddings
 from shared_context.retrieval.fusion import fused
@@ -54,7 +55,7 @@ class Found:
     """
     Args:
         source: `message`, `log` or `document`.
-        item: message id, or `NAME#entry or heading`.
+        item: message id, or `PATH#entry` or `PATH#heading` with the document's path below the context folder.
         text: the whole passage.
         at: ISO 8601, "" where unknown.
         score: higher fits better; comparable within one search.
@@ -74,14 +75,19 @@ class Found:
     holds_words: bool = True
     before: str = ""
 
+    @property
+    def document(self) -> str:
+        """Path of the document it is from; "" for a message."""
+        return "" if self.source == "message" else self.item.partition("#")[0]
+
 
 class MemorySearch:
     """Keeps an index of everything said and written, and searches it. Safe from any thread.
 
     Args:
         path: file of the index. What is in it is derived, so an unusable one is made anew.
-        documents: the handoff documents as they are now; one that is not among them stays in
-            the index as it was read last.
+        documents: all handoff documents as they are now, by their paths below the context folder.
+            None: they stay in the index as they were read last.
         embedding: also finds what is near in meaning. None: words only.
 
     Raises:
@@ -92,7 +98,7 @@ class MemorySearch:
         self,
         path: Path,
         conversations: ConversationStore,
-        documents: Callable[[], Sequence[Document]] = tuple,
+        documents: Callable[[], Mapping[str, Document]] | None = None,
         *,
         embedding: EmbeddingModel | None = None,
     ) -> None:
@@ -126,18 +132,28 @@ class MemorySearch:
         if self._embeddings is not None and self._index.marks() != marks:
             self._embeddings.changed()
 
-    def search(self, text: str, limit: int = 20) -> list[Found]:
+    def search(self, text: str, limit: int = 20, *, within: Collection[str] | None = None) -> list[Found]:
         """What fits the text best, best first.
+
+        Args:
+            within: paths of the documents to look in, besides all messages; None: all.
 
         Raises:
             StoreError.
         """
         self.refresh()
-        found = self._found(Question(text, speakers=PEOPLE), 2 * limit)
+        found = self._found(Question(text, speakers=PEOPLE), 2 * limit, within)
         return [one for one in found if one.holds_words][:limit]
 
     def recall(
-        self, text: str, earlier: Sequence[str], *, asked_at: str, without: Collection[str], limit: int = 20
+        self,
+        text: str,
+        earlier: Sequence[str],
+        *,
+        asked_at: str,
+        without: Collection[str],
+        within: Collection[str] | None = None,
+        limit: int = 20,
     ) -> list[Found]:
         """What may help to answer a message; empty when nothing fits well.
 
@@ -145,18 +161,19 @@ class MemorySearch:
             earlier: what was said just before, latest last.
             asked_at: ISO 8601.
             without: ids of messages that the model sees anyway.
+            within: as in `search`.
 
         Raises:
             StoreError.
         """
         self.refresh()
         question = Question(text, earlier, asked_at, PEOPLE)
-        found = self._found(question, limit + len(without))
+        found = self._found(question, limit + len(without), within)
         return [one for one in found if one.coverage >= LEAST_COVERAGE and one.item not in without][:limit]
 
-    def _found(self, question: Question, limit: int) -> list[Found]:
+    def _found(self, question: Question, limit: int, within: Collection[str] | None) -> list[Found]:
         found: dict[tuple[str, str], Found] = {}
-        for passage, scored in self._fused(question, 2 * limit):
+        for passage, scored in self._fused(question, 2 * limit, within):
             item = (passage.source, passage.item)
             if item not in found:
                 found[item] = Found(
@@ -178,15 +195,20 @@ class MemorySearch:
             hidden = hidden_among(connection, [one.item for one in found if one.source == "message"])
         return [one for one in found if one.source != "message" or one.item not in hidden]
 
-    def _fused(self, question: Question, limit: int) -> list[tuple[Passage, Scored]]:
+    def _fused(
+        self, question: Question, limit: int, within: Collection[str] | None
+    ) -> list[tuple[Passage, Scored]]:
         """By words, joined with what is near in meaning where there are embeddings."""
-        by_words = self._index.find(question, limit)
+        by_words = self._index.find(question, limit, within)
         near = [] if self._embeddings is None else self._embeddings.nearest(question.text, limit)
         if not near:
             return by_words
         passages = {scored.position: passage for passage, scored in by_words}
         scores = {scored.position: scored for _, scored in by_words}
-        passages |= self._index.passages([one.position for one in near if one.position not in passages])
+        unknown = self._index.passages([one.position for one in near if one.position not in passages])
+        passages |= {
+            at: one for at, one in unknown.items() if within is None or one.document in ("", *within)
+        }
         outstanding = {one.position for one in near if one.standing >= OUTSTANDING}
         rankings = [scored.position for _, scored in by_words], [one.position for one in near]
         joined: list[tuple[Passage, Scored]] = []
@@ -200,14 +222,20 @@ class MemorySearch:
         return joined[:limit]
 
     def _read_documents(self, marks: dict[str, str]) -> None:
-        for document in self._documents():
-            if marks.get(document.name) != document.version:
+        if self._documents is None:
+            return
+        there = self._documents()
+        for path, document in there.items():
+            if marks.get(path) != document.version:
                 untouched = document.text.strip() == starter_text(document.name).strip()
                 self._index.change(
-                    [] if untouched else document_passages(document),
-                    self._index.items_of(document.name),
-                    {document.name: document.version},
+                    [] if untouched else document_passages(document, path),
+                    self._index.items_of(path),
+                    {path: document.version},
                 )
+        for path in marks.keys() - there.keys():
+            if is_document_path(path) and marks[path]:
+                self._index.change([], self._index.items_of(path), {path: ""})
 
     def _read_messages(self, marks: dict[str, str]) -> None:
         with self._conversations.database.read() as connection:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from shared_context.conversations import ConversationStore
 from shared_context.documents import ContextFolder
+from shared_context.handoff import document_paths
 from shared_context.retrieval.recall import MemorySearch
 
 
@@ -18,7 +20,7 @@ def context(tmp_path: Path) -> Iterator[ContextFolder]:
 
 @pytest.fixture
 def memory(tmp_path: Path, store: ConversationStore, context: ContextFolder) -> Iterator[MemorySearch]:
-    memory = MemorySearch(tmp_path / "search.db", store, context.documents)
+    memory = MemorySearch(tmp_path / "search.db", store, context.of_all_projects)
     yield memory
     memory.close()
 
@@ -71,7 +73,7 @@ def test_a_store_put_back_from_a_backup_is_read_again(
     for name, text in (("first", "The walnut tree."), ("second", "The cherry tree.")):
         with ConversationStore.open(tmp_path / name / "memory.db") as store:
             store.add_message("default", "user", text)
-            memory = MemorySearch(tmp_path / "search.db", store, context.documents)
+            memory = MemorySearch(tmp_path / "search.db", store, context.of_all_projects)
             assert [one.text for one in memory.search("tree")] == [text]
             memory.close()
 
@@ -81,7 +83,7 @@ def test_a_broken_index_is_made_anew(
 ) -> None:  # fmt: skip
     store.add_message("default", "user", "The walnut tree.")
     (tmp_path / "search.db").write_bytes(b"not a database at all, whatever it says " * 100)
-    memory = MemorySearch(tmp_path / "search.db", store, context.documents)
+    memory = MemorySearch(tmp_path / "search.db", store, context.of_all_projects)
     assert memory.search("walnut")
     memory.close()
 
@@ -135,3 +137,70 @@ def test_a_long_answer_before_does_not_hide_what_a_clear_question_asks_for(
     earlier = ["Tell me about turbines.", " ".join(f"turbine{n} blade{n}" for n in range(60))]
     found = memory.recall("Where did I hide the walnut box of my aunt?", earlier, asked_at="", without=())
     assert [one.text for one in found][:1] == ["I hid the walnut box of my aunt behind the chimney."]
+
+
+def write(context: ContextFolder, project: str | None, text: str, name: str = "PROJECT_CONTEXT.md") -> None:
+    context.in_project(project, create=True).edit(name, f"# Plan\n\n{text}\n")
+
+
+def test_documents_of_all_projects_are_searched_and_told_apart(
+    memory: MemorySearch, context: ContextFolder
+) -> None:
+    for project in (None, "boat", "house"):
+        write(context, project, f"The walnut floor of the {project or 'office'} is new.")
+    write(context, None, "Walnut everywhere.", "PORTFOLIO_CONTEXT.md")
+    found = {one.item for one in memory.search("walnut")}
+    assert found == {
+        "PORTFOLIO_CONTEXT.md#Plan",
+        "PROJECT_CONTEXT.md#Plan",
+        "boat/PROJECT_CONTEXT.md#Plan",
+        "house/PROJECT_CONTEXT.md#Plan",
+    }
+
+
+def test_only_the_documents_asked_for_are_looked_in_and_all_messages(
+    memory: MemorySearch, store: ConversationStore, context: ContextFolder
+) -> None:
+    said = store.add_message("default", "user", "I like walnut floors.")
+    # So many that they would take all places before anything is left out.
+    for number in range(60):
+        context.in_project("boat", create=True).append_entry(f"Walnut floor {number}, walnut, floor.")
+    write(context, "house", "The walnut floor is new.")
+    within = document_paths("house").values()
+    wanted = {said.message_id, "house/PROJECT_CONTEXT.md#Plan"}
+    assert {one.item for one in memory.search("walnut floor", 5, within=within)} == wanted
+    answers = memory.recall("walnut floor", [], asked_at="", without=(), within=within, limit=5)
+    assert {one.item for one in answers} == wanted
+    assert [one.document for one in answers if one.source == "document"] == ["house/PROJECT_CONTEXT.md"]
+
+
+def test_a_project_whose_folder_is_gone_is_found_no_more(
+    tmp_path: Path, store: ConversationStore, context: ContextFolder
+) -> None:
+    write(context, "boat", "The walnut mast.")
+    with_documents = MemorySearch(tmp_path / "search.db", store, context.of_all_projects)
+    assert with_documents.search("walnut mast")
+    with_documents.close()
+    context.close()
+    # Whoever has no documents at hand searches what was read last.
+    without = MemorySearch(tmp_path / "search.db", store)
+    assert without.search("walnut mast")
+    without.close()
+    shutil.rmtree(tmp_path / "context" / "boat")
+    again = ContextFolder(tmp_path / "context", state=tmp_path / "state")
+    memory = MemorySearch(tmp_path / "search.db", store, again.of_all_projects)
+    assert memory.search("walnut mast") == []
+    write(again, "boat", "The walnut mast, again.")
+    assert memory.search("walnut mast")
+    memory.close()
+    again.close()
+
+
+def test_a_conversation_with_a_document_s_name_is_no_document(
+    memory: MemorySearch, store: ConversationStore, context: ContextFolder
+) -> None:
+    store.create("SESSION_LOG.md")
+    said = store.add_message("SESSION_LOG.md", "user", "The walnut tree.")
+    assert recalled(memory, "walnut tree") == [said.message_id]
+    context.append_entry("Something else.")
+    assert recalled(memory, "walnut tree") == [said.message_id]

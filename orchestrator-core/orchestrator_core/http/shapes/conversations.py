@@ -103,16 +103,24 @@ class LoadBody(Body):
 class SearchQuery(Parameters):
     q: str = Field(min_length=1, max_length=1000)
     limit: int = Field(20, ge=1, le=100)
+    project: str | None = Field(
+        None,
+        min_length=1,
+        max_length=128,
+        description="Of the documents only this project's and the portfolio; absent: all. Messages belong to"
+        " no project and are always searched.",
+    )
 
 
 class SearchResult(BaseModel):
     source: str = Field(description="`message`, `log` or `document`.")
-    id: str = Field(description="Of the message, or `NAME#entry` or `NAME#heading`.")
+    id: str = Field(description="Of the message, or `PATH#entry` or `PATH#heading`.")
     text: str
     at: str | None
     score: float = Field(description="Higher fits better; comparable within one answer.")
     conversation_id: str | None
     title: str | None
+    project: str | None = Field(description="Whose document it is from; null: of no project.")
 
 
 class SearchAnswer(BaseModel):
