@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self
 
-from shared_context import origins, versions
+from shared_context import origins, quotations, versions
 from shared_context.clock import Clock
 from shared_context.conversation_rows import Register, ensure_row, refresh, register, set_register
 from shared_context.database import Database
@@ -141,7 +141,8 @@ class ConversationStore:
                 refresh(connection, conversation_id)
 
     def clear(self, conversation_id: str) -> None:
-        """Delete its messages; their ids stay known, so that no copy of them comes back.
+        """Delete its messages, and what receipts of answers elsewhere quote of them; their ids stay
+        known, so that no copy of them comes back.
 
         Raises:
             ConversationNotFound.
@@ -153,6 +154,7 @@ class ConversationStore:
                 before = self.writer.take(connection, count) - count
                 connection.execute(_BURY, (conversation_id, now(), self.writer.origin, before))
                 connection.execute("DELETE FROM messages WHERE conversation_id = ?", (conversation_id,))
+                quotations.forget_deleted_of(connection, conversation_id)
                 refresh(connection, conversation_id)
 
     def add_message(
@@ -269,7 +271,10 @@ class ConversationStore:
 
 def insert_message(connection: sqlite3.Connection, message: Message, origin: str, sequence: int) -> None:
     """Write a message's row and arrange it with other versions of the same answer."""
-    packed = None if message.receipt is None else json.dumps(message.receipt)
+    receipt = message.receipt
+    if receipt is not None:
+        receipt = quotations.note(connection, message.message_id, receipt)
+    packed = None if receipt is None else json.dumps(receipt)
     values = [
         packed if field.name == "receipt" else getattr(message, field.name) for field in fields(Message)
     ]

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared_context import origins
+from shared_context import origins, quotations
 from shared_context.clock import time_of
 from shared_context.conversation_rows import Register, ensure_row, refresh, set_register
 from shared_context.conversations import ConversationStore, insert_message
@@ -232,7 +232,9 @@ def _apply_deletion(connection: sqlite3.Connection, origin: str, record: Deletio
         touched.add(there["conversation_id"])
     fields = (record.message_id, record.conversation_id, record.deleted_at, origin, record.sequence)
     connection.execute("INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?, ?, ?)", fields)
-    return touched | _remove(connection, record.message_id)
+    touched |= _remove(connection, record.message_id)
+    quotations.forget(connection, [record.message_id])
+    return touched
 
 
 def _remove(connection: sqlite3.Connection, message_id: str) -> set[str]:

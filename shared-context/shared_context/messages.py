@@ -27,7 +27,8 @@ class Message:
         model: what answered.
         run_id: the run that produced it.
         reply_to: message_id of the question it answers.
-        receipt: what the answer was made from.
+        receipt: what the answer was made from. Of it only the words of messages that are deleted
+            later go (see `quotations`).
         supersedes: message_id of the answer that this one takes the place of; see `versions`.
     """
 

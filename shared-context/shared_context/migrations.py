@@ -8,8 +8,10 @@ this replica's own: not in the log, never exchanged.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 
+from shared_context import quotations
 from shared_context.clock import stamp_of
 from shared_context.identity import new_id, now
 
@@ -221,4 +223,37 @@ _M004 = (
 )
 
 
-MIGRATIONS = (m001_conversations, m002_replication, m003_sessions, m004_versions)
+def m005_quotations(connection: sqlite3.Connection) -> None:
+    for statement in _M005:
+        connection.execute(statement)
+    rows = connection.execute("SELECT message_id, receipt FROM messages WHERE receipt IS NOT NULL").fetchall()
+    for row in rows:
+        receipt = json.loads(row["receipt"])
+        left = quotations.note(connection, row["message_id"], receipt)
+        if left != receipt:
+            connection.execute(
+                "UPDATE messages SET receipt = ? WHERE message_id = ?", (json.dumps(left), row["message_id"])
+            )
+
+
+_M005 = (
+    # Which messages an answer's receipt has words of. They go with the message.
+    """CREATE TABLE quotations (
+        quoting TEXT NOT NULL,
+        quoted TEXT NOT NULL,
+        PRIMARY KEY (quoting, quoted)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX quotations_of ON quotations (quoted)",
+    """CREATE TRIGGER quotations_removed AFTER DELETE ON messages BEGIN
+        DELETE FROM quotations WHERE quoting = old.message_id;
+    END""",
+)
+
+
+MIGRATIONS = (
+    m001_conversations,
+    m002_replication,
+    m003_sessions,
+    m004_versions,
+    m005_quotations,
+)

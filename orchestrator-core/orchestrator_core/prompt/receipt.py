@@ -47,7 +47,7 @@ class RecalledUse(_Part):
     tokens: int = Field(0, ge=0)
     text: str = ""
     """As the model read it. Later turns show it again with its question, so that the engine need
-    not read the turn again; it stays there when the message it was taken from is deleted."""
+    not read the turn again. "" once the message it was taken from is deleted."""
 
 
 class Receipt(_Part):
