@@ -72,6 +72,8 @@ class Elsewhere:
             Refused: it said no.
         """
         tier = decision.tier
+        if self._is_new(conversation_id):
+            self.said_here()
         if not self._settled():
             raise TierUnreachable(f"the {tier} has not taken in yet what was said here")
         response = self.remote.open(
@@ -98,6 +100,13 @@ class Elsewhere:
         return store.add_message(
             conversation_id, Role.USER, request.message, message_id=message_id, tier=request.via or self._tier
         )
+
+    def _is_new(self, conversation_id: str) -> bool:
+        """Whether it was begun here and nothing was said in it: the other tier may never have heard of it."""
+        try:
+            return self._conversations.get(conversation_id).turn_count == 0
+        except ConversationNotFound:
+            return False
 
     def _settled(self) -> bool:
         with self._lock:

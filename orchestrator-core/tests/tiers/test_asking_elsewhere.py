@@ -52,6 +52,14 @@ def test_when_it_is_away_the_vps_answers_and_says_why(open_pair: Any) -> None:
     assert pair.answer()[0].tier == "vps"
 
 
+def test_a_conversation_that_was_begun_here_a_moment_ago_is_known_there(open_pair: Any) -> None:
+    pair = open_pair()
+    pair.ask().wait(WAIT)
+    pair.vps.conversations.create("new")
+    done = last(pair.ask("And here?", conversation_id="new")).data
+    assert (done["tier"], done["conversation_id"]) == ("desktop", "new")
+
+
 def test_the_next_question_goes_back_to_the_desktop_with_what_was_said_meanwhile(open_pair: Any) -> None:
     desktop = ScriptedBackend(otherwise=DESKTOP_SAYS, name="large")
     pair = open_pair(desktop)
