@@ -40,6 +40,8 @@ def create_app(settings: Settings, assistant: Assistant | None = None) -> Flask:
     if vps is not None:
         vps.replica = services.replica
         assistant.also_close(vps.close)
+        # Begins to watch it: the first question may name it.
+        vps.state()
     app = create_http_app(services, apis=[handoff.api])
     services.model.start()
     return app
