@@ -41,6 +41,7 @@ class Repl:
         link: who answers; the caller closes it.
         conversation_id: where the messages go.
         system: system text of this session.
+        tier: who shall answer; None: whoever is there.
         stream: show tokens as they come.
         history: file for the lines typed (arrow keys recall them); None keeps them in memory.
         lines: where input comes from; default: the terminal, or standard input.
@@ -54,6 +55,7 @@ class Repl:
         conversation_id: str,
         *,
         system: str | None = None,
+        tier: str | None = None,
         stream: bool = True,
         history: Path | None = None,
         lines: Lines | None = None,
@@ -63,6 +65,7 @@ class Repl:
         self._settings = settings
         self._conversation_id = conversation_id
         self._system = system
+        self._tier = tier
         self._screen = Screen(stream=stream, notes=True)
         self._greets = greet
         self._interactive = terminal.interactive()
@@ -135,7 +138,12 @@ class Repl:
 
     def _say(self, message: str) -> bool:
         request = make_request(
-            self._settings, self._link, message, self._conversation_id, system=self._system
+            self._settings,
+            self._link,
+            message,
+            self._conversation_id,
+            system=self._system,
+            tier=self._tier,
         )
         done, _ = follow(self._link.ask(request), self._screen.show, self._screen.break_line)
         self._screen.end(done)

@@ -47,6 +47,7 @@ def make_request(
     *,
     system: str | None = None,
     sampling: Mapping[str, Any] | None = None,
+    tier: str | None = None,
 ) -> ChatRequest:
     """The request of a command.
 
@@ -57,6 +58,7 @@ def make_request(
         "message": message,
         "conversation_id": conversation_id,
         "context": system if link.remote else None,
+        "tier": tier,
         **sampling_of(settings.generation),
         **(sampling or {}),
     }

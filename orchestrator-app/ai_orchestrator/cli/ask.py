@@ -11,7 +11,7 @@ from orchestrator_core.command_options import json_option, settings_options
 
 from ai_orchestrator.cli import terminal
 from ai_orchestrator.cli.exits import INTERRUPTED
-from ai_orchestrator.cli.options import conversation_options, model_options
+from ai_orchestrator.cli.options import conversation_options, model_options, tier_option
 
 OPTION_NAMES = (
     "max_tokens", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "stop", "seed",
@@ -22,6 +22,7 @@ OPTION_NAMES = (
 @click.argument("prompt", nargs=-1)
 @model_options
 @conversation_options
+@tier_option
 @click.option("-s", "--system", help="System text for this answer.")
 @click.option(
     "-o", "--option", "given", nargs=2, multiple=True, metavar="KEY VALUE",
@@ -38,6 +39,7 @@ def ask(
     model: str | None,
     resume: bool,
     conversation_id: str | None,
+    tier: str | None,
     system: str | None,
     given: tuple[tuple[str, str], ...],
     no_stream: bool,
@@ -69,9 +71,9 @@ def ask(
     from ai_orchestrator.cli.screen import Screen
 
     screen = Screen(stream=not (no_stream or as_json))
-    with open_link(settings, model_named=model is not None, forget=no_log) as link:
+    with open_link(settings, model_named=model is not None, forget=no_log, tier=tier) as link:
         chosen = choose_conversation(link, resume, conversation_id)
-        request = make_request(settings, link, message, chosen, system=system, sampling=sampling)
+        request = make_request(settings, link, message, chosen, system=system, sampling=sampling, tier=tier)
         done, interrupted = follow(link.ask(request), screen.show)
         if as_json:
             terminal.write_json(dict(done))

@@ -68,6 +68,9 @@ def test_continue_goes_on_with_the_latest_conversation(env: dict[str, str]) -> N
         (("x", "-o", "max_tokens", "0"), 2, "'max_tokens' must be at least 1"),
         (("x", "-m", "none.yaml"), 3, "none.yaml"),
         (("x", "--config", "none.yaml"), 3, "'none.yaml' does not exist"),
+        (("x", "--tier", "vps"), 4, "Start `orchestrator serve` on this data folder"),
+        (("x", "--tier", "vps", "-n"), 4, "Leave --no-log out"),
+        (("x", "--tier", "phone"), 2, "'phone'"),
         (("word " * 9000,), 1, "tokens"),
     ],
 )
@@ -94,6 +97,14 @@ def test_options_and_system_text_reach_the_model(env: dict[str, str], tmp_path: 
     answer = json.loads(done.stdout)
     assert answer["usage"]["completion_tokens"] <= 9
     assert "d" not in answer["response"].split("]")[-1]
+
+
+def test_a_tier_that_cannot_be_asked_leaves_no_conversation(env: dict[str, str], tmp_path: Path) -> None:
+    assert orchestrator(env, "ask", "hi", "--tier", "vps").returncode == 4
+    assert not (tmp_path / "data").exists()
+    assert (
+        json.loads(orchestrator(env, "ask", "hi", "--tier", "desktop", "--json").stdout)["tier"] == "desktop"
+    )
 
 
 def test_no_log_leaves_no_trace(env: dict[str, str], tmp_path: Path) -> None:
@@ -184,6 +195,16 @@ def test_a_servers_refusal_is_told_like_our_own(env: dict[str, str]) -> None:
         assert (done.returncode, done.stdout) == (1, "")
         assert "no conversation 'nowhere'" in done.stderr
         assert orchestrator(env, "ask", "word " * 9000).returncode == 1
+
+
+@pytest.mark.slow
+def test_a_server_that_knows_no_vps_says_so(env: dict[str, str]) -> None:
+    with serving(env):
+        assert orchestrator(env, "ask", "hi", "--tier", "desktop").stdout == "Hello there.\n"
+        for command in (("ask", "hi"), ("chat",)):
+            done = orchestrator(env, *command, "--tier", "vps", stdin="hi\n")
+            assert (done.returncode, done.stdout) == (2, "")
+            assert "The tier 'vps' cannot answer here: this is the desktop." in done.stderr
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
@@ -18,8 +19,10 @@ from ai_orchestrator.cli.exits import (
     exit_code,
 )
 from ai_orchestrator.cli.link.answers import error_from
+from ai_orchestrator.cli.options import TIERS
 from click.testing import CliRunner
 from orchestrator_core import errors
+from orchestrator_core.tiers.router import Wish
 from shared_context.errors import StoreFull
 
 HEAVY = ("pydantic", "rich", "prompt_toolkit", "flask", "requests", "orchestrator_core.settings", "sqlite3")
@@ -150,3 +153,7 @@ def test_a_servers_error_becomes_the_error_it_was(code: str, kind: type[Exceptio
 @pytest.mark.parametrize("body", [None, [], "text", {}, {"error": "x"}])
 def test_an_answer_that_is_no_error_body_is_still_an_error(body: object) -> None:
     assert "502" in error_from(body, 502).message
+
+
+def test_the_tiers_that_can_be_named_are_those_a_request_can_name() -> None:
+    assert get_args(Wish) == TIERS

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator_core.errors import ConfigurationError
+from orchestrator_core.errors import ConfigurationError, TierUnreachable
 from shared_context.errors import StoreLocked
 
 from ai_orchestrator import server_file
@@ -26,7 +26,12 @@ __all__ = ["Answer", "AnswerEvent", "Link", "open_link"]
 
 
 def open_link(
-    settings: Settings, *, model_named: bool = False, forget: bool = False, backend: ChatBackend | None = None
+    settings: Settings,
+    *,
+    model_named: bool = False,
+    forget: bool = False,
+    tier: str | None = None,
+    backend: ChatBackend | None = None,
 ) -> Link:
     """The link a command uses; close it.
 
@@ -34,17 +39,21 @@ def open_link(
         model_named: the caller named a model for this command. A running server that answers
             with another one is then an error, not a surprise.
         forget: answer without the memory: nothing is read from it, nothing stored.
+        tier: who shall answer. This process is a desktop that knows no other tier.
         backend: for the in-process case, instead of the one the settings name.
 
     Raises:
         ConfigurationError: the server answers with another model than the one named.
+        TierUnreachable: the VPS is wanted, and no server that could ask it is to answer.
         StoreLocked: another process, which is no server, holds the data folder.
         OrchestratorError, SharedContextError: whatever opening the assistant raises.
     """
     if forget:
+        _check_tier(tier, "Leave --no-log out, so that a running server answers, or leave --tier out.")
         return _forgetful(settings, backend)
     server = _server(settings)
     if server is None:
+        _check_tier(tier, "Start `orchestrator serve` on this data folder, or leave --tier out.")
         try:
             return _local(settings, backend)
         except StoreLocked as error:
@@ -88,6 +97,11 @@ def _forgetful(settings: Settings, backend: ChatBackend | None) -> Link:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _check_tier(tier: str | None, hint: str) -> None:
+    if tier == "vps":
+        raise TierUnreachable("The vps cannot be asked from here: this command answers by itself.", hint=hint)
 
 
 def _check_model(server: ServerLink, settings: Settings) -> None:
