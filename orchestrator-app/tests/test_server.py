@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,16 +21,10 @@ from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.errors import ConfigurationError, PortInUse
 from shared_context.errors import StoreLocked
 from support.desktop import listening, settings_for
+from support.waiting import wait_until
 
 LAUNCHER = Path(__file__).resolve().parents[1] / "orchestrator_api.py"
 MAX_RESIDENT_MB = 150
-
-
-def wait_for(condition, timeout=20.0):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def connect(url):
@@ -77,7 +70,7 @@ def test_a_client_that_drops_neither_ends_the_run_nor_keeps_its_thread(tmp_path)
         assert slots.taken == 1
         response.close()
         connection.close()
-        wait_for(lambda: slots.taken == 0)
+        wait_until(lambda: slots.taken == 0)
         assert server.services.assistant.runs.get(run_id).state == "running"
         gate.open()
         again = requests.get(f"{server.url}/runs/{run_id}/stream?from=1", timeout=20).text
@@ -95,7 +88,7 @@ def test_a_client_that_drops_while_it_waits_for_the_whole_answer_does_not_either
         assert gate.wait_blocked()
         assert slots.taken == 1
         connection.close()
-        wait_for(lambda: slots.taken == 0)
+        wait_until(lambda: slots.taken == 0)
         (run,) = server.services.assistant.runs.active()
         gate.open()
         assert run.wait(timeout=20).text == "one two"
@@ -179,7 +172,7 @@ def test_a_model_that_is_missing_or_corrupt_does_not_keep_the_server_from_starti
     settings.model.path = str(model)
     with Server(settings) as server:
         assert requests.get(f"{server.url}/health", timeout=20).status_code == 200
-        wait_for(lambda: server.services.model.state == "failed", 60)
+        wait_until(lambda: server.services.model.state == "failed")
         ready = requests.get(f"{server.url}/ready", timeout=20)
         assert ready.status_code == 503
         assert ready.json()["error"]["code"] in ("model_not_found", "model_unusable")

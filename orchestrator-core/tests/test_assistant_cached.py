@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.runs.spec import RunState
 from orchestrator_core.settings import Settings
 from shared_context import identity
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 WAIT = 240.0
@@ -78,10 +78,7 @@ def read_ahead(assistant: Assistant) -> None:
     backend = assistant.backend
     assert isinstance(backend, LlamaCppBackend)
     assistant.prewarm()
-    deadline = time.monotonic() + WAIT
-    while backend.engine_figures().get("ahead") != 0:
-        assert time.monotonic() < deadline, "reading ahead does not end"
-        time.sleep(0.02)
+    wait_until(lambda: backend.engine_figures().get("ahead") == 0)
 
 
 def test_of_the_second_turn(assistant: Assistant) -> None:

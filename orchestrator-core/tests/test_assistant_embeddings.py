@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from orchestrator_core.runs.spec import RunState
 from orchestrator_core.settings import Settings
 from shared_context.database import Database
 from shared_context.retrieval.index import MIGRATIONS
+from support.waiting import wait_until
 
 WAIT = 120.0
 SAID = "The walnut box of my aunt is behind the chimney."
@@ -47,13 +46,6 @@ def vectors(data: Path) -> int:
         database.close()
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("own", [False, True], ids=["engine", "a model of its own"])
 def test_what_is_said_gets_vectors_in_the_background(model: Path, tmp_path: Path, own: bool) -> None:
@@ -62,7 +54,7 @@ def test_what_is_said_gets_vectors_in_the_background(model: Path, tmp_path: Path
         assistant.conversations.add_message("elsewhere", "user", SAID)
         run = assistant.ask(ChatRequest(message="Where is the walnut box?"))
         assert run.wait(WAIT).state is RunState.DONE
-        wait_for(lambda: vectors(tmp_path) >= 3)
+        wait_until(lambda: vectors(tmp_path) >= 3)
         again = assistant.ask(ChatRequest(message="And the walnut box of the aunt?"))
         assert again.wait(WAIT).state is RunState.DONE
         assert SAID in assistant.preview("default", "Where is the box?").prompt.text

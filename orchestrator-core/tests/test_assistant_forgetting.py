@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 from contextlib import closing
 from pathlib import Path
 
 from orchestrator_core.assistant import Assistant
 from orchestrator_core.backends.scripted import ScriptedBackend, echo
 from support.desktop import settings_for
-
-PATIENCE_S = 20.0
+from support.waiting import wait_until
 
 
 def indexed(data: Path) -> set[str]:
@@ -21,10 +19,7 @@ def indexed(data: Path) -> set[str]:
 
 
 def wait_until_indexed(data: Path, there: set[str]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := indexed(data)) >= there or len(found) != len(there):
-        assert time.monotonic() < deadline, found
-        time.sleep(0.02)
+    wait_until(lambda: (found := indexed(data)) >= there and len(found) == len(there))
 
 
 def test_a_deleted_conversation_leaves_the_index_at_once(tmp_path: Path) -> None:

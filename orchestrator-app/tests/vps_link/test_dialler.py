@@ -2,7 +2,6 @@
 
 import logging
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from orchestrator_core.settings import RelaySettings
 from support.children import Child
 from support.played_vps import CREDENTIAL, PlayedVps, self_signed
 from support.relay_ends import answering, get
+from support.waiting import wait_until
 
 QUICK = {"heartbeat_s": 0.05, "silence_s": 0.5}
 
@@ -140,7 +140,7 @@ def test_comes_back_slowly_after_a_refusal_that_will_hardly_change(code: str, tm
     with PlayedVps() as vps:
         vps.refusal = (code, "because")
         with dialling(vps.url, tmp_path, backoff=counted):
-            _until(lambda: counted.slow >= 3)
+            wait_until(lambda: counted.slow >= 3)
             assert counted.quick == 0
             vps.refusal = None
             assert vps.connection().ping(20)
@@ -153,7 +153,7 @@ def test_a_credential_that_is_not_known_is_tried_again_slowly(tmp_path: Path) ->
         PlayedVps() as vps,
         dialling(vps.url, tmp_path, backoff=counted, credential="another") as (_, state, _),
     ):
-        _until(lambda: counted.slow >= 2 and "401" in state.state.why)
+        wait_until(lambda: counted.slow >= 2 and "401" in state.state.why)
         assert counted.quick == 0
 
 
@@ -163,7 +163,7 @@ def test_a_proxy_without_a_vps_behind_it_is_tried_again_soon(tmp_path: Path) -> 
         PlayedVps() as vps,
         dialling(f"{vps.url}/elsewhere", tmp_path, backoff=counted) as (_, state, _),
     ):
-        _until(lambda: counted.quick >= 2 and "404" in state.state.why)
+        wait_until(lambda: counted.quick >= 2 and "404" in state.state.why)
 
 
 def test_waits_for_a_vps_that_is_not_there_and_finds_it(tmp_path: Path) -> None:
@@ -173,11 +173,11 @@ def test_waits_for_a_vps_that_is_not_there_and_finds_it(tmp_path: Path) -> None:
         port = int(url.rpartition(":")[2])
     # The port is free now.
     with dialling(url, tmp_path, backoff=counted) as (_, state, _):
-        _until(lambda: counted.quick >= 3 and state.state.phase == "waiting")
+        wait_until(lambda: counted.quick >= 3 and state.state.phase == "waiting")
         assert "nothing listens" in state.state.why
         with socket.create_server(("127.0.0.1", port)) as silent:
             silent.accept()[0].close()
-        _until(lambda: "closed" in state.state.why or "nothing listens" in state.state.why)
+        wait_until(lambda: "closed" in state.state.why or "nothing listens" in state.state.why)
 
 
 def test_stops_at_once_while_it_waits(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_stops_at_once_while_it_waits(tmp_path: Path) -> None:
             return 3600.0
 
     with dialling("http://127.0.0.1:1", tmp_path, backoff=Patient()) as (dialler, state, _):
-        _until(lambda: state.state.phase == "waiting")
+        wait_until(lambda: state.state.phase == "waiting")
         dialler.stop(timeout_s=20)
         assert not dialler._thread.is_alive()
 
@@ -201,7 +201,7 @@ def test_a_failure_of_its_own_does_not_end_it(tmp_path: Path, caplog: pytest.Log
         dialler._hello = lambda: 1 / 0  # type: ignore[assignment,return-value]
         for connection in vps._open:
             connection.close()
-        _until(lambda: counted.slow >= 2)
+        wait_until(lambda: counted.slow >= 2)
         dialler._hello = Hello
         assert vps.connection().ping(20)
     assert "failed unexpectedly" in caplog.text
@@ -231,17 +231,8 @@ def test_a_vps_that_is_suspended_is_lost_after_the_silence_and_found_again(tmp_p
             assert child.line() == "connected"
             os.kill(child._process.pid, signal.SIGSTOP)
             began = time.monotonic()
-            _until(lambda: "disconnected" in heard.said)
+            wait_until(lambda: "disconnected" in heard.said)
             assert time.monotonic() - began >= 0.3
             os.kill(child._process.pid, signal.SIGCONT)
-            _until(lambda: heard.said.count("connected") > 1)
+            wait_until(lambda: heard.said.count("connected") > 1)
         child.tell("end")
-
-
-def _until(true: Any) -> None:
-    tick = threading.Event()
-    for _ in range(2000):
-        if true():
-            return
-        tick.wait(0.01)
-    raise AssertionError("it never came true")

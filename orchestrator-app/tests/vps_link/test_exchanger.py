@@ -21,6 +21,7 @@ from shared_context.shared_documents import SharedDocuments
 from shared_context.sync_client import SyncClient
 from support.played_vps import CREDENTIAL, PlayedVps
 from support.relay_ends import answering, connected
+from support.waiting import wait_until
 
 LOG = "SESSION_LOG.md"
 
@@ -76,14 +77,14 @@ def house(folder: Path, *, role: str = "source", status: int = 200) -> Iterator[
                 yield House(desktop, vps, server, exchanger, ends, synced, ready)
             finally:
                 exchanger.disconnected()
-                _until(lambda: all(one.name != "vps-exchanger" for one in threading.enumerate()))
+                wait_until(lambda: all(one.name != "vps-exchanger" for one in threading.enumerate()))
 
 
 def test_is_ready_once_the_memories_are_equal(tmp_path: Path) -> None:
     with house(tmp_path) as here:
-        _until(lambda: here.exchanger.ready)
+        wait_until(lambda: here.exchanger.ready)
         assert here.equal()
-        _until(lambda: here.vps.state().digest in here.synced)
+        wait_until(lambda: here.vps.state().digest in here.synced)
         assert here.ready == [(True, "")]
     assert here.ready == [(True, ""), (False, "")]
     assert not here.exchanger.ready
@@ -91,46 +92,46 @@ def test_is_ready_once_the_memories_are_equal(tmp_path: Path) -> None:
 
 def test_what_is_said_and_written_at_home_goes_out_at_once(tmp_path: Path) -> None:
     with house(tmp_path) as here:
-        _until(lambda: here.exchanger.ready)
+        wait_until(lambda: here.exchanger.ready)
         here.desktop.conversations.add_message("default", "user", "said at home")
-        _until(
+        wait_until(
             lambda: [one.content for one in here.vps.conversations.messages("default")] == ["said at home"]
         )
         assert here.desktop.documents is not None
         here.desktop.documents._context.append_entry("written at home")
-        _until(lambda: here.equal())
-        _until(lambda: here.vps.state().digest in here.synced)
+        wait_until(lambda: here.equal())
+        wait_until(lambda: here.vps.state().digest in here.synced)
 
 
 def test_a_notice_is_answered_when_its_state_was_taken_in(tmp_path: Path) -> None:
     with house(tmp_path) as here:
-        _until(lambda: here.exchanger.ready)
+        wait_until(lambda: here.exchanger.ready)
         here.vps.conversations.add_message("default", "user", "said outside")
         digest = here.vps.state().digest
         here.ends[0].notice(digest)
-        _until(lambda: digest in here.synced)
+        wait_until(lambda: digest in here.synced)
         assert [one.content for one in here.desktop.conversations.messages("default")] == ["said outside"]
 
 
 def test_a_notice_of_what_is_here_already_needs_no_exchange(tmp_path: Path) -> None:
     with house(tmp_path) as here:
-        _until(lambda: here.exchanger.ready and here.synced)
+        wait_until(lambda: here.exchanger.ready and here.synced)
         before = here.server.exchanges
         here.synced.clear()
         here.ends[0].notice(here.vps.state().digest)
-        _until(lambda: here.synced == [here.vps.state().digest])
+        wait_until(lambda: here.synced == [here.vps.state().digest])
         assert here.server.exchanges == before
 
 
 def test_rests_when_nothing_changes(tmp_path: Path) -> None:
     """Taking something in is a change as well; it must not set off the next exchange for ever."""
     with house(tmp_path) as here:
-        _until(lambda: here.exchanger.ready)
+        wait_until(lambda: here.exchanger.ready)
         here.vps.conversations.add_message("default", "user", "said outside")
         here.ends[0].notice(here.vps.state().digest)
-        _until(here.equal)
+        wait_until(here.equal)
         here.ends[0].notice("some-state-that-nobody-has")
-        _until(lambda: "some-state-that-nobody-has" in here.synced)
+        wait_until(lambda: "some-state-that-nobody-has" in here.synced)
         before = here.server.exchanges
         assert not threading.Event().wait(0.3)
         assert here.server.exchanges == before
@@ -141,27 +142,27 @@ def test_is_not_ready_while_exchanges_fail_and_tries_again(
 ) -> None:
     with house(tmp_path, status=400) as here:
         here.ends[0].notice("waited-for")
-        _until(lambda: "exchange with the VPS failed" in caplog.text)
+        wait_until(lambda: "exchange with the VPS failed" in caplog.text)
         assert not here.exchanger.ready and here.synced == []
         ready, why = here.ready[0]
         assert not ready and "Not now." in why
         here.server.exchange_status = 200
-        _until(lambda: here.exchanger.ready)
+        wait_until(lambda: here.exchanger.ready)
         assert here.ready[-1] == (True, "")
-        _until(lambda: "waited-for" in here.synced)
+        wait_until(lambda: "waited-for" in here.synced)
     assert CREDENTIAL not in caplog.text
 
 
 def test_tells_when_exchanges_begin_to_fail_and_when_they_are_well_again(tmp_path: Path) -> None:
     with house(tmp_path) as here:
-        _until(lambda: here.ready == [(True, "")])
+        wait_until(lambda: here.ready == [(True, "")])
         here.server.exchange_status = 400
         here.desktop.conversations.add_message("default", "user", "said at home")
-        _until(lambda: len(here.ready) > 1)
+        wait_until(lambda: len(here.ready) > 1)
         ready, why = here.ready[1]
         assert not ready and "Not now." in why
         here.server.exchange_status = 200
-        _until(lambda: here.ready[-1] == (True, "") and here.equal())
+        wait_until(lambda: here.ready[-1] == (True, "") and here.equal())
 
 
 @pytest.mark.parametrize("where", ["desktop", "vps"])
@@ -171,15 +172,15 @@ def test_a_conversation_deleted_on_one_side_is_deleted_on_both_and_the_exchange_
     with house(tmp_path) as here:
         here.desktop.conversations.create("doomed", "Doomed")
         here.desktop.conversations.add_message("doomed", "user", "soon gone")
-        _until(lambda: here.exchanger.ready and here.equal())
+        wait_until(lambda: here.exchanger.ready and here.equal())
         deleting = getattr(here, where)
         deleting.conversations.delete("doomed")
         here.ends[0].notice(here.vps.state().digest)
-        _until(here.equal)
+        wait_until(here.equal)
         for replica in (here.desktop, here.vps):
             assert [one.conversation_id for one in replica.conversations.list()] == ["default"]
         here.desktop.conversations.add_message("default", "user", "said at home")
-        _until(here.equal)
+        wait_until(here.equal)
         assert all(ready for ready, _ in here.ready)
 
 
@@ -188,7 +189,7 @@ def test_what_could_not_be_taken_in_is_tried_again_without_a_change(
 ) -> None:
     monkeypatch.setattr(Backoff, "slow_s", lambda self: 0.05)
     with house(tmp_path) as here:
-        _until(lambda: here.exchanger.ready and here.equal())
+        wait_until(lambda: here.exchanger.ready and here.equal())
         receive, refused = SharedDocuments.receive, []
 
         def refuse_twice(documents: SharedDocuments, update: bytes, author: str) -> tuple[str, ...]:
@@ -201,7 +202,7 @@ def test_what_could_not_be_taken_in_is_tried_again_without_a_change(
         assert here.vps.documents is not None
         here.vps.documents._context.append_entry("Written outside.")
         here.ends[0].notice(here.vps.state().digest)
-        _until(lambda: here.equal() and len(refused) == 2)
+        wait_until(lambda: here.equal() and len(refused) == 2)
 
 
 def test_an_extra_desktop_exchanges_nothing(tmp_path: Path) -> None:
@@ -211,12 +212,3 @@ def test_an_extra_desktop_exchanges_nothing(tmp_path: Path) -> None:
         here.desktop.conversations.add_message("default", "user", "private")
         assert here.ends[1].ping(20)
         assert here.server.exchanges == 0
-
-
-def _until(true: Any) -> None:
-    tick = threading.Event()
-    for _ in range(2000):
-        if true():
-            return
-        tick.wait(0.01)
-    raise AssertionError("it never came true")

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,7 +18,8 @@ from orchestrator_core.engine.load import LoadSpec
 from orchestrator_core.engine.load_failure import MAX_FAILED_LOADS
 from orchestrator_core.engine.supervisor import State, Supervisor
 from orchestrator_core.errors import BackendError, EngineLost, ModelUnusable
-from orchestrator_core.generation import GenerationConfig
+from support.generations import greedy
+from support.waiting import wait_until
 
 SENTENCE = "Nothing that was said is ever lost, whatever happens to the one who said it."
 WAIT_S = 30.0
@@ -43,20 +43,9 @@ def make(model: Path) -> Iterator[Callable[..., Supervisor]]:
         supervisor.close()
 
 
-def greedy(**fields: object) -> GenerationConfig:
-    return GenerationConfig.model_validate({"greedy": True, "repetition_penalty": 1.0, **fields})
-
-
 def ask(supervisor: Supervisor, continued: str = "") -> str:
     stream = supervisor.generate(["[INST] hi [/INST]"], continued, greedy())
     return "".join(token.text for token in iter(stream.read, None))
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        threading.Event().wait(0.01)
 
 
 def kill(supervisor: Supervisor) -> int:

@@ -8,6 +8,7 @@ from flask import Flask, Response, request, send_file
 from orchestrator_core.relay.heads import RequestHead
 from orchestrator_core.relay.wsgi_call import RELAYED, WsgiCall
 from support.relay_ends import connected, get
+from support.waiting import wait_until
 
 
 def _seen(headers: list[tuple[str, str]], target: str = "/a%20b?x=%31", **changed: Any) -> dict[str, Any]:
@@ -91,18 +92,8 @@ def test_what_the_app_gives_is_closed_once_whatever_happens() -> None:
             with pytest.raises(Exception, match="failed in the middle"):
                 list(vps.open(get(path)).chunks())
         vps.open(get("/left")).close()
-        _until_idle(desktop)
+        wait_until(lambda: not desktop.streams)
     assert [one.closed for one in bodies] == [1] * 5
-
-
-def _until_idle(desktop: Any) -> None:
-    import threading
-
-    for _ in range(1000):
-        if not desktop.streams:
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("a request never ended")
 
 
 def test_an_app_that_is_a_generator_and_one_that_writes() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import Conflict, TierLost
 from support.two_tiers import WAIT, TwoTiers, last, lost_after, two_tiers
+from support.waiting import wait_until
 
 DESKTOP_SAYS = "The desktop knows: a seam is where 🦜 another one goes on."
 VPS_SAYS = " And the vps ends it."
@@ -21,12 +21,6 @@ VPS_SAYS = " And the vps ends it."
 @pytest.fixture(autouse=True)
 def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestrator_core.assistant.later.LOOK_EVERY_S", 0.02)
-
-
-def eventually(true: Callable[[], bool]) -> bool:
-    """Whether it comes true: asked again whenever somebody may have changed something."""
-    pause = threading.Event()
-    return any(true() or pause.wait(0.05) for _ in range(int(WAIT / 0.05)))
 
 
 class TestAskedAgain:
@@ -110,14 +104,14 @@ class TestAskedAgain:
 class TestBetterLater:
     def check(self, pair: TwoTiers) -> None:
         """The desktop's answer is shown, and the VPS's is kept beside it."""
-        assert eventually(lambda: pair.desktop.conversations.versions("default") != {})
+        wait_until(lambda: pair.desktop.conversations.versions("default") != {})
         assert pair.said()[:2] == [("user", "What is it?"), ("assistant", DESKTOP_SAYS)]
         answer = pair.vps.conversations.messages("default")[1]
         assert answer.receipt is not None
         assert answer.receipt["reason"] == "asked again by the vps"
         (former,) = pair.vps.conversations.versions("default")[answer.message_id]
         assert (former.content, former.tier, answer.supersedes) == (VPS_SAYS, "vps", former.message_id)
-        assert eventually(lambda: kept(pair) == [])
+        wait_until(lambda: kept(pair) == [])
 
     def test_the_desktop_answers_when_it_is_back(self, open_pair: Any) -> None:
         pair = open_pair()
@@ -146,7 +140,7 @@ class TestBetterLater:
         pair.desktop_run(run)
         pair.wire.change = lambda chunks: chunks
         pair.wire.come_back()
-        assert eventually(lambda: pair.desktop.conversations.messages("default")[-1].content == DESKTOP_SAYS)
+        wait_until(lambda: pair.desktop.conversations.messages("default")[-1].content == DESKTOP_SAYS)
         assert pair.said()[-1] == ("assistant", DESKTOP_SAYS)
         assert len(pair.answer()[1]) == 2
 
@@ -161,7 +155,7 @@ class TestBetterLater:
         pair.ask(better_later=True).wait(WAIT)
         pair.wire.refusing = TierLost("gone again")
         pair.wire.come_back()
-        assert eventually(lambda: len(pair.wire.requests) >= 2)
+        wait_until(lambda: len(pair.wire.requests) >= 2)
         pair.wire.refusing = None
         self.check(pair)
 
@@ -171,7 +165,7 @@ class TestBetterLater:
         pair.ask(better_later=True).wait(WAIT)
         pair.vps.conversations.clear("default")
         pair.wire.come_back()
-        assert eventually(lambda: kept(pair) == [])
+        wait_until(lambda: kept(pair) == [])
         assert pair.wire.requests == []
 
     def test_a_vps_that_stops_does_not_wait_for_the_answer_and_asks_again_when_it_is_back(
@@ -191,7 +185,7 @@ class TestBetterLater:
             for run in pair.desktop.runs.active():
                 run.wait(WAIT)
         with two_tiers(tmp_path, desktop, vps) as pair:
-            assert eventually(lambda: kept(pair) == [])
+            wait_until(lambda: kept(pair) == [])
             assert [text for _, text in pair.said()] == ["What is it?", "Slow."]
 
     def test_it_is_not_forgotten_over_a_restart(self, tmp_path: Path) -> None:

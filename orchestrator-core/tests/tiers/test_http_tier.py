@@ -26,6 +26,7 @@ from orchestrator_core.tiers.http_tier import HttpTier
 from shared_context.replica import Replica
 from support.desktop import settings_for
 from support.two_tiers import WAIT, last
+from support.waiting import wait_until
 
 Talk = Callable[[socket.socket], None]
 
@@ -231,13 +232,8 @@ def enrolled(folder: Path, desktop: Busy, vps: Busy) -> Iterator[tuple[Assistant
         with Assistant.open(here, backend=desktop, remote=remote) as assistant:
             assistant.also_close(remote.close)
             remote.replica = Replica(assistant.conversations, assistant.context, name="desktop")
-            assert _eventually(lambda: remote.state().ready)
+            wait_until(lambda: remote.state().ready)
             yield assistant, vps_assistant
-
-
-def _eventually(true: Callable[[], bool]) -> bool:
-    pause = threading.Event()
-    return any(true() or pause.wait(0.05) for _ in range(int(WAIT / 0.05)))
 
 
 class TestOverflow:

@@ -8,12 +8,13 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from shared_context.documents import ContextFolder
 from support.terminal_session import TerminalSession
+from support.waiting import wait_until
 
 BRIEFING, LOG = "SESSION_BRIEFING.md", "SESSION_LOG.md"
 PATIENCE_S = 20.0
@@ -307,13 +308,6 @@ def test_an_idle_watcher_sleeps(watched: Watched) -> None:
     time.sleep(0.5)  # Nothing to wait for: this is about what does not happen.
     assert looks == []
     assert time.process_time() - work < (time.monotonic() - wall) / 2
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_reading_is_cheap_when_nothing_changed(

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from shared_context.conversations import ConversationStore
 from shared_context.retrieval import embedding
 from shared_context.retrieval.embedding import EmbeddingModel
 from shared_context.retrieval.recall import MemorySearch
+from support.waiting import wait_until
 
 WAIT = 20.0
 MEANINGS = (("dog", "dachshund", "bark"), ("airship", "zeppelin"), ("bread", "loaf", "oven"))
@@ -76,13 +76,6 @@ def fill(store: ConversationStore) -> None:
     store.add_message("default", "user", "Our dachshund barks all night.")
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def texts(memory: MemorySearch, asked: str) -> list[str]:
     return [one.text for one in memory.recall(asked, [], asked_at="", without=())]
 
@@ -94,7 +87,7 @@ def test_what_is_near_in_meaning_is_found_without_its_words(
     memory = open_memory()
     store.add_message("default", "user", "A zeppelin came over the hill.")
     memory.refresh()
-    wait_for(lambda: texts(memory, "Did any airship pass?") == ["A zeppelin came over the hill."])
+    wait_until(lambda: texts(memory, "Did any airship pass?") == ["A zeppelin came over the hill."])
     assert [one.text for one in memory.search("airship")] == ["A zeppelin came over the hill."]
 
 
@@ -104,18 +97,18 @@ def test_vectors_are_made_once_and_only_for_their_embedder(
     fill(store)
     first = open_memory()
     first.refresh()
-    wait_for(lambda: sum(map(len, embedder.calls)) >= 31)
+    wait_until(lambda: sum(map(len, embedder.calls)) >= 31)
     first.close()
     embedder.calls.clear()
     again = open_memory()
     again.refresh()
     store.add_message("default", "user", "The new oven.")
     again.refresh()
-    wait_for(lambda: ["The new oven."] in embedder.calls)
+    wait_until(lambda: ["The new oven."] in embedder.calls)
     assert sum(map(len, embedder.calls)) == 1
     again.close()
     open_memory("another model").refresh()
-    wait_for(lambda: sum(map(len, embedder.calls)) >= 33)
+    wait_until(lambda: sum(map(len, embedder.calls)) >= 33)
 
 
 def test_a_slow_embedder_holds_no_question_up(
@@ -124,7 +117,7 @@ def test_a_slow_embedder_holds_no_question_up(
     fill(store)
     memory = open_memory()
     memory.refresh()
-    wait_for(lambda: sum(map(len, embedder.calls)) >= 31)
+    wait_until(lambda: sum(map(len, embedder.calls)) >= 31)
     monkeypatch.setattr(embedding, "PATIENCE_S", 0.01)
     embedder.may_go_on.clear()
     for _ in range(3):
@@ -140,7 +133,7 @@ def test_an_embedder_that_fails_leaves_the_words(
     fill(store)
     memory = open_memory()
     memory.refresh()
-    wait_for(lambda: embedder.calls)
+    wait_until(lambda: embedder.calls)
     assert texts(memory, "Does the dachshund bark?") == ["Our dachshund barks all night."]
 
 
@@ -150,7 +143,7 @@ def test_what_was_deleted_is_not_near_anything(open_memory: Open, store: Convers
     fill(store)
     memory = open_memory()
     memory.refresh()
-    wait_for(lambda: "A zeppelin came over the hill." in texts(memory, "Did any airship pass?"))
+    wait_until(lambda: "A zeppelin came over the hill." in texts(memory, "Did any airship pass?"))
     store.delete("other")
     assert gone.content not in texts(memory, "Did any airship pass?")
 
@@ -169,4 +162,4 @@ def test_passages_wait_while_answers_run(
     assert texts(memory, "Does the dachshund bark?") == ["Our dachshund barks all night."]
     assert embedder.calls == []
     busy.clear()
-    wait_for(lambda: sum(map(len, embedder.calls)) >= 31)
+    wait_until(lambda: sum(map(len, embedder.calls)) >= 31)
