@@ -1,6 +1,5 @@
 """`kill -9` of the engine while clients listen over HTTP: everyone ends with the one whole answer."""
 
-import contextlib
 import os
 import random
 import signal
@@ -14,6 +13,7 @@ from ai_orchestrator.server import Server
 from gguf_scripted import scripted_model
 from orchestrator_core.settings import Settings
 from support.desktop import events
+from support.processes import ENGINE, children
 
 pytestmark = pytest.mark.slow
 
@@ -43,12 +43,8 @@ def server(tmp_path_factory):
 
 
 def engine():
-    """The engine's process; None while it is gone: children may end between being listed and being asked."""
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if "orchestrator_core.engine.worker" in " ".join(child.cmdline()):
-                return child
-    return None
+    """The engine's process; None while it is gone."""
+    return next((child for child, command in children(psutil.Process()) if ENGINE in command), None)
 
 
 def follow(server, run_id, texts):

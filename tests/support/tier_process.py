@@ -15,6 +15,7 @@ from typing import Self
 
 import psutil
 from support.namespaces import Host
+from support.processes import ENGINE, children
 
 START_S = 60.0
 STOP_S = 30.0
@@ -99,8 +100,7 @@ class TierProcess:
     def footprint(self) -> dict[str, int]:
         """What must not grow: threads, open files and resident KiB of the server, gunicorn's worker among it."""
         process = psutil.Process(self.pid)
-        engines = "orchestrator_core.engine.worker"
-        processes = [process, *(one for one in process.children() if engines not in one.cmdline())]
+        processes = [process, *(child for child, command in children(process) if ENGINE not in command)]
         return {
             "threads": sum(one.num_threads() for one in processes),
             "files": sum(one.num_fds() for one in processes),
