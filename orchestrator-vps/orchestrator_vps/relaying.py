@@ -16,13 +16,14 @@ from flask import Flask, Response, g, request
 from orchestrator_core.errors import NotFound, TierLost, TierUnreachable
 from orchestrator_core.http import sse
 from orchestrator_core.http.api import EVENTS
+from orchestrator_core.http.bodies import whole_body
 from orchestrator_core.http.factory import key_guard
 from orchestrator_core.http.problems import problem_from
 from orchestrator_core.http.services import Services
 from orchestrator_core.http.watching import ClientGone, stopping
 from orchestrator_core.relay.opening import RelayStream
 from orchestrator_core.tiers.router import Because
-from werkzeug.exceptions import MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import MethodNotAllowed
 
 from orchestrator_vps import forwarded
 from orchestrator_vps.hub import ADDRESS, Hub
@@ -176,7 +177,7 @@ class Relaying:
             request.method,
             forwarded.target(request.environ, request.path, query),
             headers={**forwarded.request_headers(request.headers), ADDRESS: request.remote_addr or ""},
-            body=_whole_request_body(),
+            body=whole_body(request, cache=True),
             timeout_s=WHOLE_ANSWER_S if waits_for_model else None,
             begun=lambda answer: self._hold(answer, held),
         )
@@ -230,19 +231,6 @@ class Relaying:
         self._answer_here(
             instead or ("the desktop was lost while it answered" if lost else "the desktop is away")
         )
-
-
-def _whole_request_body() -> bytes:
-    """
-    Raises:
-        RequestEntityTooLarge.
-    """
-    body = request.get_data(cache=True)
-    limit = request.max_content_length
-    # Of a body that does not tell its length, Werkzeug gives the beginning, as long as the limit.
-    if limit is not None and request.content_length is None and len(body) >= limit:
-        raise RequestEntityTooLarge
-    return body
 
 
 def _whole_body(answer: RelayStream) -> Iterator[bytes]:

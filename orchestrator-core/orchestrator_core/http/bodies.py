@@ -1,8 +1,7 @@
 """Request bodies: bytes to a validated model, or a clear 4xx.
 
-Covered: wrong content type, not UTF-8, not JSON, NaN and infinities, lone surrogates, nesting
-deeper than the parser's limit (about 200), something other than an object, wrong types.
-Not covered: the size of the body, which Flask and the server limit before it is read.
+Covered: bodies over the limit, wrong content type, not UTF-8, not JSON, NaN and infinities, lone
+surrogates, nesting deeper than the parser's limit (about 200), something other than an object, wrong types.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Any, TypeVar
 from flask import Request
 from pydantic import BaseModel
 from pydantic_core import from_json
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from orchestrator_core.errors import InvalidRequest
 
@@ -29,7 +28,7 @@ def read_body(request: Request, model: type[Model]) -> Model:
     Raises:
         InvalidRequest, pydantic.ValidationError, UnsupportedMediaType, RequestEntityTooLarge.
     """
-    raw = request.get_data(cache=False)
+    raw = whole_body(request)
     if not raw:
         if has_required_fields(model):
             raise InvalidRequest("The request has no body.", hint=_EXAMPLE)
@@ -37,6 +36,26 @@ def read_body(request: Request, model: type[Model]) -> Model:
     if not request.is_json:
         raise UnsupportedMediaType()
     return model.model_validate(parse_object(raw), strict=True)
+
+
+def whole_body(request: Request, *, cache: bool = False) -> bytes:
+    """The request's body as it came, never more of it than its limit.
+
+    Args:
+        cache: let it be read again.
+
+    Raises:
+        RequestEntityTooLarge.
+    """
+    body = request.get_data(cache=cache)
+    limit = request.max_content_length
+    if limit is None or len(body) < limit:
+        return body
+    # Of a body that does not tell its length, Werkzeug gives the beginning, as long as the limit.
+    untold = request.content_length is None
+    if len(body) > limit or (untold and request.environ["wsgi.input"].read(1)):
+        raise RequestEntityTooLarge
+    return body
 
 
 def has_required_fields(model: type[BaseModel]) -> bool:
