@@ -80,9 +80,10 @@ class Relaying:
                 self._hub.catch_up(SETTLE_S)
             return self._pass_on(self._hub.open, decision.reason, demanded=decision.code is Because.ASKED_FOR)
         if for_any_model and decision.code is not Because.ASKED_FOR:
-            for link in self._hub.lenders():
+            lender = next(iter(self._hub.lenders()), None)
+            if lender is not None:
                 reason = f"{decision.reason}; an extra desktop lends its model"
-                return self._pass_on(partial(self._hub.open_on, link), reason, instead=decision.reason)
+                return self._pass_on(partial(self._hub.open_on, lender), reason, instead=decision.reason)
         self._answer_here(decision.reason)
         return None
 
