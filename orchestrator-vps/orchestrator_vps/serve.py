@@ -264,8 +264,18 @@ def _greet(
 
 
 def _in_journal() -> bool:
-    """Whether systemd collects what this process says."""
-    return bool(os.environ.get("JOURNAL_STREAM"))
+    """Whether systemd collects what this process says. A terminal may have been started by a service
+    and have the variable from it: systemd.exec(5) tells to compare."""
+    named = os.environ.get("JOURNAL_STREAM")
+    return named is not None and named in map(_device_and_inode, (1, 2))
+
+
+def _device_and_inode(descriptor: int) -> str:
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return ""
+    return f"{status.st_dev}:{status.st_ino}"
 
 
 def _suit_the_journal() -> None:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from orchestrator_core.relay.heads import Hello, Status, Welcome
 from orchestrator_core.relay.message_socket import MessageSocket, SocketClosed
 from orchestrator_core.relay.serving import Serve
 from shared_context.identity import new_id
+from support.processes import children
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, RejectConnection, RejectData, Request
 
@@ -40,10 +41,18 @@ class Vps:
 
     Args:
         model: what the `scripted` backend reads.
+        through: a program that runs it, with its arguments.
         environ: further environment.
     """
 
-    def __init__(self, data: Path, *arguments: str, model: str = "echo", **environ: str) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *arguments: str,
+        model: str = "echo",
+        through: Sequence[str] = (),
+        **environ: str,
+    ) -> None:
         self.data = data
         clean = {
             name: value
@@ -60,7 +69,7 @@ class Vps:
         }
         self._command = [sys.executable, "-m", "orchestrator_vps"]
         self.process = subprocess.Popen(
-            [*self._command, "serve", "--port", "0", "--data", str(data), *arguments],
+            [*through, *self._command, "serve", "--port", "0", "--data", str(data), *arguments],
             env=self.environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -101,9 +110,8 @@ class Vps:
     @property
     def worker(self) -> psutil.Process:
         """The web process."""
-        (worker,) = [
-            child for child in psutil.Process(self.process.pid).children() if "serve" in child.cmdline()
-        ]
+        master = psutil.Process(self.process.pid)
+        (worker,) = [child for child, command in children(master) if "serve" in command]
         return worker
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
