@@ -21,9 +21,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from shared_context.errors import StoreError, StoreLocked
+from shared_context.errors import StoreError
+from shared_context.folder_lock import FolderLock
 from shared_context.identity import now
 from shared_context.kept_file import KeptFile, Surroundings
 from shared_context.line_diff import Change
@@ -41,8 +40,6 @@ STEPS = (
     "history-moved",
     "history-recorded",
 )
-
-LOCK_POLL_S = 0.02
 
 NOTICES = 20
 """Notices kept for `problems`; older ones are only in the log."""
@@ -80,10 +77,9 @@ class DocumentStore:
         self._changed: set[str] = set()
         self._listener: Callable[[], None] = lambda: None
         self._find: Callable[[], Iterable[str]] = tuple
-        with translated_system(state):
-            state.mkdir(parents=True, exist_ok=True)
+        with translated_system(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        self._process_lock = _locked(state / "lock", wait_s)
+        self._process_lock = FolderLock(state, wait_s=wait_s)
         try:
             self.memory = VersionedLines(state, step)
         except BaseException:
@@ -232,17 +228,3 @@ class DocumentStore:
             self.memory.history.pack_when_loose()
         except Exception:
             log.exception("The history could not be packed; it only takes more space.")
-
-
-def _locked(path: Path, wait_s: float) -> FileLock:
-    # Not bound to a thread: whoever closes the folder may be another than who opened it.
-    lock = FileLock(path, thread_local=False)
-    with translated_system(path):
-        try:
-            lock.acquire(timeout=wait_s, poll_interval=LOCK_POLL_S)
-        except Timeout:
-            raise StoreLocked(
-                f"The memory's folder {path.parent.name!r} is in use by another process.",
-                "Stop the other program, or choose another data folder.",
-            ) from None
-    return lock

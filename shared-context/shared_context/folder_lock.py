@@ -1,4 +1,4 @@
-"""One process per data folder."""
+"""One process per folder."""
 
 from __future__ import annotations
 
@@ -11,32 +11,34 @@ from shared_context.errors import StoreLocked
 from shared_context.sqlite_errors import translated_system
 
 LOCK_FILE = "lock"
+POLL_S = 0.02
 
 
 class FolderLock:
-    """Holds a data folder for this process, from construction until `release`.
+    """Holds a folder for this process, from construction until `release`.
 
     The system frees it when the process dies, however it dies; the file itself stays.
 
     Args:
-        folder: the data folder; created when missing.
+        folder: created when missing.
+        wait_s: how long to wait for another process to let go of it.
 
     Raises:
         StoreLocked: another process holds it.
         StoreReadOnly, StoreFull: the lock file cannot be made.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, wait_s: float = 0.0) -> None:
         with translated_system(folder / LOCK_FILE):
             folder.mkdir(parents=True, exist_ok=True)
-            # Whichever thread closes the server must be able to release it.
+            # Not bound to a thread: whoever releases it may be another than who took it.
             self._lock = FileLock(folder / LOCK_FILE, thread_local=False)
             try:
-                self._lock.acquire(timeout=0)
+                self._lock.acquire(timeout=wait_s, poll_interval=POLL_S)
             except Timeout:
                 raise StoreLocked(
-                    f"The data folder {str(folder)!r} is in use by another server.",
-                    "Stop that server, or start this one with another data folder.",
+                    f"The folder {str(folder)!r} is in use by another process.",
+                    "Stop the other program, or use another data folder.",
                 ) from None
 
     def release(self) -> None:

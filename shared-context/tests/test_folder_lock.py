@@ -21,7 +21,7 @@ HOLD = """
 def test_a_folder_held_by_another_process_is_refused_until_that_one_dies(tmp_path: Path) -> None:
     with Child(HOLD, tmp_path / "data") as child:
         assert child.line() == "held"
-        with pytest.raises(StoreLocked, match="in use by another server") as caught:
+        with pytest.raises(StoreLocked, match="in use by another process") as caught:
             FolderLock(tmp_path / "data")
         assert "another data folder" in (caught.value.hint or "")
         child.kill()

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-from filelock import FileLock, Timeout
 from shared_context.atomic import sync_folder
 from shared_context.copying import check_database
 from shared_context.document_database import m001_documents
@@ -147,10 +146,8 @@ def _hold(data: Path, held: ExitStack) -> None:
             )
         state = data / "context-state"
         if state.is_dir():
-            documents = FileLock(state / "lock", thread_local=False)
-            documents.acquire(timeout=0)
-            held.callback(documents.release)
-    except (StoreLocked, Timeout):
+            held.callback(FolderLock(state).release)
+    except StoreLocked:
         raise StoreLocked(
             f"The data folder {str(data)!r} is in use.", "Stop the server, then restore. Nothing was changed."
         ) from None
