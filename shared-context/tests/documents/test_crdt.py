@@ -220,6 +220,18 @@ def foreign_update(path: str, *elements: object) -> bytes:
         foreign_update(LOG, Map({"t": "nested"})),
         foreign_update(LOG, Doc()),
     ],
+    ids=[
+        *("garbage", "nothing", "path outside", "file of another kind", "number", "null", "two lines"),
+        *(
+            "no id",
+            "origin of text",
+            "origin below zero",
+            "no origin",
+            "nested list",
+            "nested map",
+            "document",
+        ),
+    ],  # The bytes themselves hold a random replica's number.
 )
 def test_what_is_no_update_of_lines_is_refused_and_changes_nothing(update: bytes) -> None:
     a = replica("mine\n")
