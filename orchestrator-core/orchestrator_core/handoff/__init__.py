@@ -2,6 +2,7 @@
 
     units.py      a message as sentences, list items and code
     cues.py       the words by which a decision or an open point is recognised
+    forms.py      what a sentence is by its form, where no such word tells
     named.py      files, paths, addresses, commands and versions
     credentials.py  what must not be copied into a document
     extract.py    the facts of a session

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from shared_context.messages import Message
 
-from orchestrator_core.handoff import cues
+from orchestrator_core.handoff import cues, forms
 from orchestrator_core.handoff.credentials import holds_credential
 from orchestrator_core.handoff.named import Name, names
 from orchestrator_core.handoff.units import MAX_CHARS, Unit, units
@@ -23,6 +23,8 @@ MAX_FACT = 500
 """Characters of a fact; longer sentences are lists or tables without full stops."""
 LEAST_ASKED = 2
 """Words of a question worth noting: not `Why?`"""
+LEAST_FORMED = 3
+"""Words of a sentence that may be known by its form alone: not `Ah, yesterday!`"""
 LEAST_SAID = 4
 """Words of a sentence that is kept although nothing tells what it is: not `haha thanks a lot`."""
 _WORD = re.compile(r"\w+")
@@ -85,6 +87,7 @@ def extract(messages: Sequence[Message]) -> Extract:
     pieces = {one.message_id: units(one.content) for one in said}
     secrets = {text for found in pieces.values() for unit in found if holds_credential(text := unit.text)}
     facts: list[Fact] = []
+    asked = ""
     for position, message in enumerate(said):
         following = next((one for one in said[position + 1 :] if one.role == Role.USER), None)
         answered = any(one.role == Role.ASSISTANT for one in said[position + 1 :])
@@ -94,8 +97,11 @@ def extract(messages: Sequence[Message]) -> Extract:
             if len(unit.text) <= MAX_FACT and unit.text not in secrets
         ]
         if message.role == Role.USER:
-            facts += _of_person(message, own, first=not facts and position == 0, answered=answered)
+            first = not facts and position == 0
+            facts += _of_person(message, own, first=first, answered=answered, asked_before=asked)
+            asked = ""
         else:
+            asked = _last_question(pieces[message.message_id])
             reply = "" if following is None else following.content
             facts += _of_assistant(message, own, reply)
     return Extract(_once(facts), _names(said, secrets), len(secrets))
@@ -116,7 +122,15 @@ def is_storable(text: str) -> bool:
     return "<!--" not in text and "-->" not in text and 0 < len(text) <= MAX_FACT
 
 
-def _of_person(message: Message, found: Sequence[Unit], *, first: bool, answered: bool) -> Iterator[Fact]:
+def _of_person(
+    message: Message, found: Sequence[Unit], *, first: bool, answered: bool, asked_before: str
+) -> Iterator[Fact]:
+    """
+    Args:
+        first: it begins the session.
+        answered: somebody answered it.
+        asked_before: what the assistant had just asked, "" for nothing.
+    """
     # A line that ends with a colon announces what follows; as the topic it stands all the same.
     pieces = [unit for unit in found if unit.kind != "code"]
     asked = 0
@@ -127,6 +141,8 @@ def _of_person(message: Message, found: Sequence[Unit], *, first: bool, answered
         topic = first and position == 0 and not strong and _words(unit.text) > LEAST_ASKED
         if topic or (kind is None and _is_request(unit.text)):
             kind = Kind.ASKED
+        if kind is None and not announces:
+            kind = _by_form(unit.text, asked_before if position == 0 else "")
         if kind is None and not announces and _is_worth_keeping(unit.text):
             kind, strong = Kind.SAID, _is_concrete(unit.text)
         if kind is Kind.ASKED and (_words(unit.text) < LEAST_ASKED or asked > 3):
@@ -156,6 +172,23 @@ def _kind(unit: Unit) -> tuple[Kind | None, bool]:
     return None, False
 
 
+def _by_form(text: str, asked_before: str) -> Kind | None:
+    """What a statement is, where no cue tells."""
+    if _is_question(text) or cues.CONDITIONAL.match(text) or _COURTESY.search(text):
+        return None
+    if _words(text) >= LEAST_FORMED:
+        for has_form, kind in _FORMS:
+            if has_form(text):
+                return kind
+    return Kind.DECIDED if forms.takes_up(text, asked_before) else None
+
+
+_FORMS = (
+    (forms.is_doubt, Kind.OPEN),
+    (forms.is_past, Kind.DONE),
+    (forms.is_choice, Kind.DECIDED),
+    (forms.is_ahead, Kind.TODO),
+)
 _LATER = re.compile(
     r"\blet['’]s (?:leave|keep|do|have|move|put) .*\b(?:for|to|until) (?:later|tomorrow|next \w+)\b",
     re.IGNORECASE,
@@ -182,6 +215,12 @@ def _of_assistant(message: Message, found: Sequence[Unit], reply: str) -> Iterat
             yield Fact(Kind.DECIDED, _plain(unit.text), message.message_id, True)
     if pieces and not proposed and taken_up and cues.takes_up_all(reply) and len(pieces) <= 2:
         yield Fact(Kind.DECIDED, _plain(pieces[0].text), message.message_id, True)
+
+
+def _last_question(found: Sequence[Unit]) -> str:
+    """The question that a message ends with; "" when it ends otherwise."""
+    ends = [unit.text for unit in found[-1:] if unit.kind != "code" and _is_question(unit.text)]
+    return ends[0] if ends else ""
 
 
 def _lead_kind(unit: Unit) -> Kind | None:

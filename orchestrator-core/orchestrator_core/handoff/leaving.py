@@ -14,7 +14,7 @@ from orchestrator_core.handoff.entry import BY_ASSISTANT, HEADINGS, chosen
 from orchestrator_core.handoff.extract import Extract, extract, newest
 from orchestrator_core.handoff.named import NameKind
 
-VERSION = 1
+VERSION = 2
 """Of what `summary` writes; another one makes stored summaries unfit."""
 LEAST_WINDOW = 1024
 """A smaller window has no room for it beside the question."""

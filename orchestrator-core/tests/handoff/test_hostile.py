@@ -11,6 +11,7 @@ PIECES = [
     "a", "/a", "a.", "habe ", "we ", "`a ", "1.", "- ", "http://", "%/", "*", "\"'", "a@", "a+", "passwort", "pin is ",
     "aA1", "let's ", " ", "so ", "Ab ", "v1.2", "c:\\a b", ".", "# ", "#", "```\n", "[x] ", "?", "\n- [ ] a", "sk-",
     "wir haben ", "je ", "=", "\t", "> ", "|", "i have ", "a:b@", "é", "。", "<!--", "x" * 499 + ". ",
+    "ist " + "ge" * 240 + ". ", "nicht ", "noch en ", "either ", "no ", "Wer a",
 ]  # fmt: skip
 
 
