@@ -222,15 +222,8 @@ def foreign_update(path: str, *elements: object) -> bytes:
     ],
     ids=[
         *("garbage", "nothing", "path outside", "file of another kind", "number", "null", "two lines"),
-        *(
-            "no id",
-            "origin of text",
-            "origin below zero",
-            "no origin",
-            "nested list",
-            "nested map",
-            "document",
-        ),
+        *("text alone", "origin of text", "origin below zero", "unknown field"),
+        *("nested list", "nested map", "document"),
     ],  # The bytes themselves hold a random replica's number.
 )
 def test_what_is_no_update_of_lines_is_refused_and_changes_nothing(update: bytes) -> None:
