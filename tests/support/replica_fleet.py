@@ -6,12 +6,14 @@ disk at some moment, opened anew.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from shared_context.clock import Clock
 from shared_context.conversations import ConversationStore
@@ -92,7 +94,9 @@ class Fleet:
         self.count += 1
         store.create(conversation)
         former = self.answers[at % len(self.answers)] if self.answers and at % 4 else None
-        message = store.add_message(conversation, "assistant", f"a {self.count}", supersedes=former)
+        message = store.add_message(
+            conversation, "assistant", f"a {self.count}", supersedes=former, receipt=self._receipt(at)
+        )
         self.answers.append(message.message_id)
         self.said[message.message_id] = message.content
 
@@ -239,11 +243,25 @@ class Fleet:
         there = {message_id: text for messages in views[0][1].values() for message_id, text in messages}
         wanted = {key: text for key, text in self.said.items() if key not in self.deleted}
         assert there == wanted
+        for node in self.nodes:
+            self._check_receipts(node.store)
         self._check_documents()
 
     def close(self) -> None:
         for node in self.nodes:
             node.close()
+
+    def _receipt(self, at: int) -> dict[str, Any]:
+        """Of an answer that recalled something; what, need not be here any more, or yet."""
+        said = list(self.said.items())[at % 7 :: 7]
+        return {"retrieved": [{"source": "message", "id": key, "text": text} for key, text in said[-3:]]}
+
+    def _check_receipts(self, store: ConversationStore) -> None:
+        """They quote what is there, and nothing that was deleted."""
+        with store.database.read() as connection:
+            rows = connection.execute("SELECT receipt FROM messages WHERE receipt IS NOT NULL").fetchall()
+        for use in (use for row in rows for use in json.loads(row["receipt"])["retrieved"]):
+            assert use["text"] == ("" if use["id"] in self.deleted else self.said[use["id"]])
 
     def _check_documents(self) -> None:
         folders = [node.context for node in self.nodes if node.context is not None]
