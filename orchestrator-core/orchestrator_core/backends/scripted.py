@@ -11,7 +11,7 @@ import hashlib
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,14 +19,13 @@ from orchestrator_core.backends.base import (
     BackendDescription,
     BackendStats,
     ChatBackend,
-    FinishReason,
     Generation,
     Prompt,
     SpecialTokens,
-    Token,
     Usage,
 )
 from orchestrator_core.backends.script import CONTROL_TOKENS, Gate, Reply, read_script, trouble, words
+from orchestrator_core.backends.scripted_answer import Attempt, ScriptedGeneration
 from orchestrator_core.errors import (
     BackendError,
     ContextLengthExceeded,
@@ -38,7 +37,6 @@ from orchestrator_core.errors import (
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import Role
 from orchestrator_core.settings import BUILTIN_MODEL, Settings
-from orchestrator_core.text.answer import AnswerText
 
 __all__ = ["Call", "Gate", "Reply", "ScriptedBackend", "echo"]
 
@@ -57,14 +55,6 @@ class Call:
     prompt: Prompt
     config: GenerationConfig
     continue_from: str
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """A reply and how often it has crashed already."""
-
-    reply: Reply
-    crashes: int = 0
 
 
 def question(prompt: Prompt) -> str:
@@ -138,7 +128,7 @@ class ScriptedBackend(ChatBackend):
         self._loaded = False
         self._closed = threading.Event()
         self._live: weakref.WeakSet[ScriptedGeneration] = weakref.WeakSet()
-        self._crashed: dict[str, _Attempt] = {}
+        self._crashed: dict[str, Attempt] = {}
         self._down_for = 0
         self._restarts = 0
 
@@ -203,10 +193,17 @@ class ScriptedBackend(ChatBackend):
                 raise EngineLost("The scripted engine is restarting.")
             if self._max_running is not None and len(self._live) >= self._max_running:
                 raise Overloaded(f"The scripted backend runs {self._max_running} answers already.")
-            attempt = self._crashed.get(prompt.text) or _Attempt(self._next_reply(prompt, config))
+            attempt = self._crashed.get(prompt.text) or Attempt(prompt, self._next_reply(prompt, config))
             if attempt.reply.refuse is not None:
                 raise trouble(attempt.reply.refuse)
-            generation = ScriptedGeneration(self, prompt, config, continue_from, attempt, used)
+            generation = ScriptedGeneration(
+                self,
+                config,
+                continue_from,
+                attempt,
+                Usage(self.count_prompt(prompt), 0, attempt.reply.cached_tokens),
+                room=self._context_length - used,
+            )
             self._live.add(generation)
             return generation
 
@@ -266,6 +263,29 @@ class ScriptedBackend(ChatBackend):
                 loaded=self._loaded,
             )
 
+    def pause(self, reply: Reply, cancelled: threading.Event) -> None:
+        """Called by an answer before each token."""
+        seconds = self._token_delay_s if reply.delay_s is None else reply.delay_s
+        if seconds:
+            self._wait(seconds, cancelled)
+        if reply.gate is not None:
+            reply.gate.pass_through(cancelled)
+
+    def crashed(self, attempt: Attempt) -> None:
+        """Called by an answer that dies: the next one to its prompt goes on with the same reply."""
+        with self._lock:
+            attempt.crashes += 1
+            self._crashed[attempt.prompt.text] = attempt
+            self._down_for = attempt.reply.down_for
+            self._restarts += 1
+
+    def ended(self, generation: ScriptedGeneration, attempt: Attempt) -> None:
+        """Called by an answer at its end."""
+        with self._lock:
+            self._live.discard(generation)
+            if generation.finish_reason is not None and self._crashed.get(attempt.prompt.text) is attempt:
+                del self._crashed[attempt.prompt.text]
+
     def _next_reply(self, prompt: Prompt, config: GenerationConfig) -> Reply:
         """Called under the lock: the first `when` that fits, else the next in the queue."""
         asked = question(prompt)
@@ -279,120 +299,6 @@ class ScriptedBackend(ChatBackend):
         if self._otherwise is None:
             raise BackendError("The script has no reply left.", hint="Queue more, or give `otherwise`.")
         return _as_reply(self._otherwise(prompt, config) if callable(self._otherwise) else self._otherwise)
-
-    def _pause(self, reply: Reply, cancelled: threading.Event) -> None:
-        seconds = self._token_delay_s if reply.delay_s is None else reply.delay_s
-        if seconds:
-            self._wait(seconds, cancelled)
-        if reply.gate is not None:
-            reply.gate.pass_through(cancelled)
-
-    def _crash(self, prompt: Prompt, attempt: _Attempt) -> None:
-        with self._lock:
-            attempt.crashes += 1
-            self._crashed[prompt.text] = attempt
-            self._down_for = attempt.reply.down_for
-            self._restarts += 1
-
-    def _ended(self, generation: ScriptedGeneration, prompt: Prompt, attempt: _Attempt) -> None:
-        with self._lock:
-            self._live.discard(generation)
-            if generation.finish_reason is not None and self._crashed.get(prompt.text) is attempt:
-                del self._crashed[prompt.text]
-
-
-class ScriptedGeneration(Generation):
-    """One scripted answer. It is produced in the thread that iterates it."""
-
-    def __init__(
-        self,
-        backend: ScriptedBackend,
-        prompt: Prompt,
-        config: GenerationConfig,
-        continue_from: str,
-        attempt: _Attempt,
-        used: int,
-    ) -> None:
-        self._backend = backend
-        self._prompt = prompt
-        self._config = config
-        self._shown = continue_from
-        self._attempt = attempt
-        self._reply = attempt.reply
-        self._cancelled = threading.Event()
-        self._room = backend.describe().context_length - used
-        self.usage = Usage(backend.count_prompt(prompt), 0, attempt.reply.cached_tokens)
-        self._tokens = self._produce()
-
-    def __iter__(self) -> Iterator[Token]:
-        return self._tokens
-
-    def cancel(self) -> None:
-        self._cancelled.set()
-        if self._reply.gate is not None:
-            self._reply.gate.wake()
-
-    def _produce(self) -> Iterator[Token]:
-        answer = AnswerText(self._config.stop, self._shown)
-        try:
-            self.finish_reason = yield from self._say(answer)
-            last = answer.flush(cut_off=self.finish_reason is not FinishReason.STOP)
-            if last is not None:
-                yield last
-        except GeneratorExit:
-            # Dropped half-way, maybe by the garbage collector in the middle of any code: take no lock
-            # here. The backend's weak set forgets this answer by itself.
-            raise
-        except BaseException:
-            self._backend._ended(self, self._prompt, self._attempt)
-            raise
-        self._backend._ended(self, self._prompt, self._attempt)
-
-    def _say(self, answer: AnswerText) -> Generator[Token, None, FinishReason]:
-        """Yields tokens; its return value is the reason why the answer ended."""
-        reply = self._reply
-        position, rest = _remaining(reply.pieces(self._config), self._shown.encode())
-        limit = min(self._config.max_new_tokens, self._room)
-        for made, piece in enumerate([*rest, None]):
-            at = position + made
-            if (
-                self._attempt.crashes < len(reply.crash_after)
-                and at >= reply.crash_after[self._attempt.crashes]
-            ):
-                self._backend._crash(self._prompt, self._attempt)
-                raise trouble(reply.failure)
-            if reply.hang_after is not None and at >= reply.hang_after:
-                self._cancelled.wait()
-            if made >= limit or (reply.cut_after is not None and at >= reply.cut_after):
-                return FinishReason.CANCELLED if self._cancelled.is_set() else FinishReason.LENGTH
-            if not self._cancelled.is_set() and piece is not None:
-                self._backend._pause(reply, self._cancelled)
-            if self._cancelled.is_set():
-                return FinishReason.CANCELLED
-            if piece is None:
-                return FinishReason.STOP
-            self.usage = Usage(self.usage.prompt_tokens, made + 1, self.usage.cached_tokens)
-            token = answer.feed(piece)
-            if token is not None:
-                yield token
-            if answer.stopped:
-                return FinishReason.STOP
-        raise AssertionError("unreachable: the loop ends with None")
-
-
-def _remaining(pieces: list[bytes], shown: bytes) -> tuple[int, list[bytes]]:
-    """Tokens already consumed, and those that follow what was shown.
-
-    A reply that does not begin with the text shown is taken to be what follows it.
-    """
-    if not b"".join(pieces).startswith(shown):
-        return 0, pieces
-    left = len(shown)
-    for position, piece in enumerate(pieces):
-        if left < len(piece):
-            return position, [piece[left:], *pieces[position + 1 :]]
-        left -= len(piece)
-    return len(pieces), []
 
 
 def _as_reply(reply: Reply | str) -> Reply:
