@@ -37,6 +37,10 @@ PROBE_S = 2.0
 """How long a connection has to answer a ping when the same desktop dials in anew."""
 
 TICK_S = 1.0
+PAUSE_S = 0.1
+"""Between two looks at what changed: to know the state of the memory means looking at all its files, which a
+hundred questions at once would each have to wait for. Who needs it sooner settles."""
+
 MAX_NOTICES = 256
 """Waiting for their answers; a desktop that answers none is told all the same."""
 
@@ -325,6 +329,7 @@ class Hub:
             except SharedContextError as error:
                 _log.warning("The desktops cannot be looked after: %s", error.message)
             seen = count
+            self._closed.wait(PAUSE_S)
 
     def _look_once(self, *, changed: bool) -> None:
         for link in list(self._links.values()):
