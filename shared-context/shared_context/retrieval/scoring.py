@@ -12,7 +12,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from shared_context.retrieval.question import Wanted
@@ -128,8 +128,10 @@ def rank(
             best.setdefault(position, own.get(position, 0.0))
     direct = set[int]().union(*postings)
     scored = [
-        replace(
-            _scored(position, score, covered[position] / total, threads, wanted, layout, weights),
+        Scored(
+            position,
+            _weighed(position, score, threads, wanted, layout, weights),
+            coverage=min(covered[position] / total, 1.0),
             holds_words=position in direct,
         )
         for position, score in best.items()
@@ -147,15 +149,14 @@ def _total(wanted: Wanted, rarities: Sequence[float]) -> float:
     return sum(own) + earlier
 
 
-def _scored(
+def _weighed(
     position: int,
     score: float,
-    coverage: float,
     threads: Mapping[str, float],
     wanted: Wanted,
     layout: Layout,
     weights: Weights,
-) -> Scored:
+) -> float:
     place = layout.place(position)
     norm = 1 - LENGTH_EFFECT + LENGTH_EFFECT * place.length / max(layout.mean_length, 1.0)
     score = score / norm + weights.thread * threads.get(place.thread, 0.0)
@@ -163,7 +164,7 @@ def _scored(
         score *= 1 + weights.speaker
     if any(period.holds(place.at) for period in wanted.periods):
         score *= 1 + weights.period
-    return Scored(position, score, min(coverage, 1.0))
+    return score
 
 
 def judged(
@@ -171,7 +172,12 @@ def judged(
 ) -> list[Scored]:
     """The same passages after a look at their texts: whether they can hold the answer."""
     again = [
-        replace(one, score=one.score * _fitness(texts[one.position], wanted, weights))
+        Scored(
+            one.position,
+            one.score * _fitness(texts[one.position], wanted, weights),
+            one.coverage,
+            one.holds_words,
+        )
         for one in scored
         if one.position in texts
     ]
