@@ -89,13 +89,7 @@ class PromptBuilder:
             ContextLengthExceeded: the message alone, or with the max_tokens asked for, can
                 never fit the window.
         """
-        window = self._backend.context_length
-        needed = self._needed_tokens(request)
-        wanted = request.config.max_new_tokens
-        room = answer_room(window, wanted, explicit=request.explicit_max_tokens, needed=needed)
-        if room is None:
-            raise too_long(window, needed, wanted, request.explicit_max_tokens)
-        return room
+        return self._room(request, self._needed_tokens(request))
 
     def build(self, request: PromptRequest) -> BuiltPrompt:
         """The prompt with as much of documents and history as fits.
@@ -103,9 +97,10 @@ class PromptBuilder:
         Raises:
             ContextLengthExceeded: as `check`.
         """
-        room = self.check(request)
+        needed = self._needed_tokens(request)
+        room = self._room(request, needed)
         window = self._backend.context_length
-        for plan in self._plans(request, room):
+        for plan in self._plans(request, room, needed):
             prompt = self._render(request, plan)
             tokens = self._backend.count_prompt(prompt)
             plan.excess = tokens + room.max_new_tokens - window
@@ -113,7 +108,7 @@ class PromptBuilder:
                 return self._with_recalled(request, plan, room) or self._built(
                     request, plan, prompt, tokens, room
                 )
-        raise too_long(window, self._needed_tokens(request), room.max_new_tokens, request.explicit_max_tokens)
+        raise too_long(window, needed, room.max_new_tokens, request.explicit_max_tokens)
 
     def _with_recalled(self, request: PromptRequest, plan: _Plan, room: AnswerRoom) -> BuiltPrompt | None:
         """The prompt of this plan with what fits of the recalled passages; None without any."""
@@ -234,11 +229,21 @@ class PromptBuilder:
         receipt = self._receipt(tier, reason, tokens, room)
         return BuiltPrompt(prompt, receipt, _limited(config, room), tokens)
 
-    def _plans(self, request: PromptRequest, room: AnswerRoom) -> Iterator[_Plan]:
+    def _room(self, request: PromptRequest, needed: int) -> AnswerRoom:
+        """
+        Raises:
+            ContextLengthExceeded: see `check`.
+        """
+        window, wanted = self._backend.context_length, request.config.max_new_tokens
+        room = answer_room(window, wanted, explicit=request.explicit_max_tokens, needed=needed)
+        if room is None:
+            raise too_long(window, needed, wanted, request.explicit_max_tokens)
+        return room
+
+    def _plans(self, request: PromptRequest, room: AnswerRoom, needed: int) -> Iterator[_Plan]:
         """What to keep, best first. The caller notes the excess of a plan that did not fit;
         the last plan is what `check` has counted, so it fits."""
         window = self._backend.context_length
-        needed = self._needed_tokens(request)
         history = History(request.history, request.turns_before, self._turn_cost, window, self._zone)
         for step in SHRINK_STEPS:
             snapshot = self._snapshot(request.documents, step)
