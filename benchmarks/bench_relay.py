@@ -36,9 +36,9 @@ def p95(values: list[float]) -> float:
     return statistics.quantiles(values, n=20)[-1] if len(values) > 1 else values[0]
 
 
-def ask(client: StreamClient, seen: Seen | None = None) -> Seen:
-    conversation = {"message": QUESTION, "message_id": new_id()}
-    result = client.ask(conversation, seen)
+def ask(client: StreamClient, seen: Seen | None = None, conversation: str = "default") -> Seen:
+    body = {"message": QUESTION, "message_id": new_id(), "conversation_id": conversation}
+    result = client.ask(body, seen)
     if result.done is None:
         raise click.ClickException(f"no answer: {result.error or result}")
     return result
@@ -136,16 +136,24 @@ def silence(running: Fleet, lose: Callable[[], object]) -> float:
 
 
 def measure_crowd(clients: int, arrival_s: float) -> list[str]:
-    """All streaming at once, straight and through nginx and the relay; they arrive within `arrival_s` seconds."""
+    """All streaming at once, straight and through nginx and the relay; they arrive within `arrival_s` seconds.
+
+    Each in a conversation of its own: in one, those that come later would carry the others' history.
+    """
     text = " ".join(f"word{number}" for number in range(40))
     rows, firsts = [], {}
     with fleet(text, 0.5 if arrival_s else 0.2, ORCHESTRATOR_SERVER__THREADS="160") as running:
         for name, process in (("desktop", running.desktop), ("nginx, VPS", running.vps)):
+            conversations = [
+                running.post("/conversations", {}).json()["conversation_id"] for _ in range(clients)
+            ]
             before = process.footprint()["rss_kib"]
             with ThreadPoolExecutor(clients) as pool:
                 seen = list(
                     pool.map(
-                        lambda n, way=name: arrive(running, way, n * arrival_s / clients), range(clients)
+                        lambda one, n, way=name: arrive(running, way, n * arrival_s / clients, one),
+                        conversations,
+                        range(clients),
                     )
                 )
             grown = (process.footprint()["rss_kib"] - before) / 1024
@@ -170,9 +178,9 @@ def measure_crowd(clients: int, arrival_s: float) -> list[str]:
     ]
 
 
-def arrive(running: Fleet, way: str, after_s: float) -> Seen:
+def arrive(running: Fleet, way: str, after_s: float, conversation: str) -> Seen:
     time.sleep(after_s)
-    return ask(ways(running)[way])
+    return ask(ways(running)[way], conversation=conversation)
 
 
 @click.command(help=__doc__)
