@@ -9,7 +9,8 @@
 FILE holds `{"sessions": [{"id", "date", "turns": [{"id", "speaker", "text"}]}],
 "questions": [{"question", "evidence": [turn ids]}]}`, or a list of such; each one is searched
 by itself. Recall@k is the part of a question's evidence among the first k turns, averaged
-over all questions of the file.
+over all questions of the file. "Shown" is its part among the five that a model would be shown, for which they must
+fit well enough; "strangers" the part of the other dialogues' questions for which something would be.
 """
 
 from __future__ import annotations
@@ -21,26 +22,44 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import click
+import psutil
 from measuring import console, describe_run, middle, show
+from orchestrator_core.backends.gguf_embedder import GgufEmbedder
+from orchestrator_core.settings import Settings
 from shared_context.retrieval import vocabulary
 from shared_context.retrieval.dates import day_in
-from shared_context.retrieval.fusion import Embedder, Vectors, fused
+from shared_context.retrieval.embedding import BATCH
+from shared_context.retrieval.fusion import Vectors, blended
 from shared_context.retrieval.index import PassageIndex
 from shared_context.retrieval.passages import Passage, pieces
 from shared_context.retrieval.question import Question, words_in
-from shared_context.retrieval.recall import NEAR_WEIGHT
+from shared_context.retrieval.recall import NEAR_LOOKED_AT, NEAR_WEIGHT, worth_showing
 from shared_context.retrieval.scoring import Weights
 
 DEPTHS = (5, 10, 20, 50)
+SHOWN = 5
 Dialogue = dict[str, Any]
-Search = Callable[[str], list[str]]
-"""Ids of turns for a question, best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """
+    Args:
+        turns: ids, best first.
+        shown: those of them that fit well enough to be shown to a model.
+    """
+
+    turns: list[str]
+    shown: list[str] = field(default_factory=list)
+
+
+Search = Callable[[str], Answer]
 MakeSearch = Callable[[Dialogue, Path], Search]
 
 
@@ -59,47 +78,73 @@ def bm25(*, prepared: bool = False) -> MakeSearch:
         connection.executemany("INSERT INTO turns VALUES (?)", [(turn["text"],) for turn in turns])
         connection.commit()
 
-        def search(question: str) -> list[str]:
+        def search(question: str) -> Answer:
             words = re.findall(r"\w+", question)
             if prepared:
                 words = [word for word in words if word.lower() not in vocabulary.EMPTY_WORDS] or words
             expression = " OR ".join(f'"{word}"' for word in words)
             query = "SELECT rowid FROM turns WHERE turns MATCH ? ORDER BY rank LIMIT ?"
-            return [turns[row[0] - 1]["id"] for row in connection.execute(query, (expression, DEPTHS[-1]))]
+            rows = connection.execute(query, (expression, DEPTHS[-1]))
+            return Answer([turns[row[0] - 1]["id"] for row in rows])
 
         return search
 
     return make
 
 
-def ours(weights: Weights | None = None, embedder: Embedder | None = None) -> MakeSearch:
+def ours(weights: Weights | None = None, embeddings: Embeddings | None = None) -> MakeSearch:
     """The search of the product; the speakers' names stand for their words."""
 
     def make(dialogue: Dialogue, folder: Path) -> Search:
         index = PassageIndex(folder / "ours.db", weights)
-        passages = list(_passages(dialogue))
-        index.change(passages, [], {})
-        speakers = {word: one.speaker for one in passages for word in words_in(one.speaker)}
-        vectors = None
-        if embedder is not None:
-            vectors = Vectors[str]()
-            for start in range(0, len(passages), 32):
-                some = passages[start : start + 32]
-                for one, vector in zip(some, embedder.embed([each.text for each in some]), strict=True):
-                    vectors.put(one.item, vector)
+        index.change(list(_passages(dialogue)), [], {})
+        speakers = {word: one.speaker for one in _passages(dialogue) for word in words_in(one.speaker)}
+        vectors = None if embeddings is None else embeddings.vectors(index)
 
-        def search(question: str) -> list[str]:
+        def search(question: str) -> Answer:
             found = index.find(Question(question, speakers=speakers), 2 * DEPTHS[-1])
-            ranking = list(dict.fromkeys(passage.item for passage, _ in found))
-            if vectors is not None:
-                (wanted,) = embedder.embed([question]) if embedder else ([],)
-                near = list(dict.fromkeys(item for item, _ in vectors.nearest(wanted, 2 * DEPTHS[-1])))
-                ranking = [item for item, _ in fused((ranking, near), (1.0, NEAR_WEIGHT))]
-            return ranking[: DEPTHS[-1]]
+            scores = {scored.position: scored.score for _, scored in found}
+            covered = {scored.position: scored.coverage for _, scored in found}
+            standings: dict[int, float] = {}
+            if embeddings is not None and vectors is not None:
+                (wanted,) = embeddings.embedder.embed([question])
+                standings = dict(vectors.nearest(wanted, NEAR_LOOKED_AT))
+            ranking = [position for position, _ in blended(scores, standings, NEAR_WEIGHT)][: 4 * DEPTHS[-1]]
+            items = {position: passage.item for position, passage in index.passages(ranking).items()}
+            shown = [at for at in ranking if worth_showing(covered.get(at, 0.0), standings.get(at, 0.0))]
+            turns, fitting = (list(dict.fromkeys(items[at] for at in some)) for some in (ranking, shown))
+            return Answer(turns[: DEPTHS[-1]], fitting[:SHOWN])
 
         return search
 
     return make
+
+
+class Embeddings:
+    """Makes the vectors of dialogues, each once, and measures what that costs."""
+
+    def __init__(self, embedder: GgufEmbedder) -> None:
+        self.embedder = embedder
+        self.seconds = 0.0
+        self.made = 0
+
+    def vectors(self, index: PassageIndex) -> Vectors[int]:
+        begun, vectors = time.perf_counter(), Vectors[int]()
+        while found := index.without_vector(BATCH):
+            made = self.embedder.embed([text for _, text in found])
+            index.put_vectors(
+                [(at, vectors.put(at, vector)) for (at, _), vector in zip(found, made, strict=True)]
+            )
+            self.made += len(found)
+        self.seconds += time.perf_counter() - begun
+        return vectors
+
+    def tell(self) -> None:
+        resident = psutil.Process(self.embedder.pid).memory_info().rss / 2**20
+        console.print(
+            f"Vectors: {self.made} turns, {1000 * self.seconds / max(1, self.made):.1f} ms each; "
+            f"the model's process has {resident:.0f} MiB resident."
+        )
 
 
 def _passages(dialogue: Dialogue) -> Iterator[Passage]:
@@ -125,10 +170,31 @@ def without_synonyms() -> Iterator[None]:
         vocabulary.FORMS.update(kept[1])
 
 
-def measure(make: MakeSearch, dialogues: Sequence[Dialogue]) -> tuple[list[float], list[float]]:
-    """Mean recall at each depth, and milliseconds of each query."""
-    recalls: list[list[float]] = [[] for _ in DEPTHS]
-    times: list[float] = []
+@dataclass(slots=True)
+class Measured:
+    recalls: list[list[float]] = field(default_factory=lambda: [[] for _ in DEPTHS])
+    shown: list[float] = field(default_factory=list)
+    strangers: list[bool] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    """Milliseconds of each query."""
+
+    def row(self, name: str) -> list[str]:
+        return [
+            name,
+            *(_mean(values) for values in self.recalls),
+            _mean(self.shown),
+            _mean(self.strangers),
+            f"{middle(self.times):.1f}",
+            f"{max(self.times, default=0):.1f}",
+        ]
+
+
+def _mean(values: Sequence[float]) -> str:
+    return f"{sum(values) / len(values):.3f}" if values else ""
+
+
+def measure(make: MakeSearch, dialogues: Sequence[Dialogue]) -> Measured:
+    found = Measured()
     for dialogue in dialogues:
         with tempfile.TemporaryDirectory() as folder:
             search = make(dialogue, Path(folder))
@@ -138,11 +204,15 @@ def measure(make: MakeSearch, dialogues: Sequence[Dialogue]) -> tuple[list[float
                 if not evidence:
                     continue
                 start = time.perf_counter()
-                found = search(question["question"])
-                times.append(1000 * (time.perf_counter() - start))
-                for depth, values in zip(DEPTHS, recalls, strict=True):
-                    values.append(len(evidence & set(found[:depth])) / len(evidence))
-    return [sum(values) / max(1, len(values)) for values in recalls], times
+                answer = search(question["question"])
+                found.times.append(1000 * (time.perf_counter() - start))
+                for depth, values in zip(DEPTHS, found.recalls, strict=True):
+                    values.append(len(evidence & set(answer.turns[:depth])) / len(evidence))
+                found.shown.append(len(evidence & set(answer.shown)) / len(evidence))
+            for other in dialogues:
+                if other is not dialogue:
+                    found.strangers += [bool(search(one["question"]).shown) for one in other["questions"]]
+    return found
 
 
 def together(dialogues: Sequence[Dialogue]) -> Dialogue:
@@ -181,21 +251,6 @@ def padded(dialogue: Dialogue, turns: int) -> Dialogue:
     return {**dialogue, "sessions": [*sessions, *dialogue["sessions"]]}
 
 
-@contextmanager
-def embedder_of(model: Path | None) -> Iterator[Embedder | None]:
-    if model is None:
-        yield None
-        return
-    from orchestrator_core.backends.llama_cpp import LlamaCppBackend
-    from orchestrator_core.settings import Settings
-
-    backend = LlamaCppBackend(Settings.model_validate({"model": {"path": str(model)}}))
-    try:
-        yield backend
-    finally:
-        backend.close()
-
-
 ABLATIONS = {
     "without neighbours": {"before": 0.0, "after": 0.0, "second": 0.0},
     "without the session": {"thread": 0.0},
@@ -228,36 +283,28 @@ def main(files: tuple[Path, ...], model: Path | None, ablations: bool, joined: b
     if turns:
         dialogues = [padded(one, turns) for one in dialogues]
     rows = [
-        _row("BM25 alone", *measure(bm25(), dialogues)),
-        _row("BM25 of stems, without question words", *measure(bm25(prepared=True), dialogues)),
-        _row("ours", *measure(ours(), dialogues)),
+        measure(bm25(), dialogues).row("BM25 alone"),
+        measure(bm25(prepared=True), dialogues).row("BM25 of stems, without question words"),
+        measure(ours(), dialogues).row("ours"),
     ]
-    with ExitStack() as stack:
-        embedder = stack.enter_context(embedder_of(model))
-        if embedder is not None:
-            rows.append(_row("ours with embeddings", *measure(ours(embedder=embedder), dialogues)))
+    if model is not None:
+        with closing(GgufEmbedder(model, Settings())) as embedder:
+            embeddings = Embeddings(embedder)
+            rows.append(measure(ours(embeddings=embeddings), dialogues).row("ours with embeddings"))
+            embeddings.tell()
     if ablations:
         for name, changes in ABLATIONS.items():
-            rows.append(_row(name, *measure(ours(replace(Weights(), **changes)), dialogues)))
+            rows.append(measure(ours(replace(Weights(), **changes)), dialogues).row(name))
         with without_synonyms():
-            rows.append(_row("without synonyms and irregular forms", *measure(ours(), dialogues)))
+            rows.append(measure(ours(), dialogues).row("without synonyms and irregular forms"))
     title = (
         f"{', '.join(file.name for file in files)}: {questions} questions over {', '.join(map(str, sizes))} turns"
         + (f", each among {turns:,} others" if turns else "")
     )
-    columns = ["", *(f"recall@{depth}" for depth in DEPTHS), "ms per query", "worst"]
+    columns = ["", *(f"@{depth}" for depth in DEPTHS), "shown", "strangers", "ms per query", "worst"]
     show(title, columns, rows)
     if model is None:
         console.print("Embeddings were not measured: name a model that makes them (--model).")
-
-
-def _row(name: str, recalls: list[float], times: list[float]) -> list[str]:
-    return [
-        name,
-        *(f"{value:.3f}" for value in recalls),
-        f"{middle(times):.1f}",
-        f"{max(times, default=0):.1f}",
-    ]
 
 
 if __name__ == "__main__":

@@ -23,10 +23,7 @@ PAUSE_S = 30.0
 
 
 IDLE_CHECK_S = 1.0
-
-
-def _always() -> bool:
-    return True
+HARMLESS = "a"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +31,37 @@ class EmbeddingModel:
     """What makes vectors.
 
     Args:
-        name: what the vectors depend on; those of another name are thrown away.
+        name: for people.
         idle: whether passages may be embedded now; questions are at any time.
+        content: what else than the name the vectors depend on, such as the model file's hash;
+            those of another name or content are thrown away.
+        load: makes the embedder ready ahead of the first question, which would not wait for it.
     """
 
     embedder: Embedder
     name: str
-    idle: Callable[[], bool] = _always
+    idle: Callable[[], bool] = lambda: True
+    content: str = ""
+    load: Callable[[], object] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingState:
+    """How far the vectors are.
+
+    Args:
+        model: its name.
+        passages: all there are.
+        embedded: those of them that have a vector.
+        refused: those that the model cannot take; they are found by their words.
+        problem: why no vectors are made at the moment.
+    """
+
+    model: str
+    passages: int
+    embedded: int
+    refused: int = 0
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +80,9 @@ class Embeddings:
 
     def __init__(self, index: PassageIndex, model: EmbeddingModel) -> None:
         self._index = index
-        self._embedder = model.embedder
-        self._idle = model.idle
+        self._model = model
+        self._problem: str | None = None
+        self._refused: set[int] = set()
         self._vectors: Vectors[int] = Vectors()
         self._lock = threading.Lock()
         self._wake = threading.Condition()
@@ -68,7 +90,7 @@ class Embeddings:
         self._closed = False
         self._asking = ThreadPoolExecutor(1, thread_name_prefix="embed-question")
         self._asked: Future[list[list[float]]] | None = None
-        index.keep_vectors_of(model.name)
+        index.keep_vectors_of(f"{model.name} {model.content}".strip())
         for position, vector in index.vectors():
             self._vectors.put(position, vector)
         self._thread = threading.Thread(target=self._work, name="embed-passages", daemon=True)
@@ -80,13 +102,21 @@ class Embeddings:
             self._wanted = True
             self._wake.notify_all()
 
+    def state(self) -> EmbeddingState:
+        """
+        Raises:
+            StoreError.
+        """
+        passages, embedded = self._index.counts()
+        return EmbeddingState(self._model.name, passages, embedded, len(self._refused), self._problem)
+
     def nearest(self, text: str, limit: int) -> list[Near]:
         """What is closest in meaning among the passages that have vectors already; nothing when
         the embedder fails or is slow."""
         with self._lock:
             if self._closed or not len(self._vectors) or (self._asked and not self._asked.done()):
                 return []
-            asked = self._asked = self._asking.submit(self._embedder.embed, [text])
+            asked = self._asked = self._asking.submit(self._model.embedder.embed, [text])
         try:
             vector = asked.result(PATIENCE_S)[0]
         except TookTooLong:
@@ -109,11 +139,14 @@ class Embeddings:
     def _work(self) -> None:
         while self._wait():
             try:
+                self._model.load()
                 while not self._closed and (not self._may_go_on() or self._some()):
                     pass
+                self._problem = None
             except Exception as error:
                 if not self._closed:
                     log.warning("Passages are searched by their words only, for now: %s", error)
+                    self._problem = str(error)
                 with self._wake:
                     self._wanted = True
                     self._wake.wait_for(lambda: self._closed, PAUSE_S)
@@ -126,7 +159,7 @@ class Embeddings:
 
     def _may_go_on(self) -> bool:
         """Whether nobody else needs the model; looks again after a while when somebody does."""
-        if self._idle():
+        if self._model.idle():
             return True
         with self._wake:
             self._wake.wait_for(lambda: self._closed, IDLE_CHECK_S)
@@ -134,15 +167,31 @@ class Embeddings:
 
     def _some(self) -> bool:
         """Embed a few passages, newest first; whether there may be more."""
-        found: Sequence[tuple[int, str]] = self._index.without_vector(BATCH)
+        found = self._index.without_vector(BATCH, self._refused)
         if not found:
             return False
-        vectors = self._embedder.embed([text for _, text in found])
+        made = self._made(found)
+        if not made:
+            return True
         with self._lock:
-            rows = [
-                (position, self._vectors.put(position, vector))
-                for (position, _), vector in zip(found, vectors, strict=True)
-            ]
-            room = self._vectors.room(len(vectors[0]))
+            rows = [(position, self._vectors.put(position, vector)) for position, vector in made]
+            room = self._vectors.room(len(made[0][1]))
         self._index.put_vectors(rows)
-        return self._index.vector_count() < room
+        return self._index.counts()[1] < room
+
+    def _made(self, found: Sequence[tuple[int, str]]) -> list[tuple[int, list[float]]]:
+        """The passages' vectors. One that the embedder refuses must not keep those behind it waiting."""
+        embed = self._model.embedder.embed
+        try:
+            vectors = embed([text for _, text in found])
+            return [(position, vector) for (position, _), vector in zip(found, vectors, strict=True)]
+        except Exception as error:
+            embed([HARMLESS])  # Raises when it is not the texts, but the embedder.
+            log.warning("A passage is searched by its words only: %s", error)
+            made = []
+            for position, text in found:
+                try:
+                    made.append((position, embed([text])[0]))
+                except Exception:
+                    self._refused.add(position)
+            return made

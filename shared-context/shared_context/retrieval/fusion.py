@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from shared_context.errors import SharedContextError
@@ -31,6 +31,23 @@ def fused(
     return sorted(scores.items(), key=lambda one: -one[1])
 
 
+def blended(
+    words: Mapping[Item, float], near: Mapping[Item, float], weight: float
+) -> list[tuple[Item, float]]:
+    """Joins two rankings by their scores, each taken as a part of its best: where many are about as
+    close in meaning, their ranks say more than is known.
+
+    Args:
+        weight: of `near` against `words`.
+    """
+    scores: dict[Item, float] = defaultdict(float)
+    for ranking, counts in ((words, 1.0), (near, weight)):
+        best = max(ranking.values(), default=0.0)
+        for item, score in ranking.items():
+            scores[item] += counts * score / best if best > 0 else 0.0
+    return sorted(scores.items(), key=lambda one: -one[1])
+
+
 class Vectors(Generic[Item]):
     """Vectors in memory, compared by cosine. Not thread-safe.
 
@@ -49,8 +66,8 @@ class Vectors(Generic[Item]):
         self._numpy = numpy
         self._most_bytes = most_bytes
         self._items: list[Item] = []
-        self._rows: list[Any] = []
-        self._matrix: Any = None
+        self._matrix: Any = numpy.empty((0, 0), dtype=numpy.float32)
+        """Its first rows are the items'; the rest is room for more."""
 
     def __len__(self) -> int:
         return len(self._items)
@@ -67,14 +84,24 @@ class Vectors(Generic[Item]):
         else:
             values = numpy.asarray(vector, dtype=numpy.float32)
             row = values / (float(numpy.linalg.norm(values)) or 1.0)
+        self._make_room(len(row))
+        self._matrix[len(self._items)] = row
         self._items.append(item)
-        self._rows.append(row)
-        excess = len(self._items) - self.room(len(row))
-        if excess > 0:
-            # Some more at once: each time costs a copy of the matrix.
-            del self._items[: excess + len(self._items) // 16], self._rows[: excess + len(self._rows) // 16]
-        self._matrix = None
         return bytes(row.tobytes())
+
+    def _make_room(self, width: int) -> None:
+        """For one vector more."""
+        count, most = len(self._items), self.room(width)
+        if count >= most:
+            # Some more at once: each time moves all the others.
+            gone = max(1, count // 16)
+            self._matrix[: count - gone] = self._matrix[gone:count]
+            del self._items[:gone]
+        elif count == len(self._matrix):
+            larger = self._numpy.empty((min(most, 2 * count + 64), width), dtype=self._numpy.float32)
+            if count:
+                larger[:count] = self._matrix
+            self._matrix = larger
 
     def nearest(self, vector: Sequence[float], limit: int) -> list[tuple[Item, float]]:
         """The closest, closest first, each with how far it stands out: its closeness in standard
@@ -82,9 +109,7 @@ class Vectors(Generic[Item]):
         if not self._items:
             return []
         numpy = self._numpy
-        if self._matrix is None:
-            self._matrix = numpy.stack(self._rows)
         wanted = numpy.asarray(vector, dtype=numpy.float32)
-        closeness = self._matrix @ (wanted / (float(numpy.linalg.norm(wanted)) or 1.0))
+        closeness = self._matrix[: len(self._items)] @ (wanted / (float(numpy.linalg.norm(wanted)) or 1.0))
         standing = (closeness - closeness.mean()) / (float(closeness.std()) or 1.0)
         return [(self._items[at], float(standing[at])) for at in numpy.argsort(-closeness)[:limit]]

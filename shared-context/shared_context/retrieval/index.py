@@ -24,6 +24,8 @@ LOOKED_AT = 200
 COMMON = 0.15
 """A word in a larger part of many passages than this says nothing."""
 MANY = 200
+BEFORE_CHARS = 300
+"""Of a message that lends the next one its meaning: as long as the messages of the development sets at most."""
 
 
 def m001_passages(connection: sqlite3.Connection) -> None:
@@ -69,6 +71,11 @@ MIGRATIONS = (m001_passages, m002_vectors)
 
 EMBEDDER = "embedder"
 """The mark that names whose vectors these are."""
+
+
+def told(before: str, text: str) -> str:
+    """A text with the end of what was said before it."""
+    return f"{before[-BEFORE_CHARS:]}\n{text}"
 
 
 class PassageIndex:
@@ -182,19 +189,31 @@ class PassageIndex:
         with self._database.read() as connection:
             return connection.execute("SELECT position, vector FROM vectors ORDER BY position").fetchall()
 
-    def vector_count(self) -> int:
+    def counts(self) -> tuple[int, int]:
+        """Passages, and those of them that have a vector."""
         with self._database.read() as connection:
-            return int(connection.execute("SELECT count(*) FROM vectors").fetchone()[0])
+            row = connection.execute(
+                "SELECT (SELECT count(*) FROM passages), (SELECT count(*) FROM vectors)"
+            ).fetchone()
+            return int(row[0]), int(row[1])
 
-    def without_vector(self, limit: int) -> list[tuple[int, str]]:
-        """Positions and texts of passages that have none, newest first."""
-        with self._database.read() as connection:
+    def without_vector(self, limit: int, but: Collection[int] = ()) -> list[tuple[int, str]]:
+        """Passages that have none, newest first, `but` these: position, and what tells the meaning: a
+        message behind the end of the one before it, for "On Friday." says little alone."""
+        with self._lock, self._database.read() as connection:
+            order = self._read_order(connection)
             rows = connection.execute(
                 """SELECT position, text FROM passages WHERE position NOT IN (SELECT position FROM vectors)
-                ORDER BY position DESC LIMIT ?""",
-                (limit,),
-            )
-            return [(row[0], row[1]) for row in rows]
+                AND position NOT IN (SELECT value FROM json_each(?)) ORDER BY position DESC LIMIT ?""",
+                (json.dumps(list(but)), limit),
+            ).fetchall()
+            before = {at: order.before(at) or 0 for at, _ in rows if order.place(at).speaker}
+            texts = _passages(connection, list(before.values()))
+        found = {at: texts.get(earlier) for at, earlier in before.items()}
+        return [
+            (at, text if (earlier := found.get(at)) is None else told(earlier.text, text))
+            for at, text in rows
+        ]
 
     def put_vectors(self, rows: Sequence[tuple[int, bytes]]) -> None:
         """Of passages that are still there."""

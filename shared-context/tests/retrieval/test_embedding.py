@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shared_context.conversations import ConversationStore
@@ -21,6 +22,7 @@ class Meanings:
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
         self.fails = False
+        self.refuses = ""
         self.may_go_on = threading.Event()
         self.may_go_on.set()
 
@@ -28,6 +30,8 @@ class Meanings:
         self.calls.append(list(texts))
         if self.fails:
             raise RuntimeError("no model")
+        if self.refuses and any(self.refuses in text for text in texts):
+            raise ValueError("too long")
         assert self.may_go_on.wait(WAIT)
         return [self._vector(text.lower()) for text in texts]
 
@@ -57,12 +61,9 @@ def open_memory(
 ) -> Iterator[Open]:
     opened: list[MemorySearch] = []
 
-    def one(name: str = "meanings") -> MemorySearch:
-        opened.append(
-            MemorySearch(
-                tmp_path / "search.db", store, embedding=EmbeddingModel(embedder, name, lambda: busy == [])
-            )
-        )
+    def one(name: str = "meanings", **fields: Any) -> MemorySearch:
+        model = EmbeddingModel(embedder, name, lambda: busy == [], **fields)
+        opened.append(MemorySearch(tmp_path / "search.db", store, embedding=model))
         return opened[-1]
 
     yield one
@@ -85,7 +86,8 @@ def test_what_is_near_in_meaning_is_found_without_its_words(
 ) -> None:
     fill(store)
     memory = open_memory()
-    store.add_message("default", "user", "A zeppelin came over the hill.")
+    store.create("other")
+    store.add_message("other", "user", "A zeppelin came over the hill.")
     memory.refresh()
     wait_until(lambda: texts(memory, "Did any airship pass?") == ["A zeppelin came over the hill."])
     assert [one.text for one in memory.search("airship")] == ["A zeppelin came over the hill."]
@@ -104,11 +106,65 @@ def test_vectors_are_made_once_and_only_for_their_embedder(
     again.refresh()
     store.add_message("default", "user", "The new oven.")
     again.refresh()
-    wait_until(lambda: ["The new oven."] in embedder.calls)
+    wait_until(lambda: ["Our dachshund barks all night.\nThe new oven."] in embedder.calls)
     assert sum(map(len, embedder.calls)) == 1
     again.close()
     open_memory("another model").refresh()
     wait_until(lambda: sum(map(len, embedder.calls)) >= 33)
+
+
+def test_another_file_under_the_same_name_makes_all_vectors_again(
+    open_memory: Open, store: ConversationStore, embedder: Meanings
+) -> None:
+    fill(store)
+    for content, expected in (("one", 31), ("one", 0), ("another", 31)):
+        embedder.calls.clear()
+        memory = open_memory(content=content)
+        memory.refresh()
+        wait_until(lambda memory=memory: memory.embedding_state().embedded == 31)
+        memory.close()
+        assert sum(map(len, embedder.calls)) == expected
+
+
+def test_the_model_is_made_ready_before_the_first_question(
+    open_memory: Open, store: ConversationStore
+) -> None:
+    loaded = threading.Event()
+    open_memory(load=loaded.set)
+    assert loaded.wait(WAIT)
+
+
+def test_a_passage_the_model_refuses_keeps_no_other_waiting(
+    open_memory: Open, store: ConversationStore, embedder: Meanings
+) -> None:
+    fill(store)
+    embedder.refuses = "painted white"
+    store.add_message("default", "user", "The new oven.")
+    memory = open_memory()
+    memory.refresh()
+    wait_until(lambda: memory.embedding_state().refused == 31)
+    state = memory.embedding_state()
+    assert (state.model, state.passages, state.embedded, state.problem) == ("meanings", 32, 1, None)
+
+
+def test_what_fails_is_told_until_it_works_again(
+    open_memory: Open, store: ConversationStore, embedder: Meanings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "PAUSE_S", 0.01)
+    embedder.fails = True
+    fill(store)
+    memory = open_memory()
+    memory.refresh()
+    wait_until(lambda: memory.embedding_state().problem == "no model")
+    embedder.fails = False
+    wait_until(lambda: memory.embedding_state().embedded == 31)
+    wait_until(lambda: memory.embedding_state().problem is None)
+
+
+def test_without_embeddings_there_is_no_state(tmp_path: Path, store: ConversationStore) -> None:
+    memory = MemorySearch(tmp_path / "words.db", store)
+    assert memory.embedding_state() is None
+    memory.close()
 
 
 def test_a_slow_embedder_holds_no_question_up(
