@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,14 @@ from orchestrator_core.errors import ModelNotFound
 from orchestrator_core.runs.spec import RunState
 from orchestrator_core.settings import Settings
 from shared_context.database import Database
+from shared_context.identity import new_id
+from shared_context.retrieval.embedding import EmbeddingState
 from shared_context.retrieval.index import MIGRATIONS
+from support.tiny_bert import TinyBert
 from support.waiting import wait_until
 
 WAIT = 120.0
+SAID_ID = new_id()
 SAID = "The walnut box of my aunt is behind the chimney."
 
 
@@ -58,6 +64,42 @@ def test_what_is_said_gets_vectors_in_the_background(model: Path, tmp_path: Path
         again = assistant.ask(ChatRequest(message="And the walnut box of the aunt?"))
         assert again.wait(WAIT).state is RunState.DONE
         assert SAID in assistant.preview("default", "Where is the box?").prompt.text
+
+
+def test_a_model_made_for_it_keeps_its_vectors_over_a_restart_and_another_makes_them_anew(
+    tmp_path: Path,
+) -> None:
+    files = [TinyBert(tmp_path / f"{seed}.gguf", seed=seed).path for seed in (1, 2)]
+    chosen = tmp_path / "chosen.gguf"
+
+    def stored(file: Path) -> list[bytes]:
+        """The vectors with this model, once all are there."""
+        shutil.copyfile(file, chosen)
+        backend = ScriptedBackend(otherwise="Yes.", context_length=8192)
+        with Assistant.open(settings(tmp_path, "builtin", chosen), backend=backend) as assistant:
+            memory = assistant.memory
+            assert memory is not None
+            assistant.conversations.add_message("default", "user", SAID, message_id=SAID_ID)
+            wait_until(lambda: memory.embedding_state() == EmbeddingState("chosen.gguf", 1, 1), WAIT)
+        with closing(Database(tmp_path / "search.db", MIGRATIONS)) as database, database.read() as connection:
+            return [row[0] for row in connection.execute("SELECT vector FROM vectors")]
+
+    first = stored(files[0])
+    assert stored(files[0]) == first
+    assert stored(files[1]) != first
+
+
+def test_an_embedding_model_that_is_none_leaves_the_words(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF and nothing else")
+    backend = ScriptedBackend(otherwise="Yes.", context_length=8192)
+    with Assistant.open(settings(tmp_path, "builtin", broken), backend=backend) as assistant:
+        memory = assistant.memory
+        assert memory is not None
+        assistant.conversations.create("elsewhere")
+        assistant.conversations.add_message("elsewhere", "user", SAID)
+        assert assistant.preview("default", "Where is the walnut box?").receipt.retrieved
+        wait_until(lambda: "broken.gguf" in str(getattr(memory.embedding_state(), "problem", "")), WAIT)
 
 
 def test_a_backend_without_embeddings_leaves_the_words(tmp_path: Path) -> None:

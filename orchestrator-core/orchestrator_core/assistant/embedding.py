@@ -9,12 +9,12 @@ from shared_context.retrieval.embedding import EmbeddingModel
 
 from orchestrator_core.backends.base import ChatBackend
 from orchestrator_core.backends.factory import resolve_model_path
-from orchestrator_core.errors import ModelNotFound, OrchestratorError
+from orchestrator_core.backends.gguf_embedder import GgufEmbedder
+from orchestrator_core.engine.saved_prefix import fingerprint
+from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.settings import Settings
 
 ENGINE = "engine"
-UNLOAD_S = 300.0
-"""A model of its own leaves memory when nothing was embedded for so long."""
 
 
 def open_embedding(
@@ -28,24 +28,17 @@ def open_embedding(
     chosen = settings.context.embeddings
     if chosen is None:
         return None, None
-    if chosen == ENGINE:
-        name = f"{ENGINE} {settings.model.path} {_signature(_model_file(settings))}"
-        return EmbeddingModel(backend, name, lambda: backend.stats().running == 0), None
-    path = Path(chosen).expanduser()
-    if not path.is_file():
-        raise ModelNotFound(
-            f"The embedding model {str(path)!r} does not exist.",
-            hint="Set context.embeddings to a GGUF file or to 'engine', or leave it out.",
-        )
-    from orchestrator_core.backends.llama_cpp import LlamaCppBackend
 
-    own = settings.model_copy(deep=True)
-    own.lora.enabled = False
-    own.engine.save_prefix, own.engine.idle_unload_s = False, UNLOAD_S
-    own.engine.max_sequences, own.model.context_length = 1, None
-    embedder = LlamaCppBackend(own, path=path)
-    model = EmbeddingModel(embedder, f"{path.name} {_signature(path)}", lambda: backend.stats().running == 0)
-    return model, embedder.close
+    def idle() -> bool:
+        return backend.stats().running == 0
+
+    if chosen == ENGINE:
+        name = f"{ENGINE} {settings.model.path}"
+        return EmbeddingModel(backend, name, idle, _content(_model_file(settings))), None
+    path = Path(chosen).expanduser()
+    embedder = GgufEmbedder(path, settings)
+    embedder.check()
+    return EmbeddingModel(embedder, path.name, idle, _content(path), embedder.load), embedder.close
 
 
 def _model_file(settings: Settings) -> Path | None:
@@ -56,12 +49,9 @@ def _model_file(settings: Settings) -> Path | None:
         return None
 
 
-def _signature(path: Path | None) -> str:
-    """Changes with the file."""
-    if path is None:
-        return ""
+def _content(path: Path | None) -> str:
+    """Changes with what is in the file."""
     try:
-        status = path.stat()
+        return "" if path is None else fingerprint(str(path))
     except OSError:
         return ""
-    return f"{status.st_size} {status.st_mtime_ns}"
