@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from orchestrator_core.assistant import Assistant
 from orchestrator_core.assistant.data_folder import DataFolder
-from orchestrator_core.assistant.prewarming import Prewarmer
+from orchestrator_core.assistant.debounced import Debounced
 from orchestrator_core.backends.base import Prompt
 from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.chat_request import ChatRequest
@@ -123,7 +123,7 @@ def test_the_conversation_that_is_going_on_is_read_ahead(tmp_path: Path) -> None
         again.wait_prewarmed("The lamp is red.")
 
 
-def test_prewarming_happens_at_the_start_and_once_for_changes_that_come_together() -> None:
+def test_work_happens_at_the_start_and_once_for_changes_that_come_together() -> None:
     calls: list[int] = []
     happened = threading.Condition()
 
@@ -134,7 +134,7 @@ def test_prewarming_happens_at_the_start_and_once_for_changes_that_come_together
         if len(calls) == 1:
             raise RuntimeError("the model is not there yet")
 
-    prewarmer = Prewarmer(warm, quiet_s=0.05)
+    prewarmer = Debounced(warm, "prewarm", quiet_s=0.05)
     prewarmer.start()
     with happened:
         assert happened.wait_for(lambda: len(calls) == 1, WAIT)
@@ -148,8 +148,8 @@ def test_prewarming_happens_at_the_start_and_once_for_changes_that_come_together
     assert len(calls) == 2
 
 
-def test_a_prewarmer_that_was_never_started_can_be_closed() -> None:
-    Prewarmer(lambda: None).close()
+def test_work_that_was_never_started_can_be_closed() -> None:
+    Debounced(lambda: None, "nothing").close()
 
 
 @pytest.mark.parametrize(("tier", "begins"), [("desktop", True), ("vps", False)])

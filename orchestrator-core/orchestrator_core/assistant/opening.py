@@ -9,9 +9,9 @@ from shared_context.conversations import ConversationStore
 from shared_context.documents import ContextFolder
 
 from orchestrator_core.assistant.data_folder import DataFolder
+from orchestrator_core.assistant.debounced import Debounced
 from orchestrator_core.assistant.embedding import open_embedding
 from orchestrator_core.assistant.later import KeptQuestions, Later
-from orchestrator_core.assistant.prewarming import Prewarmer
 from orchestrator_core.assistant.remembering import kept_current, open_memory
 from orchestrator_core.backends.base import ChatBackend
 from orchestrator_core.backends.factory import create_backend
@@ -65,7 +65,7 @@ def open_assistant(
             opened.callback(memory.close)
             opened.callback(kept_current(memory, conversations))
         assistant: AnyAssistant
-        prewarmer = Prewarmer(lambda: assistant.prewarm())
+        prewarmer = Debounced(lambda: assistant.prewarm(), "prewarming")
 
         def finished(spec: RunSpec, result: RunResult) -> dict[str, Any]:
             stored = assistant.store_answer(spec, result)

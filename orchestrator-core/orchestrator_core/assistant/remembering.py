@@ -14,7 +14,7 @@ from shared_context.identity import now
 from shared_context.retrieval.embedding import EmbeddingModel
 from shared_context.retrieval.recall import Found, MemorySearch
 
-from orchestrator_core.assistant.prewarming import Prewarmer
+from orchestrator_core.assistant.debounced import Debounced
 from orchestrator_core.backends.base import ChatBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import OrchestratorError
@@ -44,7 +44,7 @@ def open_memory(
 
 def kept_current(memory: MemorySearch, conversations: ConversationStore) -> Callable[[], None]:
     """Take in what was said, and drop what was deleted, soon after it happens; returns what ends it."""
-    worker = Prewarmer(memory.refresh, name="search-index")
+    worker = Debounced(memory.refresh, "search-index")
     stop_listening = conversations.database.on_commit(worker.changed)
     worker.start()
 

@@ -1,4 +1,4 @@
-"""Keeps what the next prompt begins with warm, so that nobody waits for a document that changed."""
+"""Work that follows changes, in the background: once for all that come close together."""
 
 from __future__ import annotations
 
@@ -9,32 +9,33 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 QUIET_S = 0.3
-"""An editor that saves twice, or a sync that writes four files, causes one prewarming."""
+"""An editor that saves twice, or a sync that writes four files, makes work once."""
 JOIN_S = 5.0
 
 
-class Prewarmer:
-    """Calls `warm` in a thread of its own, once at the start and soon after each `changed`.
+class Debounced:
+    """Calls `work` in a thread of its own, once at the start and soon after each `changed`.
 
     Args:
-        warm: may take long and may fail; a failure is logged and the next change tries again.
+        work: may take long and may fail; a failure is logged and the next change tries again.
+        name: of the thread, and of the work in the log.
         quiet_s: how long changes must have stopped before it is called.
-        name: of the thread.
     """
 
-    def __init__(self, warm: Callable[[], None], quiet_s: float = QUIET_S, *, name: str = "prewarm") -> None:
-        self._warm = warm
+    def __init__(self, work: Callable[[], None], name: str, quiet_s: float = QUIET_S) -> None:
+        self._work = work
+        self._name = name
         self._quiet_s = quiet_s
         self._wake = threading.Condition()
         self._wanted = True
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def changed(self) -> None:
-        """The next prompt begins differently: another document, another turn. Returns at once."""
+        """There is work to do again. Returns at once."""
         with self._wake:
             self._wanted = True
             self._wake.notify_all()
@@ -46,19 +47,19 @@ class Prewarmer:
             self._wake.notify_all()
 
     def close(self, timeout: float = JOIN_S) -> None:
-        """`stop`, and wait up to `timeout` seconds for a warming that is under way. Idempotent."""
+        """`stop`, and wait up to `timeout` seconds for work that is under way. Idempotent."""
         self.stop()
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout)
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         first = True
         while self._wait(0.0 if first else self._quiet_s):
             first = False
             try:
-                self._warm()
+                self._work()
             except Exception as error:
-                log.info("Nothing was read ahead: %s", error)
+                log.info("The %s waits for the next change: %s", self._name, error)
 
     def _wait(self, quiet_s: float) -> bool:
         """Blocks until there was a change and then silence; False when closed."""
