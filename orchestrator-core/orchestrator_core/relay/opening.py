@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Self
 
 from orchestrator_core.errors import TierLost, TierUnreachable
 from orchestrator_core.relay.flow import Inflow, Outflow
@@ -85,12 +84,6 @@ class RelayStream:
         self.outflow.end(AnswerCame())
         self._head_waiter.done(TierLost("The answer was not waited for."))
         self._leave(not ended)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     # What the connection's reader calls. None of it waits.
 
