@@ -110,6 +110,8 @@ class MemorySearch:
         self._conversations = conversations
         self._documents = documents
         self._lock = threading.Lock()
+        self._counting = threading.Lock()
+        self._calls = self._read_for = 0
         try:
             self._index = PassageIndex(path)
         except (StoreCorrupt, StoreFromFuture) as error:
@@ -133,15 +135,23 @@ class MemorySearch:
         return None if self._embeddings is None else self._embeddings.state()
 
     def refresh(self) -> None:
-        """Read what is new. Costs what changed; the first time, everything.
+        """Read what is new. Costs what changed; the first time, everything. Of many who call at once, one
+        reads for all that called before it began.
 
         Raises:
             StoreError.
         """
+        with self._counting:
+            self._calls += 1
+            call = self._calls
         with self._lock:
+            if self._read_for >= call:
+                return
+            latest = self._calls
             marks = self._index.marks()
             self._read_documents(marks)
             self._read_messages(marks)
+            self._read_for = latest
         if self._embeddings is not None and self._index.marks() != marks:
             self._embeddings.changed()
 

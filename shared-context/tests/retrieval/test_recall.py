@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from shared_context.conversations import ConversationStore
+from shared_context.document import Document
 from shared_context.documents import ContextFolder
+from shared_context.errors import StoreError
 from shared_context.handoff import document_paths
 from shared_context.retrieval.recall import MemorySearch
 
@@ -42,6 +46,48 @@ def test_messages_log_entries_and_sections_are_found(
         f"SESSION_LOG.md#{entry}": "log",
         "PROJECT_CONTEXT.md#Range": "document",
     }
+
+
+def test_one_reads_for_all_who_ask_meanwhile(tmp_path: Path, store: ConversationStore) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    readings: list[int] = []
+
+    def documents() -> dict[str, Document]:
+        readings.append(1)
+        begun.set()
+        assert go_on.wait(20)
+        return {}
+
+    memory = MemorySearch(tmp_path / "search.db", store, documents)
+    with ThreadPoolExecutor(6) as pool:
+        first = pool.submit(memory.refresh)
+        assert begun.wait(20)
+        message = store.add_message("default", "user", "The walnut loaf sells best.")
+        later = [pool.submit(recalled, memory, "Which walnut loaf sells best?") for _ in range(5)]
+        while memory._calls < 6:
+            threading.Event().wait(0.01)
+        go_on.set()
+        first.result(20)
+        # What was said after the first reading began is read by the second, for all five.
+        assert [one.result(20) for one in later] == [[message.message_id]] * 5
+    assert len(readings) == 2
+    memory.close()
+
+
+def test_a_reading_that_fails_is_no_reading(tmp_path: Path, store: ConversationStore) -> None:
+    failures = [StoreError("The disk is gone.")]
+
+    def documents() -> dict[str, Document]:
+        if failures:
+            raise failures.pop()
+        return {}
+
+    memory = MemorySearch(tmp_path / "search.db", store, documents)
+    message = store.add_message("default", "user", "The walnut loaf sells best.")
+    with pytest.raises(StoreError):
+        memory.refresh()
+    assert recalled(memory, "Which walnut loaf sells best?") == [message.message_id]
+    memory.close()
 
 
 def test_a_changed_section_is_found_as_it_is_now(memory: MemorySearch, context: ContextFolder) -> None:
