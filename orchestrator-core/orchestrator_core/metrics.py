@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from shared_context.retrieval.embedding import EmbeddingState
 
 from orchestrator_core.backends.base import BackendStats
 
@@ -29,9 +30,15 @@ class Metrics:
     Args:
         stats: the backend's load now; it must not load a model.
         active_states: the state of every run that is not over.
+        embeddings: how far search by meaning is; None where there is none.
     """
 
-    def __init__(self, stats: Callable[[], BackendStats], active_states: Callable[[], Iterable[str]]) -> None:
+    def __init__(
+        self,
+        stats: Callable[[], BackendStats],
+        active_states: Callable[[], Iterable[str]],
+        embeddings: Callable[[], EmbeddingState | None] = lambda: None,
+    ) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
         self.requests = Counter(
             "orchestrator_http_requests",
@@ -65,7 +72,7 @@ class Metrics:
         self.finished_runs = Counter(
             "orchestrator_runs_finished", "Runs by how they ended.", ("state",), registry=self.registry
         )
-        self.registry.register(_Moment(stats, active_states))
+        self.registry.register(_Moment(stats, active_states, embeddings))
 
     def render(self) -> bytes:
         """The Prometheus text format."""
@@ -75,9 +82,15 @@ class Metrics:
 class _Moment(Collector):
     """Values that exist elsewhere and are read when asked for."""
 
-    def __init__(self, stats: Callable[[], BackendStats], active_states: Callable[[], Iterable[str]]) -> None:
+    def __init__(
+        self,
+        stats: Callable[[], BackendStats],
+        active_states: Callable[[], Iterable[str]],
+        embeddings: Callable[[], EmbeddingState | None],
+    ) -> None:
         self._stats = stats
         self._active_states = active_states
+        self._embeddings = embeddings
 
     def collect(self) -> Iterator[Metric]:
         now = self._stats()
@@ -96,3 +109,16 @@ class _Moment(Collector):
         for state in ("queued", "running"):
             runs.add_metric([state], states.get(state, 0))
         yield runs
+        found = self._embeddings()
+        if found is not None:
+            passages = GaugeMetricFamily(
+                "orchestrator_passages", "Passages that can be searched, by how.", labels=["by"]
+            )
+            passages.add_metric(["words"], found.passages - found.embedded)
+            passages.add_metric(["meaning"], found.embedded)
+            yield passages
+            yield GaugeMetricFamily(
+                "orchestrator_embeddings_failing",
+                "1 while no vectors can be made.",
+                int(found.problem is not None),
+            )

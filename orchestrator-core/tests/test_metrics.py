@@ -3,6 +3,7 @@
 from orchestrator_core.backends.base import BackendStats
 from orchestrator_core.metrics import Metrics
 from prometheus_client.parser import text_string_to_metric_families
+from shared_context.retrieval.embedding import EmbeddingState
 
 
 def samples(metrics):
@@ -23,6 +24,15 @@ def test_load_is_read_at_the_moment_of_scraping():
     assert found["orchestrator_engine_restarts_total",] == 5
     assert found["orchestrator_runs", "running"] == 2
     assert found["orchestrator_runs", "queued"] == 1
+
+
+def test_how_far_embeddings_are_is_told_where_there_are_some():
+    assert ("orchestrator_passages", "words") not in samples(Metrics(BackendStats, list))
+    state = EmbeddingState("minilm.gguf", passages=10, embedded=7, problem="It is gone.")
+    found = samples(Metrics(BackendStats, list, lambda: state))
+    assert found["orchestrator_passages", "meaning"] == 7
+    assert found["orchestrator_passages", "words"] == 3
+    assert found["orchestrator_embeddings_failing",] == 1
 
 
 def test_two_servers_in_one_process_do_not_mix():

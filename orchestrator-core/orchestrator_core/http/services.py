@@ -93,12 +93,16 @@ class Services:
 
     @classmethod
     def around(cls, settings: Settings, assistant: Assistant, *, version: str) -> Services:
-        backend, runs = assistant.backend, assistant.runs
+        backend, runs, memory = assistant.backend, assistant.runs, assistant.memory
         return cls(
             settings=settings,
             assistant=assistant,
             model=ModelLoader(backend),
-            metrics=Metrics(backend.stats, lambda: [str(run.state) for run in runs.active()]),
+            metrics=Metrics(
+                backend.stats,
+                lambda: [str(run.state) for run in runs.active()],
+                lambda: None if memory is None else memory.embedding_state(),
+            ),
             slots=Slots(settings.server.threads - RESERVED_THREADS),
             token_counts=TokenCounts(backend.count_tokens),
             version=version,

@@ -2,9 +2,12 @@
 
 import threading
 
+from ai_orchestrator.app import create_app
+from orchestrator_core.assistant import Assistant
 from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import ModelNotFound
-from support.desktop import desk
+from support.desktop import desk, settings_for
+from support.waiting import wait_until
 
 
 def test_model_info_and_info(here):
@@ -29,6 +32,22 @@ def test_metrics_count_what_happened(here):
         "orchestrator_model_loaded 1.0",
     ):
         assert line in text.splitlines(), line
+
+
+def test_info_and_metrics_tell_how_far_embeddings_are(tmp_path):
+    backend = ScriptedBackend(["Hi."], embedding_size=8)
+    with desk(tmp_path / "words", backend) as here:
+        assert here.client.get("/info").json["embeddings"] is None
+    settings = settings_for(tmp_path / "meaning")
+    settings.context.embeddings = "engine"
+    with Assistant.open(settings, backend=ScriptedBackend(["Hi."], embedding_size=8)) as assistant:
+        client = create_app(settings, assistant).test_client()
+        assistant.conversations.add_message("default", "user", "The walnut box.")
+        wait_until(lambda: client.get("/info").json["embeddings"]["embedded"] == 1)
+        told = client.get("/info").json["embeddings"]
+        assert (told["passages"], told["refused"], told["problem"]) == (1, 0, None)
+        lines = client.get("/metrics").get_data(as_text=True).splitlines()
+        assert 'orchestrator_passages{by="meaning"} 1.0' in lines
 
 
 def test_while_the_model_loads_the_server_answers_and_questions_wait(tmp_path):

@@ -9,6 +9,7 @@ from flask import Response
 from orchestrator_core.http.api import TEXT, Api
 from orchestrator_core.http.services import services
 from orchestrator_core.http.shapes.health import (
+    EmbeddingFields,
     HealthAnswer,
     InfoAnswer,
     LoadFields,
@@ -43,6 +44,8 @@ def metrics() -> Response:
 def info() -> InfoAnswer:
     here = services()
     described = here.assistant.backend.describe() if here.model.state == "ready" else None
+    memory = here.assistant.memory
+    embeddings = None if memory is None else memory.embedding_state()
     other = None if here.assistant.remote is None else here.assistant.remote.state()
     return InfoAnswer(
         name="orchestrator",
@@ -55,6 +58,7 @@ def info() -> InfoAnswer:
         uptime_s=round(here.uptime_s(), 3),
         waiting=here.assistant.backend.stats().waiting,
         relay=None if other is None else {other.name: TierFields(**asdict(other))},
+        embeddings=None if embeddings is None else EmbeddingFields(**asdict(embeddings)),
     )
 
 

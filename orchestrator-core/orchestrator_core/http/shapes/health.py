@@ -29,6 +29,16 @@ class TierFields(BaseModel):
     why: str
 
 
+class EmbeddingFields(BaseModel):
+    """Search by meaning; see `retrieval.embedding.EmbeddingState`."""
+
+    model: str
+    passages: int
+    embedded: int = Field(description="Passages that have a vector already.")
+    refused: int = Field(description="Passages the model cannot take; they are found by their words.")
+    problem: str | None = Field(description="Why no vectors are made at the moment.")
+
+
 class InfoAnswer(BaseModel):
     name: str
     version: str
@@ -42,6 +52,7 @@ class InfoAnswer(BaseModel):
     relay: dict[str, TierFields] | None = Field(
         None, description="The other tier under its name; null where there is none."
     )
+    embeddings: EmbeddingFields | None = Field(None, description="Null where search goes by words alone.")
 
 
 class LoadFields(BaseModel):
