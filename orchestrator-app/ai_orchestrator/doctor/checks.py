@@ -9,6 +9,7 @@ from typing import Literal
 from ai_orchestrator.doctor.snapshot import (
     ConfigurationSeen,
     DataFolderSeen,
+    EmbeddingsSeen,
     EngineSeen,
     ExposureSeen,
     GpuSeen,
@@ -57,6 +58,7 @@ def judge(seen: Snapshot) -> list[Finding]:
         *(judge_store(store) for store in seen.stores),
         judge_engine(seen.engine, seen.model),
         judge_model(seen.model),
+        judge_embeddings(seen.embeddings),
         judge_memory(seen.memory, seen.model),
         judge_gpu(seen.gpu, seen.engine, seen.model),
         judge_port(seen.port),
@@ -186,6 +188,23 @@ def judge_model(seen: ModelSeen) -> Finding:
     if seen.context_length:
         parts.append(f"window of {seen.context_length:,} tokens")
     return Finding("model", "ok", ", ".join(parts))
+
+
+def judge_embeddings(seen: EmbeddingsSeen) -> Finding:
+    if seen.chosen is None:
+        return Finding("embeddings", "ok", "off: search goes by words")
+    if seen.problem is not None:
+        return Finding(
+            "embeddings", "fail", seen.problem, seen.hint or "Set context.embeddings to another model, or to null."
+        )  # fmt: skip
+    if seen.chosen == "engine" or seen.assumed:
+        return Finding(
+            "embeddings", "warn", f"{seen.chosen} was not made for embeddings: search is better by words alone.",
+            "Set context.embeddings to an embedding model, such as all-MiniLM-L6-v2 in GGUF, or to null.",
+        )  # fmt: skip
+    return Finding(
+        "embeddings", "ok", f"{seen.chosen} makes vectors of {seen.width} numbers ({seen.pooling})"
+    )
 
 
 def judge_memory(seen: MemorySeen, model: ModelSeen) -> Finding:

@@ -39,6 +39,7 @@ from shared_context.migrate import Migration, check_openable
 from ai_orchestrator.doctor.snapshot import (
     ConfigurationSeen,
     DataFolderSeen,
+    EmbeddingsSeen,
     EngineSeen,
     ExposureSeen,
     GpuSeen,
@@ -70,6 +71,7 @@ def look(settings: Settings, configuration: ConfigurationSeen) -> Snapshot:
         exposure=see_exposure(settings),
         data=data,
         stores=see_stores(settings.data),
+        embeddings=see_embeddings(settings),
     )
 
 
@@ -138,7 +140,34 @@ def see_model(settings: Settings) -> ModelSeen:
     if isinstance(found, str):
         problem = f"{path} does not open: {found}"
         return ModelSeen(name, backend, path, size, False, problem=problem, hint="Download it again.")
+    if found["reads_only"]:
+        problem = f"{path} writes no text: it makes embeddings."
+        hint = "Set model.path to a chat model. An embedding model is for context.embeddings."
+        return ModelSeen(name, backend, path, size, True, problem=problem, hint=hint)
     return ModelSeen(name, backend, path, size, True, found["context_length"])
+
+
+def see_embeddings(settings: Settings) -> EmbeddingsSeen:
+    """A model of its own makes a vector, in a process that may crash."""
+    from orchestrator_core.assistant.embedding import ENGINE
+    from orchestrator_core.backends.gguf_embedder import GgufEmbedder
+
+    chosen = settings.context.embeddings
+    if chosen is None:
+        return EmbeddingsSeen()
+    if importlib.util.find_spec("numpy") is None:
+        return EmbeddingsSeen(
+            chosen, problem="Embeddings need numpy.", hint="pip install 'orchestrator[embeddings]'"
+        )
+    if chosen == ENGINE:
+        return EmbeddingsSeen(chosen)
+    with closing(GgufEmbedder(Path(chosen).expanduser(), settings)) as embedder:
+        try:
+            details = embedder.details()
+            (vector,) = embedder.embed(["Does it work?"])
+        except OrchestratorError as error:
+            return EmbeddingsSeen(chosen, problem=error.message, hint=error.hint)
+    return EmbeddingsSeen(chosen, len(vector), details["pooling"], details["pooling_assumed"])
 
 
 def see_memory() -> MemorySeen:

@@ -19,8 +19,11 @@ def open_model(path: str) -> dict[str, object]:
 
     llm = llama_cpp.Llama(path, vocab_only=True, verbose=False)
     try:
-        trained = llm.metadata.get(f"{llm.metadata.get('general.architecture')}.context_length")
-        return {"context_length": int(trained) if trained else None}
+        kind = llm.metadata.get("general.architecture")
+        trained = llm.metadata.get(f"{kind}.context_length")
+        # Encoders such as BERT see what comes after a token, too.
+        reads_only = llm.metadata.get(f"{kind}.attention.causal") == "false"
+        return {"context_length": int(trained) if trained else None, "reads_only": reads_only}
     finally:
         llm.close()
 

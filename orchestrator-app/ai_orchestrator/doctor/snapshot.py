@@ -74,6 +74,25 @@ class ModelSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class EmbeddingsSeen:
+    """
+    Args:
+        chosen: `context.embeddings` of the settings; None: search goes by words alone.
+        width: numbers of a vector that it made.
+        pooling: how it makes one of all its tokens' vectors.
+        assumed: the file does not say how, so it was hardly made for embeddings.
+        problem: why it cannot be used.
+    """
+
+    chosen: str | None = None
+    width: int | None = None
+    pooling: str = ""
+    assumed: bool = False
+    problem: str | None = None
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MemorySeen:
     total: int
     available: int
@@ -157,3 +176,4 @@ class Snapshot:
     exposure: ExposureSeen
     data: DataFolderSeen
     stores: tuple[StoreSeen, ...]
+    embeddings: EmbeddingsSeen = EmbeddingsSeen()

@@ -8,6 +8,7 @@ from ai_orchestrator.doctor import checks, judge
 from ai_orchestrator.doctor.snapshot import (
     ConfigurationSeen,
     DataFolderSeen,
+    EmbeddingsSeen,
     EngineSeen,
     ExposureSeen,
     GpuSeen,
@@ -55,6 +56,9 @@ TROUBLES = [
     ("engine", {"engine": EngineSeen(None), "model": ModelSeen("m", "openai")}, "warn", "not installed"),
     ("model", {"model": ModelSeen("x.gguf", "", problem="There is no model at 'x.gguf'.")}, "fail", "x.gguf"),
     ("model", {"model": ModelSeen("owner/name", "transformers", downloaded=False)}, "warn", "not downloaded"),
+    ("embeddings", {"embeddings": EmbeddingsSeen("e.gguf", problem="No file.")}, "fail", "No file."),
+    ("embeddings", {"embeddings": EmbeddingsSeen("engine")}, "warn", "engine was not made for embeddings"),
+    ("embeddings", {"embeddings": EmbeddingsSeen("c.gguf", 64, "mean", assumed=True)}, "warn", "c.gguf"),
     ("memory", {"model": replace(MODEL, size=20 * GIB)}, "fail", "26.0 GiB"),
     ("memory", {"model": replace(MODEL, size=10 * GIB)}, "warn", "13.0 GiB"),
     ("gpu", {"gpu": GpuSeen(("RTX 2080",), "nvidia-smi")}, "warn", "RTX 2080"),
@@ -65,6 +69,8 @@ TROUBLES = [
 ]  # fmt: skip
 
 FINE = [
+    ("embeddings", {}, "off"),
+    ("embeddings", {"embeddings": EmbeddingsSeen("e.gguf", 384, "mean")}, "vectors of 384 numbers"),
     ("data folder", {"data": replace(DATA, mode=None)}, "will be made"),
     ("data folder", {"data": replace(DATA, server="http://127.0.0.1:5000")}, "held by the server"),
     ("database memory.db", {"stores": (StoreSeen("memory.db", "older", 1, 2),)}, "brings it to 2"),

@@ -13,6 +13,7 @@ from orchestrator_core.settings import Settings, load_settings
 from shared_context.conversations import ConversationStore
 from support.command_line import fresh_user, orchestrator, serving
 from support.terminal_session import TerminalSession
+from support.tiny_bert import TinyBert
 
 
 def settings(tmp_path: Path, **overrides: Any) -> Settings:
@@ -73,6 +74,18 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
     assert "none.gguf" in (model.problem or "")
     unreachable = probes.see_model(settings(tmp_path, model__url="http://127.0.0.1:9/v1", model__path="m"))
     assert (unreachable.backend, unreachable.problem is not None) == ("openai", True)
+
+
+def test_embeddings_prove_themselves_or_say_why_not(tmp_path: Path, gguf: Path) -> None:
+    bert = TinyBert(tmp_path / "bert.gguf", pooling="cls").path
+    seen = probes.see_embeddings(settings(tmp_path, context__embeddings=str(bert)))
+    assert (seen.width, seen.pooling, seen.assumed, seen.problem) == (64, "cls", False, None)
+    assert probes.see_embeddings(settings(tmp_path, context__embeddings=str(gguf))).assumed
+    missing = probes.see_embeddings(settings(tmp_path, context__embeddings=str(tmp_path / "none.gguf")))
+    assert "none.gguf" in (missing.problem or "")
+    assert probes.see_embeddings(settings(tmp_path)).chosen is None
+    chat = probes.see_model(settings(tmp_path, model__path=str(bert)))
+    assert "writes no text" in (chat.problem or "")
 
 
 def test_a_port_is_free_taken_or_ours(tmp_path: Path) -> None:
