@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support import nginx
 from support.nginx import Nginx
-from support.tier_process import free_port
+from support.ports import free_port
 
 MODEL_SH = Path(__file__).resolve().parents[2] / "deployment" / "vps" / "model.sh"
 CONTENT = b"GGUF" + os.urandom(3_000_000)

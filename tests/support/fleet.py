@@ -15,8 +15,9 @@ from shared_context.identity import new_id
 from support.command_line import orchestrator, run
 from support.namespaces import Host
 from support.nginx import Nginx
+from support.ports import free_port
 from support.stream_client import Seen, StreamClient
-from support.tier_process import TierProcess, free_port
+from support.tier_process import TierProcess
 
 KEY = "key-of-the-phone"
 DESKTOP_PORT, VPS_PORT, NGINX_PORT = 5000, 8001, 443

@@ -136,9 +136,3 @@ class TierProcess:
                     return True
             except OSError:
                 return False
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port

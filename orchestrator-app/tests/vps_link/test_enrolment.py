@@ -9,6 +9,7 @@ from ai_orchestrator.vps_link.credentials import VpsCredential
 from orchestrator_core.errors import Forbidden, InvalidRequest, TierLost, TierUnreachable
 from orchestrator_core.relay.pinning import fingerprint
 from support.played_vps import CODE, CREDENTIAL, PlayedVps, self_signed
+from support.ports import nobody_listens
 
 WHO = {"name": "study", "replica": "replica-1"}
 
@@ -88,13 +89,12 @@ def test_plain_http_only_when_asked_for_and_only_on_private_networks() -> None:
 
 
 def test_nobody_there_and_somebody_else() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    with pytest.raises(TierUnreachable) as caught:
-        enrolment.enroll(f"http://127.0.0.1:{port}", CODE, insecure=True, **WHO)
-    assert not isinstance(caught.value, TierLost)
-    with pytest.raises(TierUnreachable, match="no TLS server"):
-        enrolment.enroll(f"https://127.0.0.1:{port}", CODE, **WHO)
+    with nobody_listens() as port:
+        with pytest.raises(TierUnreachable) as caught:
+            enrolment.enroll(f"http://127.0.0.1:{port}", CODE, insecure=True, **WHO)
+        assert not isinstance(caught.value, TierLost)
+        with pytest.raises(TierUnreachable, match="no TLS server"):
+            enrolment.enroll(f"https://127.0.0.1:{port}", CODE, **WHO)
     with PlayedVps() as vps:
         with pytest.raises(TierUnreachable, match="no VPS"):
             enrolment.leave(VpsCredential(f"{vps.url}/elsewhere", "d", CREDENTIAL))

@@ -14,6 +14,7 @@ import pytest
 from orchestrator_core.backends import hub
 from orchestrator_core.errors import ModelNotFound, ModelUnusable
 from support.openai_server import Exchange, HttpDouble
+from support.ports import nobody_listens
 
 REPO = "owner/some-model"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -143,10 +144,10 @@ def silent() -> Iterator[str]:
 
 
 @pytest.fixture
-def refusing() -> str:
+def refusing() -> Iterator[str]:
     """An address where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"http://127.0.0.1:{server.getsockname()[1]}"
+    with nobody_listens() as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def test_a_model_is_downloaded_once_and_then_taken_from_the_cache(

@@ -13,6 +13,7 @@ from orchestrator_core.relay.greeting import Refused
 from orchestrator_core.relay.heads import Hello
 from orchestrator_core.relay.message_socket import SocketClosed
 from support.played_vps import CREDENTIAL, PlayedVps
+from support.ports import nobody_listens
 from support.relay_ends import message_sockets
 
 KEY = {"Authorization": f"Bearer {CREDENTIAL}"}
@@ -82,9 +83,7 @@ def test_other_servers(said: bytes | None, error: type[Exception], words: str) -
 
 
 def test_nobody_there() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    with pytest.raises(DialFailed, match="nothing listens there"):
+    with nobody_listens() as port, pytest.raises(DialFailed, match="nothing listens there"):
         dial(f"http://127.0.0.1:{port}")
     with pytest.raises(DialFailed, match="name is not known"):
         dial("http://no-such-host.invalid")

@@ -25,6 +25,7 @@ from orchestrator_core.settings import Settings
 from orchestrator_core.tiers.http_tier import HttpTier
 from shared_context.replica import Replica
 from support.desktop import settings_for
+from support.ports import nobody_listens
 from support.two_tiers import WAIT, last
 from support.waiting import wait_until
 
@@ -89,11 +90,10 @@ def test_the_head_comes_before_the_body_and_chunks_as_they_are_sent() -> None:
 
 
 def test_a_server_that_is_not_there_was_not_asked() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    away = tier(f"http://127.0.0.1:{port}")
-    with pytest.raises(TierUnreachable, match="cannot be reached") as caught:
-        away.open("POST", "/chat/stream", body=b"{}")
+    with nobody_listens() as port:
+        away = tier(f"http://127.0.0.1:{port}")
+        with pytest.raises(TierUnreachable, match="cannot be reached") as caught:
+            away.open("POST", "/chat/stream", body=b"{}")
     assert not isinstance(caught.value, TierLost)
     assert not away.state().reachable
 

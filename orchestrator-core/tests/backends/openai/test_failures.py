@@ -1,6 +1,5 @@
 """Servers that break off, fall silent or refuse."""
 
-import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +16,7 @@ from orchestrator_core.errors import (
 )
 from support.generations import said
 from support.openai_server import ASK, CONFIG, KEY, Answer, Exchange, HttpDouble, backend_for, text_chunk
+from support.ports import nobody_listens
 
 
 def cut(exchange: Exchange) -> None:
@@ -68,9 +68,9 @@ def test_silence_is_a_timeout_also_between_chunks(
             exchange.event(payload)
         exchange.wait_hung_up()
 
-    generation = backend_for(serve(stall).url, read_timeout_s=0.2).generate(ASK, CONFIG)
+    backend = backend_for(serve(stall).url, read_timeout_s=0.2)
     with pytest.raises(BackendTimeout, match=r"silent for 0\.2 s"):
-        said(generation)
+        said(backend.generate(ASK, CONFIG))
 
 
 def test_an_error_before_any_text_keeps_its_meaning(serve: Callable[..., HttpDouble]) -> None:
@@ -119,13 +119,11 @@ def test_a_refusal_that_comes_late_is_raised_by_iterating(
 
 
 def test_nothing_listening_is_unreachable_and_is_tried_again() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    backend = backend_for(f"http://127.0.0.1:{port}/v1")
-    for _ in range(2):
-        with pytest.raises(BackendUnreachable, match="cannot be reached"):
-            backend.load()
+    with nobody_listens() as port:
+        backend = backend_for(f"http://127.0.0.1:{port}/v1")
+        for _ in range(2):
+            with pytest.raises(BackendUnreachable, match="cannot be reached"):
+                backend.load()
     assert not backend.stats().loaded
 
 
