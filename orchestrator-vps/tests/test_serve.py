@@ -11,7 +11,8 @@ import pytest
 import requests
 from orchestrator_core.relay.serving import Answer
 from support.processes import ENGINE, children
-from support.vps import KEY, PlayedDesktop, Vps, wait_for
+from support.vps import KEY, PlayedDesktop, Vps
+from support.waiting import wait_until
 
 MAX_RESIDENT_MB = 150
 
@@ -188,7 +189,7 @@ def test_an_interrupted_answer_goes_on_after_the_restart(tmp_path):
         lines = answer.iter_lines(decode_unicode=True)
         read_event(lines), read_event(lines), read_event(lines)
         vps.process.send_signal(signal.SIGINT)
-        wait_for(lambda: not listens(vps.port))
+        wait_until(lambda: not listens(vps.port))
         vps.process.send_signal(signal.SIGINT)
         assert vps.process.wait(10) == 0
         answer.close()
@@ -216,7 +217,7 @@ def test_an_answer_of_the_desktop_may_end_too(tmp_path):
         parts = vps.get("/events", stream=True).iter_content(None)
         assert next(parts) == b"data: one\n\n"
         vps.process.terminate()
-        wait_for(lambda: not listens(vps.port))
+        wait_until(lambda: not listens(vps.port))
         go.set()
         assert b"".join(parts) == b"data: two\n\n"
         assert desktop.ending().code == "stopping"
@@ -237,7 +238,7 @@ def test_a_worker_that_dies_is_replaced_and_nothing_is_lost(tmp_path):
         former = vps.worker
         former.kill()
         former.wait(10)
-        wait_for(lambda: listens(vps.port) and vps.get("/info", timeout=10).ok)
+        wait_until(lambda: listens(vps.port) and vps.get("/info", timeout=10).ok)
         assert vps.worker.pid != former.pid
         assert vps.get("/conversation").json()["history"][0]["content"] == "remember me"
         assert vps.end() == 0

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,7 @@ from orchestrator_core.relay.message_socket import MessageSocket, SocketClosed
 from orchestrator_core.relay.serving import Serve
 from shared_context.identity import new_id
 from support.processes import children
+from support.waiting import wait_until
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, RejectConnection, RejectData, Request
 
@@ -257,7 +258,7 @@ class PlayedDesktop:
 
     def there(self, ready: bool = True) -> Self:
         """Once the VPS knows of it."""
-        wait_for(lambda: (state := self._vps.desktop())["reachable"] and state["ready"] == ready)
+        wait_until(lambda: (state := self._vps.desktop())["reachable"] and state["ready"] == ready)
         return self
 
     def take_in(self, timeout_s: float = 10.0) -> str:
@@ -296,12 +297,3 @@ class PlayedDesktop:
     def _say_synced(self, digest: str) -> None:
         with suppress(SocketClosed):
             self.connection.synced(digest)
-
-
-def wait_for(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
-    pause = threading.Event()
-    for _ in range(int(timeout_s / 0.05)):
-        if condition():
-            return
-        pause.wait(0.05)
-    raise AssertionError("it did not come to pass")

@@ -1,7 +1,6 @@
 """`orchestrator vps enroll`, `status` and `leave`, with a server that runs and without one."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -103,7 +102,5 @@ def test_a_server_that_starts_later_connects_by_itself(env: dict[str, str]) -> N
         with serving(env):
             connection = vps.connection()
             assert connection.ping(20)
-            before = time.monotonic()
         ending = connection.wait(20)
         assert ending is not None and ending.code == "stopping"
-        assert time.monotonic() - before < 60
