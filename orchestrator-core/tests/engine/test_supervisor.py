@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -164,9 +165,10 @@ def test_a_process_that_hangs_is_ended_and_the_answer_fails_over(make: Callable[
 
 def test_an_idle_engine_gives_its_memory_back_and_returns_on_demand(make: Callable[..., Supervisor]) -> None:
     supervisor = make(idle_unload_s=0.3)
-    assert ask(supervisor) == SENTENCE
+    stream = supervisor.generate(["[INST] hi [/INST]"], "", greedy())
     pid = supervisor.pid
     assert pid is not None
+    assert "".join(token.text for token in iter(stream.read, None)) == SENTENCE
     wait_until(lambda: supervisor.state is State.STOPPED)
     assert not psutil.pid_exists(pid)
     assert supervisor.loaded is not None, "what is known of the model stays known"
@@ -246,6 +248,6 @@ def test_a_thread_that_first_used_the_engine_may_end_before_it(server: subproces
     """The kernel's parent is a thread: had the process been started by the one that asked, it would be dead."""
     assert server.stdout is not None
     child = psutil.Process(int(server.stdout.readline()))
-    threading.Event().wait(0.2)
+    time.sleep(0.2)  # Nothing to wait for: this is about what does not happen.
     assert child.status() != psutil.STATUS_ZOMBIE
     assert child.is_running()
