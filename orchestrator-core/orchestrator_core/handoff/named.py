@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from orchestrator_core.handoff.units import Unit, units
+from orchestrator_core.handoff.units import Unit, listed, units
 
 MAX_COMMAND = 300
 MAX_NAME = 120
@@ -67,171 +67,24 @@ _VERSION = re.compile(
     r"|(?:[Vv]ersion|[A-Z][a-z]*[A-Z\d]?\w*|python|node|pydantic|torch|php|java|go|ruby|debian|ubuntu) \d+\.\d+"
     r")(?![\w%€$/]|,\d|\.\d| ?(?:GB|MB|KB|kB|%|€|ms|s\b|h\b|km|kg|m\b|m²|Euro|euro|EUR|USD|Uhr|Prozent|percent))"
 )
-_NO_NAMES = frozenset(
-    [
-        "About",
-        "Around",
-        "Over",
-        "Under",
-        "After",
-        "Before",
-        "Until",
-        "From",
-        "With",
-        "About",
-        "Only",
-        "Almost",
-        "Nearly",
-        "In",
-        "At",
-        "On",
-        "By",
-        "To",
-        "The",
-        "Section",
-        "Table",
-        "Figure",
-        "Fig",
-        "Chapter",
-        "Abschnitt",
-        "Kapitel",
-        "Tabelle",
-        "Abbildung",
-        "Etwa",
-        "Rund",
-        "Um",
-        "Ab",
-        "Bis",
-        "Mit",
-        "Nach",
-        "Vor",
-        "Nur",
-        "Fast",
-        "Environ",
-        "Avec",
-        "Après",
-        "Unos",
-        "Con",
-        "Loss",
-        "Score",
-        "Accuracy",
-        "And",
-        "Und",
-        "Or",
-        "Oder",
-        "Then",
-        "Dann",
-        "Is",
-        "Ist",
-        "Was",
-        "War",
-    ]
+_NO_NAMES = listed(
+    """
+    About Around Over Under After Before Until From With Only Almost Nearly In At On By To The
+    Section Table Figure Fig Chapter Abschnitt Kapitel Tabelle Abbildung Etwa Rund Um Ab Bis Mit
+    Nach Vor Nur Fast Environ Avec Après Unos Con Loss Score Accuracy And Und Or Oder Then Dann
+    Is Ist Was War
+    """
 )
-_COMMANDS = frozenset(
-    [
-        "git",
-        "pip",
-        "pip3",
-        "npm",
-        "npx",
-        "yarn",
-        "pnpm",
-        "docker",
-        "podman",
-        "kubectl",
-        "helm",
-        "systemctl",
-        "journalctl",
-        "make",
-        "cmake",
-        "python",
-        "python3",
-        "node",
-        "ssh",
-        "scp",
-        "rsync",
-        "curl",
-        "wget",
-        "cargo",
-        "go",
-        "apt",
-        "apt-get",
-        "brew",
-        "dnf",
-        "pacman",
-        "sudo",
-        "cd",
-        "ls",
-        "cat",
-        "cp",
-        "mv",
-        "rm",
-        "mkdir",
-        "chmod",
-        "chown",
-        "grep",
-        "rg",
-        "sed",
-        "awk",
-        "find",
-        "tar",
-        "unzip",
-        "restic",
-        "borg",
-        "psql",
-        "sqlite3",
-        "mysql",
-        "pytest",
-        "ruff",
-        "mypy",
-        "uv",
-        "poetry",
-        "conda",
-        "ollama",
-        "llama-server",
-        "llama-cli",
-        "llama-quantize",
-        "llama-bench",
-        "ffmpeg",
-        "openssl",
-        "nginx",
-        "certbot",
-        "ufw",
-        "iptables",
-        "ip",
-        "nmcli",
-        "ping",
-        "dig",
-        "avahi-browse",
-        "crontab",
-        "tmux",
-        "screen",
-        "vim",
-        "nano",
-        "code",
-        "orchestrator",
-        "gh",
-        "terraform",
-        "ansible-playbook",
-        "java",
-        "javac",
-        "mvn",
-        "gradle",
-        "dotnet",
-        "php",
-        "composer",
-        "ruby",
-        "gem",
-        "bundle",
-        "adb",
-        "flutter",
-        "expo",
-        "export",
-        "source",
-        "echo",
-        "test",
-        "systemd-analyze",
-    ]
+_COMMANDS = listed(
+    """
+    git pip pip3 npm npx yarn pnpm docker podman kubectl helm systemctl journalctl make cmake
+    python python3 node ssh scp rsync curl wget cargo go apt apt-get brew dnf pacman sudo cd ls
+    cat cp mv rm mkdir chmod chown grep rg sed awk find tar unzip restic borg psql sqlite3 mysql
+    pytest ruff mypy uv poetry conda ollama llama-server llama-cli llama-quantize llama-bench
+    ffmpeg openssl nginx certbot ufw iptables ip nmcli ping dig avahi-browse crontab tmux screen
+    vim nano code orchestrator gh terraform ansible-playbook java javac mvn gradle dotnet php
+    composer ruby gem bundle adb flutter expo export source echo test systemd-analyze
+    """
 )
 _SHELLS = frozenset(
     ("sh", "bash", "shell", "console", "zsh", "fish", "powershell", "ps1", "bat", "cmd", "terminal")

@@ -15,67 +15,22 @@ MAX_CHARS = 60_000
 WRAPPED = 60
 """A line at least this long that ends without a full stop goes on in the next one."""
 
+
+def listed(words: str) -> frozenset[str]:
+    """Words between white space, as they stand in a source file."""
+    return frozenset(words.split())
+
+
 _FENCE = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})[ \t]*([\w+-]*)")
 _ITEM = re.compile(r"[ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]+(?:\[( |x|X)\][ \t]+)?")
 _HEADING = re.compile(r"#{1,6}[ \t]+(?=\S)")
 _END = re.compile(r"[.!?…]{1,8}[\"')\]»”’*_]{0,4}(?=\s)|[。！？]+")
-_ABBREVIATIONS = frozenset(
-    [
-        "z",
-        "b",
-        "d",
-        "h",
-        "u",
-        "a",
-        "o",
-        "e",
-        "g",
-        "i",
-        "bzw",
-        "ca",
-        "nr",
-        "dr",
-        "prof",
-        "hr",
-        "fr",
-        "mr",
-        "mrs",
-        "ms",
-        "st",
-        "vs",
-        "cf",
-        "bspw",
-        "vgl",
-        "ggf",
-        "evtl",
-        "inkl",
-        "incl",
-        "approx",
-        "fig",
-        "abb",
-        "kap",
-        "sec",
-        "sek",
-        "eq",
-        "mme",
-        "sra",
-        "no",
-        "jr",
-        "ltd",
-        "mind",
-        "max",
-        "min",
-        "tel",
-        "str",
-        "abs",
-        "art",
-        "aufl",
-        "hrsg",
-        "rev",
-        "approx",
-        "resp",
-        "dept",
-    ]
+_ABBREVIATIONS = listed(
+    """
+    z b d h u a o e g i bzw ca nr dr prof hr fr mr mrs ms st vs cf bspw vgl ggf evtl inkl incl
+    approx fig abb kap sec sek eq mme sra no jr ltd mind max min tel str abs art aufl hrsg rev
+    resp dept
+    """
 )
 LONGEST_ABBREVIATION = 12
 _LAST_WORD = re.compile(r"(\w+)$")

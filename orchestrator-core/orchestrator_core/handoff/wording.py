@@ -10,13 +10,9 @@ from __future__ import annotations
 import re
 
 from orchestrator_core.handoff.extract import is_storable
+from orchestrator_core.handoff.units import listed
 
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_FREE = _words(
+_FREE = listed(
     """
     a an the so then also just really very well ok okay hm hmm um uh please anyway basically actually yes yeah yep
     right great good thanks now and that alright cool
