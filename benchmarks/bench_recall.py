@@ -52,11 +52,11 @@ class Answer:
     """
     Args:
         turns: ids, best first.
-        shown: those of them that fit well enough to be shown to a model.
+        shown: those of them that fit well enough to be shown to a model; None where nothing judges that.
     """
 
     turns: list[str]
-    shown: list[str] = field(default_factory=list)
+    shown: list[str] | None = None
 
 
 Search = Callable[[str], Answer]
@@ -140,10 +140,10 @@ class Embeddings:
         return vectors
 
     def tell(self) -> None:
-        resident = psutil.Process(self.embedder.pid).memory_info().rss / 2**20
+        process = psutil.Process(self.embedder.pid)
         console.print(
             f"Vectors: {self.made} turns, {1000 * self.seconds / max(1, self.made):.1f} ms each; "
-            f"the model's process has {resident:.0f} MiB resident."
+            f"the model's process has {process.memory_info().rss / 2**20:.0f} MiB resident."
         )
 
 
@@ -208,10 +208,12 @@ def measure(make: MakeSearch, dialogues: Sequence[Dialogue]) -> Measured:
                 found.times.append(1000 * (time.perf_counter() - start))
                 for depth, values in zip(DEPTHS, found.recalls, strict=True):
                     values.append(len(evidence & set(answer.turns[:depth])) / len(evidence))
-                found.shown.append(len(evidence & set(answer.shown)) / len(evidence))
+                if answer.shown is not None:
+                    found.shown.append(len(evidence & set(answer.shown)) / len(evidence))
             for other in dialogues:
                 if other is not dialogue:
-                    found.strangers += [bool(search(one["question"]).shown) for one in other["questions"]]
+                    strangers = [search(one["question"]).shown for one in other["questions"]]
+                    found.strangers += [bool(shown) for shown in strangers if shown is not None]
     return found
 
 
