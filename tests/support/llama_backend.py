@@ -16,8 +16,8 @@ SENTENCE = (
     "The journal of the lighthouse 🗼 says: at dawn the tide (潮汐) turned, Plume 🦜 wrote it down, and "
     "nobody 👨‍👩‍👧 on the island — not even the keeper — ever read the very last page of it."
 )
-LONG = " ".join(f"{number * 7919 % 10007}潮{number}😀" for number in range(85))
-"""About 1,200 bytes, each of them a token."""
+LONG = " ".join(f"{number * 7919 % 10007}潮{number}😀" for number in range(42))
+"""About 600 bytes, each of them a token."""
 
 CONTEXT = 1024
 WAIT_S = 60.0

@@ -17,7 +17,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     shape = {"layers": 2, "width": 128, "heads": 4, "kv_heads": 2, "ffn": 256, "vocab": 512}
     return {
         "scripted": scripted_model(folder / "scripted.gguf", SENTENCE, context=CONTEXT),
-        "long": scripted_model(folder / "long.gguf", LONG, context=4096),
+        "long": scripted_model(folder / "long.gguf", LONG, context=CONTEXT),
         "random": random_model(folder / "random.gguf", **shape, context=CONTEXT, quant="F32", seed=3),
         "adapter": lora_adapter(folder / "adapter.gguf", layers=2, width=128, heads=4),
     }
@@ -32,7 +32,7 @@ def make(models: dict[str, Path], tmp_path: Path) -> Iterator[Make]:
         settings = Settings.model_validate(
             {
                 "data": tmp_path / "data",
-                "model": {"path": str(path), "context_length": 4096 if model == "long" else CONTEXT},
+                "model": {"path": str(path), "context_length": CONTEXT},
                 "engine": {"threads": 1, "prefill_chunk": 64, **fields},
             }
         )
