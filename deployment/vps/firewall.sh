@@ -21,6 +21,7 @@ open_firewall() {
       ufw) ufw allow "$port/tcp" comment orchestrator-vps >/dev/null ;;
     esac
   done
+  [[ -z $OPENED_PORT || $OPENED_PORT == "$HTTPS_PORT" ]] || close_port "$OPENED_PORT"
   case $(firewall_kind) in
     firewalld) firewall-cmd --quiet --reload ;;
     ufw)
@@ -31,12 +32,14 @@ open_firewall() {
 }
 
 close_firewall() {
-  local port
-  for port in 80 "$HTTPS_PORT"; do
-    case $(firewall_kind || true) in
-      firewalld) firewall-cmd --quiet --permanent --remove-port="$port/tcp" || true ;;
-      ufw) ufw --force delete allow "$port/tcp" >/dev/null || true ;;
-    esac
-  done
+  close_port 80
+  close_port "$HTTPS_PORT"
   [[ $(firewall_kind || true) != firewalld ]] || firewall-cmd --quiet --reload
+}
+
+close_port() {
+  case $(firewall_kind || true) in
+    firewalld) firewall-cmd --quiet --permanent --remove-port="$1/tcp" || true ;;
+    ufw) ufw --force delete allow "$1/tcp" >/dev/null || true ;;
+  esac
 }

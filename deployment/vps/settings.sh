@@ -15,6 +15,9 @@ recall_options() {
   MODEL=${MODEL:-$(remembered ORCHESTRATOR_MODEL builtin)}
   DEVICE=${DEVICE:-$(remembered DEPLOY_DEVICE auto)}
   FIREWALL=${FIREWALL:-$(remembered DEPLOY_FIREWALL no)}
+  # The HTTPS port for which the last run made a rule.
+  OPENED_PORT=""
+  [[ $(remembered DEPLOY_FIREWALL no) == no ]] || OPENED_PORT=$(remembered DEPLOY_PORT 443)
 }
 
 remembered() {
