@@ -5,7 +5,9 @@
 check_front() {
   local host=${DOMAIN:-$ADDRESS}
   [[ $host != *:* ]] || host="[$host]"
+  # A reload returns before nginx listens where its new files say.
   curl --silent --show-error --fail --insecure --max-time 20 --output /dev/null \
+    --retry 15 --retry-delay 1 --retry-connrefused \
     --connect-to "::127.0.0.1:$HTTPS_PORT" "https://$host:$HTTPS_PORT/health" \
     || fail "The server runs, but nginx does not reach it." "See /var/log/nginx/orchestrator/error.log"
 }
