@@ -143,6 +143,7 @@ def test_what_is_no_chunk_is_a_protocol_error(payload: str) -> None:
                 st.sampled_from(["choices", "delta", "content", "text", "usage", "error", "message"]), inner
             )
         ),
+        max_leaves=12,
     )
 )
 def test_any_json_is_a_chunk_or_a_named_error(content: object) -> None:
