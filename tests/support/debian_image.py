@@ -58,7 +58,7 @@ def image() -> Image:
     folder = CACHE / "container"
     folder.mkdir(parents=True, exist_ok=True)
     archive = folder / f"{release}-{_digest(release, *BASE, *INSTALLED_LATER)}.tar"
-    requirements, engine = _requirements(), _engine_wheel()
+    requirements, engine = _requirements(), engine_wheel()
     wheels = folder / f"wheels-{_digest(release, engine.name, *requirements, _constraints())}"
     if not archive.is_file() or not wheels.is_dir():
         with tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as work:
@@ -163,12 +163,12 @@ def _inside(root: Path, command: str) -> None:
 def _requirements() -> list[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     needed = [*project["project"]["dependencies"], *project["build-system"]["requires"], "wheel"]
-    for extra in ("vps", "gguf"):
+    for extra in ("vps", "desktop", "gguf"):
         needed += project["project"]["optional-dependencies"][extra]
     return needed
 
 
-def _engine_wheel() -> Path:
+def engine_wheel() -> Path:
     """The llama.cpp build that proved itself here, else any that was built."""
     record = ROOT / ".venv" / "engine.json"
     proved = json.loads(record.read_text())["build"] if record.is_file() else "portable"
