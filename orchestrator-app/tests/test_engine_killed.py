@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import threading
-import time
 
 import psutil
 import pytest
@@ -14,6 +13,7 @@ from gguf_scripted import scripted_model
 from orchestrator_core.settings import Settings
 from support.desktop import events
 from support.processes import ENGINE, children
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -85,9 +85,7 @@ def test_every_client_ends_with_one_complete_answer(server, kill):
 
 def test_the_kills_were_seen(server):
     """Or the test above could pass because every answer was over before its kill."""
-    deadline = time.monotonic() + 60
-    while engine() is None and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until(engine)
     metrics = requests.get(f"{server.url}/metrics", timeout=60).text
     (line,) = [one for one in metrics.splitlines() if one.startswith("orchestrator_engine_restarts_total ")]
     assert float(line.split()[1]) >= KILLS / 2
