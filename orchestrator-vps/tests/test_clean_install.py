@@ -6,25 +6,21 @@ import re
 import shutil
 import subprocess
 import venv
-from pathlib import Path
 
 import pytest
 import requests
+from support.source_copy import ROOT, copy_source
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-ROOT = Path(__file__).resolve().parents[2]
 NEVER = {"torch", "transformers", "peft", "bitsandbytes", "accelerate", "matplotlib"}
-LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv", ".*_cache", "__pycache__", "build", "*.egg-info", ".hypothesis", "node_modules"
-)
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     """The `bin` folder of the environment. Installed from a copy: building leaves files behind."""
     folder = tmp_path_factory.mktemp("clean")
-    shutil.copytree(ROOT, folder / "source", ignore=LEFT_OUT, symlinks=True)
+    copy_source(folder / "source")
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv" / "bin" / "python"
     command = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]

@@ -14,22 +14,11 @@ from pathlib import Path
 import pytest
 from support.command_line import run
 from support.ports import free_port
+from support.source_copy import ROOT, copy_source
 
-ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "deployment/deploy_local.sh"
 FOLDER = "it's 100% odd"
 """A shell, systemd and batch files each read something of this in their own way."""
-
-
-def checkout(target: Path) -> Path:
-    """A copy of the files git knows or would take, as they are now."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, names.split("\0")):
-        if (ROOT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target / name)
-    return target
 
 
 def new_user(home: Path) -> dict[str, str]:
@@ -54,7 +43,7 @@ class Deployed:
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     base = tmp_path_factory.mktemp("desktop")
-    root = checkout(base / FOLDER)
+    root = copy_source(base / FOLDER)
     env = new_user(base / "home")
     port, data = free_port(), base / "my data"
     done = run(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from support.container import Container
-from support.debian_image import ROOT, NoImage, image, unpack
+from support.debian_image import NoImage, image, unpack
+from support.source_copy import copy_source
 
 SOURCE = "/root/orchestrator"
 WHEELS = "/wheelhouse"
@@ -36,20 +36,6 @@ def debian_machine(folder: Path) -> Iterator[Container]:
     finally:
         container.__exit__(None, None, None)
         shutil.rmtree(root)
-
-
-def copy_source(target: Path) -> None:
-    """What somebody who cloned the repository has, and what is about to be committed."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    there = [name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
-    target.mkdir()
-    subprocess.run(
-        f"tar -C {ROOT} --null -T - -cf - | tar -C {target} -xf -",
-        shell=True, input="\0".join(there), text=True, check=True,
-    )  # fmt: skip
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 from support.container import Container
 from support.debian_image import engine_wheel
-from support.debian_machine import WHEELS, copy_source
+from support.debian_machine import WHEELS
+from support.source_copy import copy_source
 from support.vps_machine import BOOTED, BUILD_S
 
 pytestmark = BOOTED

@@ -3,7 +3,7 @@
 import json
 
 from support.container import Container
-from support.debian_machine import copy_source
+from support.source_copy import copy_source
 from support.vps_machine import BOOTED, BUILD_S, CERTIFICATE, INSTALL, SCRIPT, ask, curl, history
 
 pytestmark = BOOTED
