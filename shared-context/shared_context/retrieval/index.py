@@ -203,16 +203,17 @@ class PassageIndex:
         with self._lock, self._database.read() as connection:
             order = self._read_order(connection)
             rows = connection.execute(
-                """SELECT position, text FROM passages WHERE position NOT IN (SELECT position FROM vectors)
+                """SELECT position, text, speaker FROM passages
+                WHERE position NOT IN (SELECT position FROM vectors)
                 AND position NOT IN (SELECT value FROM json_each(?)) ORDER BY position DESC LIMIT ?""",
                 (json.dumps(list(but)), limit),
             ).fetchall()
-            before = {at: order.before(at) or 0 for at, _ in rows if order.place(at).speaker}
+            before = {at: order.before(at) or 0 for at, _, speaker in rows if speaker}
             texts = _passages(connection, list(before.values()))
         found = {at: texts.get(earlier) for at, earlier in before.items()}
         return [
             (at, text if (earlier := found.get(at)) is None else told(earlier.text, text))
-            for at, text in rows
+            for at, text, _ in rows
         ]
 
     def put_vectors(self, rows: Sequence[tuple[int, bytes]]) -> None:
