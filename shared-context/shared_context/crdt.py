@@ -73,6 +73,11 @@ class SharedLines:
         self._arrays: dict[str, Array[Any]] = {}
         self._subscriptions: list[Any] = []
 
+    @property
+    def client(self) -> int:
+        """The id under which changes are written."""
+        return int(self._doc.client_id)
+
     def paths(self) -> list[str]:
         return sorted(self._doc.keys())
 

@@ -22,11 +22,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from shared_context.errors import StoreError
+from shared_context.first_meeting import FirstMeeting
 from shared_context.folder_lock import FolderLock
 from shared_context.identity import now
 from shared_context.kept_file import KeptFile, Surroundings
-from shared_context.line_diff import Change
+from shared_context.line_diff import Change, split_lines
 from shared_context.sqlite_errors import translated_system
+from shared_context.starters import starter_text
 from shared_context.versioned_lines import VersionedLines
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,11 @@ STEPS = (
     "history-written",
     "history-moved",
     "history-recorded",
+)
+
+_JOINED = (
+    "{} had no past in common with the copy of another device. They were joined: lines that both had are "
+    "there once, all others were kept."
 )
 
 NOTICES = 20
@@ -85,6 +92,8 @@ class DocumentStore:
         except BaseException:
             self._process_lock.release()
             raise
+        self._author = author
+        self._meeting = FirstMeeting(self.memory, _starter_lines)
         self._around = Surroundings(folder, self.memory, author, step, self._changed_on_disk, self._notice)
         if self.memory.history.moved_aside is not None:
             name = self.memory.history.moved_aside.name
@@ -150,16 +159,21 @@ class DocumentStore:
             self.memory.record_history()
         self._tell()
 
+    def meet(self, vector: bytes) -> None:
+        """Learn of another replica's state before its update is received; see `FirstMeeting`."""
+        with self.lock:
+            self.refresh_all()
+            self._meeting.begin(vector)
+            self._write_received(self._join())
+        self._tell()
+
     def receive(self, update: bytes, author: str) -> set[str]:
         """Take in another replica's update; returns the documents whose text changed."""
         with self.lock:
             self.refresh_all()
-            changed = self.memory.receive(update, author)
-            for path in sorted(changed):
-                self._changed.add(path)
-                self.track(path)
-                self._files[path].write()
-            self.memory.record_history()
+            changed = self.memory.receive(update, author, tidy=not self._meeting.pending)
+            changed |= self._join()
+            self._write_received(changed)
         self._tell()
         return changed
 
@@ -200,6 +214,19 @@ class DocumentStore:
                 self.memory.close()
                 self._process_lock.release()
 
+    def _join(self) -> set[str]:
+        joined = self._meeting.end(self._author)
+        if joined:
+            self._notice(_JOINED.format(", ".join(sorted(joined))))
+        return joined
+
+    def _write_received(self, changed: Iterable[str]) -> None:
+        for path in sorted(changed):
+            self._changed.add(path)
+            self.track(path)
+            self._files[path].write()
+        self.memory.record_history()
+
     def _track_found(self, path: str) -> None:
         try:
             self.track(path)
@@ -228,3 +255,7 @@ class DocumentStore:
             self.memory.history.pack_when_loose()
         except Exception:
             log.exception("The history could not be packed; it only takes more space.")
+
+
+def _starter_lines(path: str) -> list[str]:
+    return split_lines(starter_text(path.rpartition("/")[2]))

@@ -160,6 +160,17 @@ class ContextFolder(ProjectDocuments):
             self._store.refresh_all()
             return self._store.memory.update_since(vector)
 
+    def meet(self, vector: bytes) -> None:
+        """Learn of another replica's state before its update is applied. When the two have nothing in
+        common, because one of them lost its past, their documents are joined as soon as all of the other's
+        are here: at the replica that fills its documents from files (see `first_meeting`).
+
+        Raises:
+            DocumentRejected: the bytes are no state vector. StoreError.
+        """
+        if self._starters:
+            self._store.meet(vector)
+
     def apply_update(self, update: bytes, author: str) -> tuple[str, ...]:
         """Merge another replica's update; returns the paths of the documents it changed.
 

@@ -133,15 +133,19 @@ class Exchange:
         received = replica.log.receive(answer.spans)
         report.received += received.records
         report.conversations |= received.conversations
-        if self._documents is not None and answer.documents is not None and answer.documents.update:
+        if self._documents is not None and answer.documents is not None:
             try:
-                changed = self._documents.receive(decode(answer.documents.update), answer.name)
+                report.documents.update(self._take_documents(self._documents, answer.documents, answer.name))
             except DocumentRejected as error:
                 self.go_on_without_documents(error.message)
-            else:
-                report.documents.update(changed)
         self._peer = answer
         self._look_for_the_end(answer)
+
+    def _take_documents(
+        self, documents: SharedDocuments, theirs: DocumentsAnswer, author: str
+    ) -> tuple[str, ...]:
+        documents.meet(_summary(theirs))
+        return documents.receive(decode(theirs.update), author) if theirs.update else ()
 
     def _look_for_the_end(self, peer: SyncAnswer) -> None:
         mine = self._replica.state()
@@ -168,6 +172,7 @@ class Exchange:
 def _documents_answer(replica: Replica, request: SyncRequest) -> DocumentsAnswer | None:
     if replica.documents is None or request.documents is None:
         return None
+    replica.documents.meet(_summary(request.documents))
     if request.update is not None:
         replica.documents.receive(decode(request.update), request.name)
     update = replica.documents.lacking(_summary(request.documents))

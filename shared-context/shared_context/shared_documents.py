@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from shared_context.documents import ContextFolder
 from shared_context.errors import DocumentRejected
+from shared_context.state_vector import unsigned
 from shared_context.update_pages import PAGE_BYTES, first_page
 
 READINGS = 5
@@ -60,6 +61,15 @@ class SharedDocuments:
             return None
         return first_page(self._context.update_since(theirs.vector), PAGE_BYTES)
 
+    def meet(self, theirs: DocumentsSummary) -> None:
+        """To be called with somebody's state before anything is received; see `ContextFolder.meet`.
+
+        Raises:
+            DocumentRejected: their vector cannot be read. StoreError.
+        """
+        if theirs.digest != self.summary().digest:
+            self._context.meet(theirs.vector)
+
     def receive(self, update: bytes, author: str) -> tuple[str, ...]:
         """See `ContextFolder.apply_update`."""
         return self._context.apply_update(update, author)
@@ -76,9 +86,9 @@ def digest(vector: bytes, deletions: bytes) -> str:
         vector: a Yjs state vector.
         deletions: a Yjs update (v1) without new structs, which is its delete set.
     """
-    numbers = _numbers(vector)
+    numbers = unsigned(vector)
     clients = sorted([next(numbers), next(numbers)] for _ in range(next(numbers)))
-    numbers = _numbers(deletions[1:])
+    numbers = unsigned(deletions[1:])
     deleted = sorted([next(numbers), _ranges(numbers)] for _ in range(next(numbers)))
     present = [entry for entry in clients if entry[1]]
     text = json.dumps([present, [entry for entry in deleted if entry[1]]], separators=(",", ":"))
@@ -110,16 +120,3 @@ def _ranges(numbers: Iterator[int]) -> list[list[int]]:
         else:
             joined.append([clock, length])
     return joined
-
-
-def _numbers(data: bytes) -> Iterator[int]:
-    """Unsigned integers of variable length: seven bits a byte, lowest first (lib0)."""
-    value = shift = 0
-    for byte in data:
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            yield value
-            value = shift = 0
-    while True:
-        yield 0

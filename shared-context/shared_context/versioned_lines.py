@@ -82,6 +82,15 @@ class VersionedLines:
             )
         return self._states[path]
 
+    @property
+    def client(self) -> int:
+        """The id under which this process writes."""
+        return self._lines.client
+
+    def ids(self, path: str, indexes: Sequence[int]) -> list[tuple[int, int]]:
+        """See `SharedLines.ids`."""
+        return self._lines.ids(path, indexes)
+
     def contests(self, path: str) -> list[Contest]:
         return find_contests(self._lines.lines(path), self._ids(path))
 
@@ -118,8 +127,11 @@ class VersionedLines:
             self._lines = self._load()
             raise
 
-    def receive(self, update: bytes, author: str) -> set[str]:
+    def receive(self, update: bytes, author: str, *, tidy: bool = True) -> set[str]:
         """Take in another replica's update; returns the documents whose text changed.
+
+        Args:
+            tidy: take out what several replicas wrote alike.
 
         Raises:
             DocumentRejected: see `SharedLines.receive`. StoreError: it could not be stored.
@@ -130,9 +142,8 @@ class VersionedLines:
             after = self._lines.state_vector(), self._lines.update_since(self._lines.state_vector())
             if before == after:
                 return set()
-            return self._store(
-                [update, *(self._tidy(path) for path in sorted(touched))], touched, author, None
-            )
+            tidied = [self._tidy(path) for path in sorted(touched)] if tidy else []
+            return self._store([update, *tidied], touched, author, None)
         except BaseException:
             # Whatever half of it was taken in is not in the database.
             self._lines = self._load()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from support import nginx
 from support.fleet import Fleet, script, wait_until
 from support.slow_link import SlowLink
@@ -66,6 +68,25 @@ def test_a_deleted_conversation_is_gone_on_both_and_the_desktop_goes_on_answerin
     through = fleet.ask("And now?")
     assert through.done is not None and through.done["tier"] == "desktop"
     assert_equal_memories(fleet, questions=1)
+
+
+@pytest.mark.parametrize("lost", ["documents.db*", "*"])
+def test_a_desktop_that_lost_its_documents_database_doubles_no_line(
+    fleet: Fleet, tmp_path: Path, lost: str
+) -> None:
+    fleet.connect()
+    url = f"{fleet.desktop_url}/context/SESSION_BRIEFING.md"
+    requests.put(url, json={"text": "# Session briefing\n\nMine.\n"}, headers={"If-Match": "*"}, timeout=30)
+    wait_until(lambda: documents(fleet, "vps") == documents(fleet, "desktop"), "both should have it")
+    before = documents(fleet, "vps")
+    assert any("Mine." in text for text in before.values())
+    fleet.desktop.stop()
+    for file in (tmp_path / "desktop" / "data" / "context-state").glob(lost):
+        shutil.rmtree(file) if file.is_dir() else file.unlink()
+    fleet.desktop.start()
+    fleet.wait_for_tier("desktop")
+    wait_until(lambda: documents(fleet, "vps") == documents(fleet, "desktop"), "both should be equal")
+    assert documents(fleet, "vps") == before
 
 
 @pytest.mark.parametrize("tokens", [1, 8, 30])
@@ -212,6 +233,12 @@ def assert_one_handed_over_answer(seen: Seen) -> None:
 def conversations(fleet: Fleet, tier: str) -> list[str]:
     """What this tier itself knows of."""
     return [one["conversation_id"] for one in fleet.get("/conversations", tier=tier).json()["conversations"]]
+
+
+def documents(fleet: Fleet, tier: str) -> dict[str, str]:
+    """What this tier itself holds."""
+    listed = fleet.get("/context", tier=tier).json()["documents"]
+    return {one["name"]: fleet.get(f"/context/{one['name']}", tier=tier).json()["text"] for one in listed}
 
 
 def assert_equal_memories(fleet: Fleet, *, questions: int) -> None:
