@@ -25,7 +25,7 @@ from shared_context.conversations import (
     ConversationStore,
     is_name,
 )
-from shared_context.errors import ConversationNotFound, InvalidImport
+from shared_context.errors import ConversationNotFound, InvalidImport, StoreError
 from shared_context.identity import in_utc, just_after, timestamp
 from shared_context.messages import ROLES, Conversation, Message, auto_title
 from shared_context.sqlite_errors import translated_system
@@ -39,9 +39,10 @@ MAX_VERSIONS = 1000
 """Of one answer."""
 
 _EARLIEST = timestamp(datetime(1970, 1, 1, tzinfo=UTC))
-_CLOCK_SKEW = timedelta(days=1)
-"""How far ahead another machine's clock may be. New messages sort after imported ones, so one
-message from the year 9999 would push a conversation there for good."""
+_CLOCK_SKEW = timedelta(days=20 * 365)
+"""How far ahead a message's time may be: what was said while a clock was years off can be exported,
+and comes back. But new messages sort after imported ones, so one from the year 9999 would push a
+conversation there for good."""
 _NAMESPACE = uuid.UUID("6f2b1e0a-5d5c-4f0e-9c59-2f6f0a3f7d11")
 """For ids made from content, so that importing the same thing again finds it there."""
 _FORMAT_HINT = 'Expected {"conversation_id", "title", "history": [{"role", "content"}]} or only the list.'
@@ -130,7 +131,10 @@ def save_conversation(store: ConversationStore, conversation_id: str, path: Path
 
     Raises:
         ConversationNotFound; StoreFull, StoreReadOnly: the file cannot be written.
+        StoreError: something else than a file is there, which would be replaced by one.
     """
+    if path.exists() and not path.is_file():
+        raise StoreError(f"{path} is no file, so nothing is written there.", "Name a file.")
     text = json.dumps(export_conversation(store, conversation_id), ensure_ascii=False, indent=2)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     with translated_system(path):
@@ -260,7 +264,7 @@ def _moment(fields: dict[str, Any], where: str) -> str | None:
     except ValueError:
         raise _invalid(where, f"{text!r} is no ISO 8601 time") from None
     if not _EARLIEST <= moment <= timestamp(datetime.now(UTC) + _CLOCK_SKEW):
-        raise _invalid(where, f"{text!r} is before 1970 or in the future")
+        raise _invalid(where, f"{text!r} is before 1970 or far in the future")
     return moment
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from shared_context import transfer
 from shared_context.conversations import ConversationStore
 from shared_context.errors import ConversationNotFound, InvalidImport, StoreError
+from shared_context.identity import timestamp
 from shared_context.transfer import (
     export_conversation,
     import_conversation,
@@ -146,7 +148,7 @@ def test_a_copy_beside_the_original_leaves_the_original_alone(store: Conversatio
         ),
         ([{"role": "user", "content": "x", "tier": {}}], r"history\[0\]\.tier should be text"),
         ([{"role": "user", "content": "x", "created_at": "soon"}], "'soon' is no ISO 8601 time"),
-        ([{"role": "user", "content": "x", "created_at": "9999-12-31T23:59:59Z"}], "in the future"),
+        ([{"role": "user", "content": "x", "created_at": "9999-12-31T23:59:59Z"}], "far in the future"),
         ([{"role": "user", "content": "x", "created_at": "0001-01-01T00:00:00+23:59"}], "created_at"),
         ({"history": [], "title": 5}, "title should be text"),
         ({"history": [], "conversation_id": []}, "conversation_id should be text"),
@@ -281,3 +283,19 @@ def test_what_goes_in_comes_out(store: ConversationStore, history: list[tuple[st
         (role, text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")) for role, text in history
     ]
     assert said(store, conversation.conversation_id) == kept
+
+
+def test_what_was_said_under_a_clock_a_year_ahead_comes_back(store: ConversationStore) -> None:
+    later = timestamp(datetime.now(UTC) + timedelta(days=365))
+    store.add_message("default", "user", "From next year.", created_at=later)
+    exported = export_conversation(store, "default")
+    assert import_conversation(store, exported, "copy").turn_count == 1
+    assert said(store, "copy") == [("user", "From next year.")]
+
+
+def test_a_device_is_not_replaced_by_a_file(store: ConversationStore, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(StoreError, match="is no file"):
+        save_conversation(store, "default", pipe)
+    assert pipe.is_fifo() and [one.name for one in tmp_path.iterdir() if one.name.endswith("partial")] == []
