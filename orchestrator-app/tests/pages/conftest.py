@@ -25,8 +25,9 @@ PATIENCE_MS = 15_000
 expect.set_options(timeout=PATIENCE_MS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """For one file: while it is there, an event loop runs in this thread, and no test can run another."""
     executable = shutil.which("chromium")
     assert executable, "Debian's chromium is missing: sudo apt-get install chromium"
     with sync_playwright() as playwright:
