@@ -59,8 +59,8 @@ def test_everything_before_the_newest_turn_is_the_same_with_and_without() -> Non
 
 
 def test_a_long_conversation_leaves_room_for_it() -> None:
-    history = conversation([f"words of turn {n} " * 30 for n in range(400)])
-    for length in range(300, 400):
+    history = conversation([f"words of turn {n} " * 30 for n in range(360)])
+    for length in range(300, 360):
         assert build(said("The key is in the shed."), history=history[:length]).receipt.retrieved
 
 
