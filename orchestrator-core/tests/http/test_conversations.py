@@ -1,6 +1,7 @@
 import threading
 
 from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
+from orchestrator_core.runs.run import Run
 from support.desktop import desk
 
 
@@ -15,6 +16,28 @@ def test_a_conversation_that_is_being_answered_names_its_run(tmp_path):
         gate.open()
         asking.join(10)
         assert here.client.get("/conversations/default").json["active_run"] is None
+
+
+def test_a_run_is_not_named_beside_the_answer_it_stored(tmp_path, monkeypatch):
+    stored, go_on = threading.Event(), threading.Event()
+    settle = Run.settle
+
+    def settle_late(run, *told, **options):
+        stored.set()
+        assert go_on.wait(30)
+        settle(run, *told, **options)
+
+    monkeypatch.setattr(Run, "settle", settle_late)
+    with desk(tmp_path, ScriptedBackend([Reply(text="one two")])) as here:
+        asking = threading.Thread(target=lambda: here.ask())
+        asking.start()
+        assert stored.wait(30)
+        assert len(here.services.assistant.runs.active()) == 1
+        found = here.client.get("/conversations/default").json
+        go_on.set()
+        asking.join(30)
+        assert [one["content"] for one in found["history"]][-1] == "one two"
+        assert found["active_run"] is None
 
 
 def test_clearing_stops_what_runs_and_leaves_nothing(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from shared_context.conversations import ConversationStore
@@ -81,19 +82,17 @@ def delete(path: ConversationPath) -> DeletedConversation:
 def conversation_answer(conversation_id: str, limit: int) -> ConversationAnswer:
     store = _store()
     summary = _summary(store.get(conversation_id))
-    versions = store.versions(conversation_id)
     active = [
-        run.run_id
-        for run in services().assistant.runs.active()
-        if run.spec.conversation_id == conversation_id
+        run for run in services().assistant.runs.active() if run.spec.conversation_id == conversation_id
     ]
+    messages, versions = store.messages(conversation_id, limit=limit), store.versions(conversation_id)
+    # A run is active for a moment after its answer was stored: whoever followed it would see it twice.
+    stored = {one.message_id for one in [*messages, *chain.from_iterable(versions.values())]}
+    under_way = [run.run_id for run in active if run.spec.message_id not in stored]
     return ConversationAnswer(
         **summary.model_dump(),
-        history=[
-            _message(one, versions.get(one.message_id, ()))
-            for one in store.messages(conversation_id, limit=limit)
-        ],
-        active_run=active[-1] if active else None,
+        history=[_message(one, versions.get(one.message_id, ())) for one in messages],
+        active_run=under_way[-1] if under_way else None,
     )
 
 
