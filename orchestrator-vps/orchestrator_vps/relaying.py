@@ -11,9 +11,10 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
+from typing import get_args
 
 from flask import Flask, Response, g, request
-from orchestrator_core.errors import NotFound, TierLost, TierUnreachable
+from orchestrator_core.errors import InvalidRequest, NotFound, TierLost, TierUnreachable
 from orchestrator_core.http import sse
 from orchestrator_core.http.api import EVENTS
 from orchestrator_core.http.bodies import whole_body
@@ -22,7 +23,7 @@ from orchestrator_core.http.problems import problem_from
 from orchestrator_core.http.services import Services
 from orchestrator_core.http.watching import ClientGone, stopping
 from orchestrator_core.relay.opening import RelayStream
-from orchestrator_core.tiers.router import Because
+from orchestrator_core.tiers.router import Because, Wish
 from werkzeug.exceptions import MethodNotAllowed
 
 from orchestrator_vps import forwarded
@@ -67,13 +68,14 @@ class Relaying:
 
         Raises:
             Unauthorized, Overloaded, ServerStopping: as the edge does for its own routes.
+            InvalidRequest: X-Tier names no tier.
             TierUnreachable: only the desktop could answer. TierLost: it may have.
         """
         page = forwarded.is_page(request.method, request.path)
         if page or forwarded.answered_here(request.path) or self._is_own_run():
             return None
         self._guard()
-        decision = self._services.assistant.route(request.headers.get("X-Tier", "auto").strip().lower())
+        decision = self._services.assistant.route(_wish())
         for_any_model = forwarded.asks_model(request.method, request.path)
         if decision.tier == DESKTOP:
             if not for_any_model:
@@ -232,6 +234,21 @@ class Relaying:
         self._answer_here(
             instead or ("the desktop was lost while it answered" if lost else "the desktop is away")
         )
+
+
+def _wish() -> str:
+    """Which tier the client wants, by the header X-Tier.
+
+    Raises:
+        InvalidRequest.
+    """
+    wish = request.headers.get("X-Tier", "auto").strip().lower()
+    if wish not in get_args(Wish):
+        raise InvalidRequest(
+            f"The header X-Tier names {wish[:40]!r}, which is no tier.",
+            hint=f"Leave it out, or give one of: {', '.join(get_args(Wish))}.",
+        )
+    return wish
 
 
 def _whole_body(answer: RelayStream) -> Iterator[bytes]:

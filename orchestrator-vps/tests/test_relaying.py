@@ -189,6 +189,11 @@ def test_the_client_may_want_the_vps(vps, home):
     assert answer.headers["X-Tier"] == "vps" and answer.headers["X-Tier-Reason"] == "the vps was asked for"
 
 
+def test_a_wish_for_a_tier_that_does_not_exist_is_refused(vps, home):
+    answer = vps.get("/conversations", headers={"X-Tier": "moon"})
+    assert answer.status_code == 400 and "'moon'" in answer.json()["error"]["message"]
+
+
 def test_a_run_that_is_not_known_here_is_asked_for_there(vps, home):
     assert vps.get("/runs/abc").json()["target"] == "/runs/abc"
 
