@@ -260,7 +260,8 @@ def _greet(
         say(f"API key, kept in {path}" + (f": {key}" if sys.stdout.isatty() else ""))
     if code is not None:
         say(f"Enrolment code for the desktop (valid for an hour): {code}")
-        say("  at home: orchestrator vps enroll https://THIS-HOST " + code)
+        say(f"  at home, behind a server with TLS: orchestrator vps enroll https://THIS-HOST {code}")
+        say(f"  on this machine, to try it: orchestrator vps enroll {url} {code} --insecure")
 
 
 def _in_journal() -> bool:
