@@ -61,11 +61,6 @@ class MessageLog:
         with self._store.database.read() as connection:
             return origins.vector(connection)
 
-    def lacks(self, have: origins.Vector) -> dict[str, int]:
-        """How far this replica is ahead of somebody who has this: what they lack ends there."""
-        with self._store.database.read() as connection:
-            return {one.origin: one.sequence for one in origins.origins_ahead_of(connection, have)}
-
     def since(self, have: origins.Vector, *, max_records: int = 500, max_bytes: int = 512 * 1024) -> Page:
         """What somebody who has this lacks, at most so much of it, but at least one record.
 
