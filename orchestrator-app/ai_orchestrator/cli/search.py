@@ -31,6 +31,8 @@ def search(
 
     settings = make_settings(config, data)
     query = " ".join(words)
+    if not query.strip():
+        raise click.UsageError("There is no word to search for.")
     found = list(matching_lines(document_texts(settings, project), query.split()))[:limit]
     found.extend(found_in_memory(settings, query, limit, project))
     if as_json:

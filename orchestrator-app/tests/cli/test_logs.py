@@ -65,6 +65,11 @@ def test_search_looks_into_documents_and_messages(env: dict[str, str], told: dic
     assert orchestrator(env, "search", "lamp", "blue").stdout.startswith("SESSION_BRIEFING.md:3\t")
 
 
+def test_searching_for_nothing_is_wrong_usage(env: dict[str, str]) -> None:
+    done = orchestrator(env, "search", " ")
+    assert (done.returncode, done.stdout) == (2, "") and "no word" in done.stderr
+
+
 def test_search_looks_into_all_projects_or_one(env: dict[str, str], tmp_path: Path) -> None:
     for project in ("boat", "house"):
         place = tmp_path / "data" / "context" / project / "SESSION_LOG.md"
