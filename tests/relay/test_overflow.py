@@ -12,6 +12,7 @@ from support.fleet import KEY, Fleet, script, wait_until
 from support.stream_client import Seen, StreamClient
 
 AWAY = "The VPS takes this one."
+HEARTBEAT_S = 60
 
 pytestmark = pytest.mark.slow
 
@@ -24,6 +25,8 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         "ORCHESTRATOR_ENGINE__MAX_SEQUENCES": "1",
         "ORCHESTRATOR_ENGINE__THREADS": "1",
         "ORCHESTRATOR_RELAY__OVERFLOW_QUEUE": "1",
+        "ORCHESTRATOR_RELAY__HEARTBEAT_S": str(HEARTBEAT_S),
+        "ORCHESTRATOR_RELAY__SILENCE_S": str(3 * HEARTBEAT_S),
     }
     with Fleet(
         tmp_path, desktop=str(model), vps=script(tmp_path / "vps.yaml", AWAY), settings=settings
@@ -49,13 +52,22 @@ def test_what_would_wait_too_long_is_answered_by_the_vps(fleet: Fleet, asked: st
     url, key = (fleet.desktop_url, None) if asked == "desktop" else (fleet.vps_url, KEY)
     with ThreadPoolExecutor(11) as pool:
         keep_busy(fleet, pool)
-        # The VPS learns of the queue with the next heartbeat.
         wait_until(lambda: asked == "desktop" or told_queue(fleet) >= 2, "the VPS should know of the queue")
         seen: Seen = StreamClient(url, key=key).ask(question("one-more"))
         assert seen.done is not None, seen
         assert (seen.text, seen.done["tier"]) == (AWAY, "vps")
         assert "busy" in seen.done["reason"]
         fleet.desktop.kill()  # nobody needs the long answers
+
+
+def test_the_vps_learns_of_a_queue_while_it_grows(fleet: Fleet) -> None:
+    """Also between heartbeats: the limit is exceeded by questions that the VPS itself passed on."""
+    with ThreadPoolExecutor(11) as pool:
+        client = StreamClient(fleet.vps_url, key=KEY, patience_s=1)
+        for number in range(10):
+            pool.submit(client.ask, question(f"busy-{number}", max_tokens=1500, tier="desktop"))
+        wait_until(lambda: told_queue(fleet) >= 2, "the VPS should know of the queue", HEARTBEAT_S / 2)
+        fleet.desktop.kill()
 
 
 def told_queue(fleet: Fleet) -> int:

@@ -8,8 +8,9 @@ import threading
 
 from orchestrator_core.errors import ConfigurationError
 from orchestrator_core.http.services import Services
-from orchestrator_core.relay.heads import Hello, Status
+from orchestrator_core.relay.heads import Hello, RequestHead, Status
 from orchestrator_core.relay.pinning import session_for
+from orchestrator_core.relay.serving import Answer, RequestBody
 from orchestrator_core.relay.wsgi_call import App, WsgiCall
 from orchestrator_core.settings import Settings
 from shared_context.sync_client import SyncClient
@@ -21,8 +22,10 @@ from ai_orchestrator.vps_link.exchanger import Exchanger
 from ai_orchestrator.vps_link.link_state import LinkState, LinkStateFile
 
 LOOK_S = 1.0
-"""How soon `orchestrator vps enroll` and `leave` are noticed by a running server, and how old the
-length of the queue may be that the VPS is told of."""
+"""How soon `orchestrator vps enroll` and `leave` are noticed by a running server."""
+
+QUEUE_S = 0.1
+"""How old the length of the queue may be that the VPS is told of, while it asks or answers are running."""
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +42,7 @@ class VpsLink:
         self._call = WsgiCall(app)
         self._state = LinkStateFile(settings.data)
         self._stopping = threading.Event()
+        self._asked = threading.Event()
         self._stamp: tuple[int, int] | None = None
         self._dialler: Dialler | None = None
         self._exchanger: Exchanger | None = None
@@ -61,34 +65,44 @@ class VpsLink:
     def stop(self) -> None:
         """End the connection; what was being answered over it goes on at the VPS. Idempotent."""
         self._stopping.set()
+        self._asked.set()
         if self._thread.is_alive():
             self._thread.join(10.0)
 
     def _look_after(self) -> None:
         try:
             while not self._stopping.is_set():
-                self._look_once()
-                self._stopping.wait(LOOK_S)
+                # A question is in the queue only some time after it was asked.
+                if self._look_once() or self._asked.is_set():
+                    self._asked.clear()
+                    self._stopping.wait(QUEUE_S)
+                else:
+                    self._asked.wait(LOOK_S)
         except Exception:
             _log.exception("The link to the VPS ended unexpectedly")
         finally:
             self._unlink()
 
-    def _look_once(self) -> None:
+    def _look_once(self) -> bool:
+        """Whether the queue may change soon."""
         stamp = credentials.stamp(self._settings.data)
         if stamp != self._stamp:
             self._stamp = stamp
             self._unlink()
             self._link()
         dialler = self._dialler
-        if dialler is not None:
-            self._measure_queue(dialler)
+        return dialler is not None and self._measure_queue(dialler)
 
-    def _measure_queue(self, dialler: Dialler) -> None:
-        waiting = self._services.assistant.backend.stats().waiting
-        if waiting != self._queue:
-            self._queue = waiting
+    def _measure_queue(self, dialler: Dialler) -> bool:
+        load = self._services.assistant.backend.stats()
+        if load.waiting != self._queue:
+            self._queue = load.waiting
             dialler.tell_status()
+        return load.running + load.waiting > 0
+
+    def _serve(self, head: RequestHead, body: RequestBody) -> Answer:
+        self._asked.set()
+        return self._call(head, body)
 
     def _link(self) -> None:
         try:
@@ -108,7 +122,7 @@ class VpsLink:
             self._settings.relay,
             hello=self._hello,
             status=self._status,
-            serve=self._call,
+            serve=self._serve,
             partner=self._exchanger,
             state=self._state,
         )
