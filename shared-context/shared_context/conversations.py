@@ -93,6 +93,11 @@ class ConversationStore:
         with self._database.read() as connection:
             return _conversation(connection, conversation_id)
 
+    def begun_here(self, conversation_id: str) -> bool:
+        """Whether it was created by this process: others may not know it before the next exchange."""
+        with self._database.read() as connection:
+            return connection.execute(_BEGUN, (conversation_id, self.writer.origin)).fetchone() is not None
+
     def list(self, limit: int = 50, before: str | None = None) -> list[Conversation]:
         """The conversations with the latest message first.
 
@@ -289,6 +294,8 @@ def is_name(text: str, most: int) -> bool:
     return 0 < len(text) <= most and text.isprintable()
 
 
+_BEGUN = """SELECT 1 FROM registers
+    WHERE conversation_id = ? AND field = 'state' AND value IS NOT NULL AND origin = ?"""
 _LIST = """SELECT * FROM conversation_view
     ORDER BY updated_at DESC, conversation_id DESC LIMIT ?"""
 _LIST_BEFORE = """SELECT * FROM conversation_view WHERE (updated_at, conversation_id) < (?, ?)

@@ -103,6 +103,8 @@ class Elsewhere:
 
     def _is_new(self, conversation_id: str) -> bool:
         """Whether it was begun here and nothing was said in it: the other tier may never have heard of it."""
+        if not self._conversations.begun_here(conversation_id):
+            return False
         try:
             return self._conversations.get(conversation_id).turn_count == 0
         except ConversationNotFound:

@@ -60,6 +60,17 @@ def test_a_conversation_that_was_begun_here_a_moment_ago_is_known_there(open_pai
     assert (done["tier"], done["conversation_id"]) == ("desktop", "new")
 
 
+def test_a_conversation_that_was_begun_there_is_asked_about_without_waiting(open_pair: Any) -> None:
+    pair = open_pair()
+    pair.ask().wait(WAIT)
+    pair.desktop.conversations.create("new")
+    pair.exchange()
+    assert pair.vps.conversations.get("new").turn_count == 0
+    settles = pair.wire.settles
+    assert last(pair.ask("And here?", conversation_id="new")).data["tier"] == "desktop"
+    assert pair.wire.settles == settles
+
+
 def test_the_next_question_goes_back_to_the_desktop_with_what_was_said_meanwhile(open_pair: Any) -> None:
     desktop = ScriptedBackend(otherwise=DESKTOP_SAYS, name="large")
     pair = open_pair(desktop)
