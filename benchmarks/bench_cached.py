@@ -24,7 +24,7 @@ from desktop_server import Answer, Desktop, desktop
 from gguf_models import SentencePieceVocabulary
 from household import Household
 from measuring import describe_run, middle, model_file, model_options, show, verdict
-from shared_context import identity
+from shared_context.storage import identity
 
 TARGET = 0.95
 LONG = 4096

@@ -24,15 +24,15 @@ from typing import NamedTuple
 import click
 from ai_orchestrator.server import Server
 from measuring import describe_run, middle, show
-from orchestrator_core.assistant import Assistant
+from orchestrator_core.assistant import open_assistant
 from orchestrator_core.backends.scripted import ScriptedBackend, echo
 from orchestrator_core.settings import Settings
-from shared_context.conversations import ConversationStore
-from shared_context.documents import ContextFolder
-from shared_context.exchange import Exchange, answer
-from shared_context.replica import Replica
-from shared_context.sync_client import SyncClient
-from shared_context.wire import SyncAnswer, SyncRequest
+from shared_context.conversations.store import ConversationStore
+from shared_context.documents.context_folder import ContextFolder
+from shared_context.exchange.exchange import Exchange, answer
+from shared_context.exchange.replica import Replica
+from shared_context.exchange.sync_client import SyncClient
+from shared_context.exchange.wire import SyncAnswer, SyncRequest
 
 REPEAT = 5
 COLUMNS = ["ms", "processor ms", "kB", "rounds"]
@@ -165,7 +165,7 @@ def latency(root: Path, times: int) -> None:
         {"data": root / "server", "model": {"backend": "scripted", "path": "echo"}, "server": {"port": 0}}
     )
     with ExitStack() as stack:
-        assistant = stack.enter_context(Assistant.open(settings, backend=ScriptedBackend(echo)))
+        assistant = stack.enter_context(open_assistant(settings, backend=ScriptedBackend(echo)))
         server = Server(settings, assistant).start()
         stack.callback(server.stop, drain_s=0)
         store = stack.enter_context(ConversationStore.open(root / "phone" / "memory.db"))

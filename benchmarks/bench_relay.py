@@ -20,7 +20,7 @@ from pathlib import Path
 
 import click
 from measuring import describe_run, middle, show, verdict
-from shared_context.identity import new_id
+from shared_context.storage.identity import new_id
 
 # The processes are started by the same code as in the tests.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))

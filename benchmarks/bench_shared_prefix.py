@@ -24,7 +24,7 @@ from pathlib import Path
 import click
 import requests
 from measuring import describe_run, middle, model_file, model_options, show, verdict
-from orchestrator_core.backends.base import Prompt
+from orchestrator_core.backend import Prompt
 from orchestrator_core.backends.llama_cpp import LlamaCppBackend
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.settings import Settings

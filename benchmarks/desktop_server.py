@@ -13,7 +13,7 @@ from typing import Any
 import requests
 from ai_orchestrator.server import Server
 from household import Household
-from orchestrator_core.assistant import Assistant
+from orchestrator_core.assistant import Assistant, open_assistant
 from orchestrator_core.backends.llama_cpp import LlamaCppBackend
 from orchestrator_core.settings import Settings
 
@@ -120,7 +120,7 @@ def desktop(
         }
     )
     with ExitStack() as stack:
-        assistant = stack.enter_context(Assistant.open(settings))
+        assistant = stack.enter_context(open_assistant(settings))
         assistant.backend.load()
         server = Server(settings, assistant).start()
         stack.callback(server.stop, drain_s=0)

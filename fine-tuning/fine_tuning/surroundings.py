@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from random import Random
 
-from shared_context.starters import starter_text
+from shared_context.documents.starters import starter_text
 from training_data.wording import words
 
 DOCUMENT_NAMES = ("PORTFOLIO_CONTEXT.md", "PROJECT_CONTEXT.md", "SESSION_BRIEFING.md", "SESSION_LOG.md")

@@ -17,7 +17,7 @@ from fine_tuning.surroundings import (
     with_documents,
 )
 from fine_tuning.tokenizer import BOS, CONTROL_TOKENS, EOS, encode, train_tokenizer
-from orchestrator_core.backends.base import SpecialTokens
+from orchestrator_core.backend import SpecialTokens
 from orchestrator_core.messages import ChatMessage, Role
 from orchestrator_core.prompt.builder import DEFAULT_SYSTEM_PROMPT
 from orchestrator_core.prompt.snapshot import INTRODUCTION, _framed

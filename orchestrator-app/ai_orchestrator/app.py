@@ -5,13 +5,13 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from flask import Flask
-from orchestrator_core.assistant import Assistant
-from orchestrator_core.http.deferred_backend import backend_for_server
-from orchestrator_core.http.factory import create_http_app
-from orchestrator_core.http.keys import refuse_open_bind
-from orchestrator_core.http.routes import handoff
-from orchestrator_core.http.services import Services
+from orchestrator_core.assistant import Assistant, open_assistant
 from orchestrator_core.settings import Settings
+from orchestrator_http.deferred_backend import backend_for_server
+from orchestrator_http.factory import create_http_app
+from orchestrator_http.keys import refuse_open_bind
+from orchestrator_http.routes import handoff
+from orchestrator_http.services import Services
 
 from ai_orchestrator.overflow import EnrolledVps
 
@@ -35,7 +35,7 @@ def create_app(settings: Settings, assistant: Assistant | None = None) -> Flask:
     vps = None
     if assistant is None:
         vps = None if settings.relay.overflow_queue is None else EnrolledVps(settings)
-        assistant = Assistant.open(settings, tier=TIER, backend=backend_for_server(settings), remote=vps)
+        assistant = open_assistant(settings, tier=TIER, backend=backend_for_server(settings), remote=vps)
     services = Services.around(settings, assistant, version=version("orchestrator"))
     if vps is not None:
         vps.replica = services.replica

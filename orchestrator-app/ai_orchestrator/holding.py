@@ -11,13 +11,13 @@ import time
 from typing import TYPE_CHECKING
 
 from shared_context.errors import StoreLocked
-from shared_context.sqlite_errors import translated_system
+from shared_context.storage.sqlite_errors import translated_system
 
 from ai_orchestrator import server_file
 
 if TYPE_CHECKING:
     from orchestrator_core.settings import Settings
-    from shared_context.documents import ContextFolder
+    from shared_context.documents.context_folder import ContextFolder
 
     from ai_orchestrator.cli.link.server import ServerLink
 
@@ -57,7 +57,7 @@ def reach(settings: Settings, wait_s: float = COMMAND_WAIT_S) -> ContextFolder |
 
 
 def _opened(settings: Settings) -> ContextFolder:
-    from shared_context.documents import ContextFolder
+    from shared_context.documents.context_folder import ContextFolder
 
     with translated_system(settings.data):
         settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)

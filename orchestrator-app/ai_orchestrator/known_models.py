@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator_core.backends.factory import (
-    builtin_folders,
-    choose_backend,
-    find_builtin,
-    resolve_model_path,
-)
+from orchestrator_core.backends.factory import choose_backend
+from orchestrator_core.backends.model_files import builtin_folders, find_builtin, resolve_model_path
 from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.settings import BUILTIN_MODEL, Settings
 

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator_core.http.binding import BACKLOG
-from orchestrator_core.http.problems import Problem
+from orchestrator_http.binding import BACKLOG
+from orchestrator_http.problems import Problem
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer, create_server

@@ -23,20 +23,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from orchestrator_core.assistant import Assistant
-from orchestrator_core.backends.factory import choose_backend, create_backend, resolve_model_path
+from orchestrator_core.backends.factory import choose_backend, create_backend
+from orchestrator_core.backends.model_files import resolve_model_path
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import InvalidRequest
 from orchestrator_core.runs.manager import RunManager
 from orchestrator_core.runs.spec import RunResult, RunSpec
 from orchestrator_core.runs.store import RunStore
 from orchestrator_core.settings import Settings, load_settings
-from shared_context.conversations import ConversationStore
-from shared_context.transfer import load_conversation, save_conversation
+from shared_context.conversations.store import ConversationStore
+from shared_context.conversations.transfer import load_conversation, save_conversation
 
 from ai_orchestrator.session_context import fit, read_document
 
 if TYPE_CHECKING:
-    from orchestrator_core.backends.base import ChatBackend
+    from orchestrator_core.backend import ChatBackend
     from orchestrator_core.runs.run import Run
 
 Device = Literal["auto", "cuda", "mps", "cpu"]

@@ -7,12 +7,12 @@ import threading
 from typing import Unpack
 
 from orchestrator_core.errors import ConfigurationError, TierUnreachable
-from orchestrator_core.relay.pinning import session_for
 from orchestrator_core.settings import Settings
 from orchestrator_core.tiers.http_tier import HttpResponse, HttpTier
 from orchestrator_core.tiers.remote import CallOptions, TierState
-from shared_context.replica import Replica
-from shared_context.sync_client import SyncClient
+from orchestrator_relay.pinning import session_for
+from shared_context.exchange.replica import Replica
+from shared_context.exchange.sync_client import SyncClient
 
 from ai_orchestrator.vps_link import credentials
 from ai_orchestrator.vps_link.credentials import VpsCredential

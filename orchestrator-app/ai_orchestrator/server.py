@@ -15,12 +15,12 @@ from types import FrameType
 
 import click
 from orchestrator_core.assistant import Assistant
-from orchestrator_core.http.binding import bind, close_all, reachable_url
-from orchestrator_core.http.keys import refuse_open_bind
-from orchestrator_core.http.routes.sync import largest_body
-from orchestrator_core.http.services import Services
 from orchestrator_core.logs import configure_logging, stop_logging
 from orchestrator_core.settings import Settings
+from orchestrator_http.binding import bind, close_all, reachable_url
+from orchestrator_http.keys import refuse_open_bind
+from orchestrator_http.routes.sync import largest_body
+from orchestrator_http.services import Services
 
 from ai_orchestrator import server_file
 from ai_orchestrator.app import app_services, create_app

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared_context.documents import DOCUMENT_NAMES, Document
+from shared_context.documents.context_folder import DOCUMENT_NAMES, Document
+from shared_context.documents.document_names import MAX_DOCUMENT_BYTES, document_path
+from shared_context.documents.starters import starter_text
 from shared_context.errors import DocumentNotFound, DocumentRejected
-from shared_context.handoff import MAX_DOCUMENT_BYTES, document_path
-from shared_context.starters import starter_text
 
 if TYPE_CHECKING:
     from orchestrator_core.prompt.builder import PromptBuilder

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from orchestrator_core.http.services import services
-from orchestrator_core.relay.connection import RelayConnection
-from orchestrator_core.relay.heads import RequestHead
-from orchestrator_core.relay.wsgi_call import RELAYED, WsgiCall
+from orchestrator_http.services import services
+from orchestrator_relay.connection import RelayConnection
+from orchestrator_relay.heads import RequestHead
+from orchestrator_relay.wsgi_call import RELAYED, WsgiCall
 from support.desktop import Desk, desk, events
 from support.fleet import wait_until
 from support.relay_ends import connected, get

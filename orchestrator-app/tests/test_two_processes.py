@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from ai_orchestrator.session_context import read_document
 from orchestrator_core.settings import Settings
-from shared_context.conversations import ConversationStore
+from shared_context.conversations.store import ConversationStore
 from support.children import Child
 from support.command_line import fresh_user, orchestrator, serving
 
@@ -22,13 +22,13 @@ LOG = "SESSION_LOG.md"
 HOLDER = """
     import sys
     from pathlib import Path
-    from orchestrator_core.assistant import Assistant
+    from orchestrator_core.assistant import Assistant, open_assistant
     from orchestrator_core.settings import Settings
 
     settings = Settings.model_validate(
         {"data": sys.argv[1], "model": {"backend": "scripted", "path": "echo"}}
     )
-    with Assistant.open(settings) as assistant:
+    with open_assistant(settings) as assistant:
         print("held")
         sys.stdin.readline()
 """

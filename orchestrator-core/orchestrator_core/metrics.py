@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from shared_context.retrieval.embedding import EmbeddingState
 
-from orchestrator_core.backends.base import BackendStats
+from orchestrator_core.backend import BackendStats
 
 FIRST_TOKEN_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120)
 """From a warm prefix on a GPU to a cold long prompt on two cores."""

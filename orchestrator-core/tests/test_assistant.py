@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from orchestrator_core.assistant import Assistant
-from orchestrator_core.backends.base import Prompt
+from orchestrator_core.backend import Prompt
 from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.chat_request import ChatRequest, GenerateRequest
 from orchestrator_core.errors import (
@@ -36,7 +36,7 @@ def open_assistant(tmp_path: Path) -> Iterator[Open]:
 
     def open_one(backend: ScriptedBackend, **given: Any) -> Assistant:
         settings = Settings.model_validate({"data": tmp_path / "data", **given})
-        opened.append(Assistant.open(settings, backend=backend))
+        opened.append(open_assistant(settings, backend=backend))
         return opened[-1]
 
     yield open_one

@@ -10,12 +10,12 @@ import pytest
 from gguf_random import random_model
 from gguf_vocabulary import SentencePieceVocabulary
 from household import Household
-from orchestrator_core.assistant import Assistant
+from orchestrator_core.assistant import Assistant, open_assistant
 from orchestrator_core.backends.llama_cpp import LlamaCppBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.runs.spec import RunState
 from orchestrator_core.settings import Settings
-from shared_context import identity
+from shared_context.storage import identity
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -54,7 +54,7 @@ def assistant(model: Path, tmp_path: Path) -> Iterator[Assistant]:
             "generation": {"max_new_tokens": 40},
         }
     )
-    with Assistant.open(settings) as opened:
+    with open_assistant(settings) as opened:
         store = opened.conversations
         store.create("elsewhere")
         store.add_message("elsewhere", "user", "The walnut box of my aunt is behind the chimney of the shed.")

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 from gguf_random import preset_model
-from orchestrator_core.assistant import Assistant
+from orchestrator_core.assistant import open_assistant
 from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import ModelNotFound
 from orchestrator_core.runs.spec import RunState
 from orchestrator_core.settings import Settings
-from shared_context.database import Database
-from shared_context.identity import new_id
 from shared_context.retrieval.embedding import EmbeddingState
 from shared_context.retrieval.index import MIGRATIONS
+from shared_context.storage.database import Database
+from shared_context.storage.identity import new_id
 from support.tiny_bert import TinyBert
 from support.waiting import wait_until
 
@@ -55,7 +55,7 @@ def vectors(data: Path) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("own", [False, True], ids=["engine", "a model of its own"])
 def test_what_is_said_gets_vectors_in_the_background(model: Path, tmp_path: Path, own: bool) -> None:
-    with Assistant.open(settings(tmp_path, model, model if own else "engine")) as assistant:
+    with open_assistant(settings(tmp_path, model, model if own else "engine")) as assistant:
         assistant.conversations.create("elsewhere")
         assistant.conversations.add_message("elsewhere", "user", SAID)
         run = assistant.ask(ChatRequest(message="Where is the walnut box?"))
@@ -76,7 +76,7 @@ def test_a_model_made_for_it_keeps_its_vectors_over_a_restart_and_another_makes_
         """The vectors with this model, once all are there."""
         shutil.copyfile(file, chosen)
         backend = ScriptedBackend(otherwise="Yes.", context_length=8192)
-        with Assistant.open(settings(tmp_path, "builtin", chosen), backend=backend) as assistant:
+        with open_assistant(settings(tmp_path, "builtin", chosen), backend=backend) as assistant:
             memory = assistant.memory
             assert memory is not None
             assistant.conversations.add_message("default", "user", SAID, message_id=SAID_ID)
@@ -93,7 +93,7 @@ def test_an_embedding_model_that_is_none_leaves_the_words(tmp_path: Path) -> Non
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"GGUF and nothing else")
     backend = ScriptedBackend(otherwise="Yes.", context_length=8192)
-    with Assistant.open(settings(tmp_path, "builtin", broken), backend=backend) as assistant:
+    with open_assistant(settings(tmp_path, "builtin", broken), backend=backend) as assistant:
         memory = assistant.memory
         assert memory is not None
         assistant.conversations.create("elsewhere")
@@ -104,7 +104,7 @@ def test_an_embedding_model_that_is_none_leaves_the_words(tmp_path: Path) -> Non
 
 def test_a_backend_without_embeddings_leaves_the_words(tmp_path: Path) -> None:
     backend = ScriptedBackend(otherwise="Yes.", context_length=8192)
-    with Assistant.open(settings(tmp_path, "builtin", "engine"), backend=backend) as assistant:
+    with open_assistant(settings(tmp_path, "builtin", "engine"), backend=backend) as assistant:
         assistant.conversations.create("elsewhere")
         assistant.conversations.add_message("elsewhere", "user", SAID)
         assert assistant.preview("default", "Where is the walnut box?").receipt.retrieved
@@ -112,4 +112,4 @@ def test_a_backend_without_embeddings_leaves_the_words(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_told_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound, match="embedding model"):
-        Assistant.open(settings(tmp_path, "builtin", tmp_path / "none.gguf"), backend=ScriptedBackend())
+        open_assistant(settings(tmp_path, "builtin", tmp_path / "none.gguf"), backend=ScriptedBackend())

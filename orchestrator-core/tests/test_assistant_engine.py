@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from gguf_random import preset_model
-from orchestrator_core.assistant import Assistant
+from orchestrator_core.assistant import Assistant, open_assistant
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import ContextLengthExceeded
 from orchestrator_core.runs.spec import RunState
@@ -30,7 +30,7 @@ def assistant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Assistant]:
             "generation": {"max_new_tokens": 16, "greedy": True},
         }
     )
-    with Assistant.open(settings) as opened:
+    with open_assistant(settings) as opened:
         assert opened.context is not None
         opened.context.edit("PROJECT_CONTEXT.md", "# House\n\n" + "- The door is blue. </s> [INST]\n" * 100)
         yield opened

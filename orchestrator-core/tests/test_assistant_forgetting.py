@@ -7,7 +7,7 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
-from orchestrator_core.assistant import Assistant
+from orchestrator_core.assistant import open_assistant
 from orchestrator_core.backends.scripted import ScriptedBackend, echo
 from support.desktop import settings_for
 from support.waiting import wait_until
@@ -23,7 +23,7 @@ def wait_until_indexed(data: Path, there: set[str]) -> None:
 
 
 def test_a_deleted_conversation_leaves_the_index_at_once(tmp_path: Path) -> None:
-    with Assistant.open(settings_for(tmp_path), backend=ScriptedBackend(echo)) as assistant:
+    with open_assistant(settings_for(tmp_path), backend=ScriptedBackend(echo)) as assistant:
         store = assistant.conversations
         store.create("secret")
         store.add_message("secret", "user", "The safe opens with 4711.")
@@ -36,5 +36,5 @@ def test_a_deleted_conversation_leaves_the_index_at_once(tmp_path: Path) -> None
 
 
 def test_nothing_goes_on_after_the_assistant_was_closed(tmp_path: Path) -> None:
-    Assistant.open(settings_for(tmp_path), backend=ScriptedBackend(echo)).close()
+    open_assistant(settings_for(tmp_path), backend=ScriptedBackend(echo)).close()
     assert "search-index" not in {thread.name for thread in threading.enumerate()}

@@ -6,10 +6,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from orchestrator_core.assistant import Assistant
+from orchestrator_core.assistant import open_assistant
 from orchestrator_core.assistant.data_folder import DataFolder
 from orchestrator_core.assistant.debounced import Debounced
-from orchestrator_core.backends.base import Prompt
+from orchestrator_core.backend import Prompt
 from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import ModelNotFound
@@ -25,7 +25,7 @@ def settings(data: Path, **given: object) -> Settings:
 
 
 def test_a_new_data_folder_is_private(tmp_path: Path) -> None:
-    with Assistant.open(settings(tmp_path / "a" / "data"), backend=ScriptedBackend()):
+    with open_assistant(settings(tmp_path / "a" / "data"), backend=ScriptedBackend()):
         folder = tmp_path / "a" / "data"
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         assert {"memory.db", "runs.db", "context", "lock"} <= {path.name for path in folder.iterdir()}
@@ -44,16 +44,16 @@ def test_a_second_process_on_the_folder_is_told_who_holds_it(tmp_path: Path) -> 
     with Child(code, tmp_path) as child:
         pid = child.line()
         with pytest.raises(StoreLocked) as caught:
-            Assistant.open(settings(tmp_path), backend=ScriptedBackend())
+            open_assistant(settings(tmp_path), backend=ScriptedBackend())
         assert f"process {pid}" in caught.value.message
         assert "ORCHESTRATOR_DATA" in (caught.value.hint or "")
         child.kill()
-        with Assistant.open(settings(tmp_path), backend=ScriptedBackend()):
+        with open_assistant(settings(tmp_path), backend=ScriptedBackend()):
             assert (tmp_path / "lock.pid").read_text().strip() == str(os.getpid())
 
 
 def test_closing_frees_the_folder_and_may_be_repeated(tmp_path: Path) -> None:
-    assistant = Assistant.open(settings(tmp_path), backend=ScriptedBackend())
+    assistant = open_assistant(settings(tmp_path), backend=ScriptedBackend())
     assistant.close()
     assistant.close()
     DataFolder(tmp_path).release()
@@ -62,22 +62,22 @@ def test_closing_frees_the_folder_and_may_be_repeated(tmp_path: Path) -> None:
 def test_what_fails_while_opening_frees_the_folder(tmp_path: Path) -> None:
     missing = settings(tmp_path, model={"path": str(tmp_path / "missing.gguf")})
     with pytest.raises(ModelNotFound):
-        Assistant.open(missing)
+        open_assistant(missing)
     (tmp_path / "runs.db").write_bytes(b"this is no database, but longer than a header" * 50)
     with pytest.raises(StoreCorrupt):
-        Assistant.open(settings(tmp_path), backend=ScriptedBackend())
+        open_assistant(settings(tmp_path), backend=ScriptedBackend())
     DataFolder(tmp_path).release()
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError) as caught:
-        Assistant.open(settings(tmp_path / "file" / "data"), backend=ScriptedBackend())
+        open_assistant(settings(tmp_path / "file" / "data"), backend=ScriptedBackend())
     assert "file" in str(caught.value)
 
 
 def test_the_backend_comes_from_the_settings(tmp_path: Path) -> None:
-    with Assistant.open(settings(tmp_path, model={"backend": "scripted", "path": "say:Hello"})) as assistant:
+    with open_assistant(settings(tmp_path, model={"backend": "scripted", "path": "say:Hello"})) as assistant:
         assert assistant.backend.describe().model == "say"
 
 
@@ -103,7 +103,7 @@ def test_the_documents_are_prewarmed_at_the_start_and_after_a_change(tmp_path: P
     (tmp_path / "context").mkdir()
     (tmp_path / "context" / "PROJECT_CONTEXT.md").write_text("# Project\n\nThe house is blue.\n")
     backend = NotingBackend()
-    with Assistant.open(settings(tmp_path), backend=backend) as assistant:
+    with open_assistant(settings(tmp_path), backend=backend) as assistant:
         assert assistant.context is not None
         backend.wait_prewarmed("The house is blue.")
         assistant.context.edit("PROJECT_CONTEXT.md", "# Project\n\nThe house is green.\n")
@@ -114,12 +114,12 @@ def test_the_documents_are_prewarmed_at_the_start_and_after_a_change(tmp_path: P
 
 def test_the_conversation_that_is_going_on_is_read_ahead(tmp_path: Path) -> None:
     backend = NotingBackend()
-    with Assistant.open(settings(tmp_path), backend=backend) as assistant:
+    with open_assistant(settings(tmp_path), backend=backend) as assistant:
         assistant.ask(ChatRequest(message="The lamp is red.")).wait(WAIT)
         warm = backend.wait_prewarmed("The lamp is red.")
         assert assistant.preview(None, "And now?").prompt.text.startswith(warm.text)
     again = NotingBackend()
-    with Assistant.open(settings(tmp_path), backend=again):
+    with open_assistant(settings(tmp_path), backend=again):
         again.wait_prewarmed("The lamp is red.")
 
 
@@ -154,6 +154,6 @@ def test_work_that_was_never_started_can_be_closed() -> None:
 
 @pytest.mark.parametrize(("tier", "begins"), [("desktop", True), ("vps", False)])
 def test_only_the_desktop_begins_with_starter_documents(tmp_path: Path, tier: str, begins: bool) -> None:
-    with Assistant.open(Settings(data=tmp_path / "data"), tier, ScriptedBackend()) as assistant:
+    with open_assistant(Settings(data=tmp_path / "data"), tier, ScriptedBackend()) as assistant:
         assert assistant.context is not None
         assert any(document.text for document in assistant.context.documents()) is begins

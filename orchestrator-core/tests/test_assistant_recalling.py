@@ -23,7 +23,7 @@ def open_assistant(tmp_path: Path) -> Iterator[Open]:
     def open_one(window: int = 8192, **given: Any) -> Assistant:
         backend = ScriptedBackend(otherwise="All right.", context_length=window)
         settings = Settings.model_validate({"data": tmp_path / "data", **given})
-        opened.append(Assistant.open(settings, backend=backend))
+        opened.append(open_assistant(settings, backend=backend))
         return opened[-1]
 
     yield open_one

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from orchestrator_core.assistant import Assistant
+from orchestrator_core.assistant import Assistant, open_assistant
 from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import Conflict
@@ -25,7 +25,7 @@ def backend() -> ScriptedBackend:
 
 @pytest.fixture
 def assistant(tmp_path: Path, backend: ScriptedBackend) -> Iterator[Assistant]:
-    with Assistant.open(Settings(data=tmp_path / "data"), backend=backend) as assistant:
+    with open_assistant(Settings(data=tmp_path / "data"), backend=backend) as assistant:
         yield assistant
 
 

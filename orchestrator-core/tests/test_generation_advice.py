@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from orchestrator_core.assistant import Assistant
+from orchestrator_core.assistant import open_assistant
 from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.generation import GenerationConfig
@@ -41,7 +41,7 @@ def test_request_before_owner_before_model(
 ) -> None:
     backend = Advising(["Yes."])
     settings = Settings.model_validate({"data": tmp_path, "generation": owner})
-    with Assistant.open(settings, backend=backend) as assistant:
+    with open_assistant(settings, backend=backend) as assistant:
         assistant.ask(ChatRequest(message="Well?", **request_fields)).wait(20)
     used = backend.calls[0].config
     assert (used.temperature, used.repetition_penalty) == expected

@@ -1,6 +1,6 @@
 """What Prometheus is told."""
 
-from orchestrator_core.backends.base import BackendStats
+from orchestrator_core.backend import BackendStats
 from orchestrator_core.metrics import Metrics
 from prometheus_client.parser import text_string_to_metric_families
 from shared_context.retrieval.embedding import EmbeddingState

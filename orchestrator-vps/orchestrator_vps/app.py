@@ -6,13 +6,13 @@ from contextlib import ExitStack
 from importlib.metadata import version
 
 from flask import Flask
-from orchestrator_core.assistant import Assistant
-from orchestrator_core.backends.base import ChatBackend
-from orchestrator_core.http.deferred_backend import backend_for_server
-from orchestrator_core.http.factory import create_http_app
-from orchestrator_core.http.keys import refuse_open_bind
-from orchestrator_core.http.services import Services
+from orchestrator_core.assistant import Assistant, open_assistant
+from orchestrator_core.backend import ChatBackend
 from orchestrator_core.settings import Settings
+from orchestrator_http.deferred_backend import backend_for_server
+from orchestrator_http.factory import create_http_app
+from orchestrator_http.keys import refuse_open_bind
+from orchestrator_http.services import Services
 
 from orchestrator_vps.api_key import provide_key
 from orchestrator_vps.credentials import Credentials
@@ -51,7 +51,7 @@ def create_app(
         opened.callback(credentials.close)
         hub = Hub(settings.relay, credentials, tier=TIER, version=version("orchestrator"))
         if assistant is None:
-            assistant = Assistant.open(
+            assistant = open_assistant(
                 settings, tier=TIER, backend=backend or backend_for_server(settings), remote=hub
             )
             opened.callback(assistant.close)

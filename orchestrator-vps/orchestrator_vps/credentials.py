@@ -16,9 +16,9 @@ from types import TracebackType
 from typing import Literal, Self
 
 from orchestrator_core.errors import Conflict, Forbidden, NotFound
-from shared_context.database import Database
-from shared_context.identity import after, new_id, now
-from shared_context.sqlite_errors import translated_system
+from shared_context.storage.database import Database
+from shared_context.storage.identity import after, new_id, now
+from shared_context.storage.sqlite_errors import translated_system
 
 from orchestrator_vps import codes
 from orchestrator_vps.migrations import MIGRATIONS

@@ -15,10 +15,10 @@ from typing import Annotated, Literal
 
 from flask import g, request
 from orchestrator_core.errors import Forbidden, NotFound, Overloaded, Unauthorized
-from orchestrator_core.http.api import Api
-from orchestrator_core.http.keys import FailedAttempts
-from orchestrator_core.http.services import services
-from orchestrator_core.http.shapes.common import Body, Identifier, Parameters
+from orchestrator_http.api import Api
+from orchestrator_http.keys import FailedAttempts
+from orchestrator_http.schemas.common import Body, Identifier, Parameters
+from orchestrator_http.services import services
 from pydantic import BaseModel, Field
 
 from orchestrator_vps.credentials import Credentials, Desktop, ExtraDesktops

@@ -14,18 +14,18 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from orchestrator_core.errors import InvalidRequest, NotFound, TierUnreachable
-from orchestrator_core.relay import heads
-from orchestrator_core.relay.connection import Ending, Messages, RelayConnection
-from orchestrator_core.relay.greeting import Refused, receive_hello, refuse, welcome
-from orchestrator_core.relay.heads import RequestHead, Welcome
-from orchestrator_core.relay.message_socket import SocketClosed
-from orchestrator_core.relay.opening import RelayStream
 from orchestrator_core.settings import RelaySettings
 from orchestrator_core.tiers.remote import TierState
+from orchestrator_relay import heads
+from orchestrator_relay.client_stream import RelayStream
+from orchestrator_relay.connection import Ending, Messages, RelayConnection
+from orchestrator_relay.greeting import Refused, receive_hello, refuse, welcome
+from orchestrator_relay.heads import RequestHead, Welcome
+from orchestrator_relay.message_socket import SocketClosed
 from pydantic import ValidationError
-from shared_context.change_feed import ChangeFeed
 from shared_context.errors import SharedContextError
-from shared_context.replica import Replica
+from shared_context.exchange.change_feed import ChangeFeed
+from shared_context.exchange.replica import Replica
 
 from orchestrator_vps.credentials import Credentials, Desktop
 from orchestrator_vps.link import DESKTOP, Link, in_words, state_of

@@ -6,9 +6,9 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from orchestrator_core.relay import heads
-from orchestrator_core.relay.connection import Ending, RelayConnection
 from orchestrator_core.tiers.remote import TierState
+from orchestrator_relay import heads
+from orchestrator_relay.connection import Ending, RelayConnection
 
 from orchestrator_vps.credentials import Desktop
 

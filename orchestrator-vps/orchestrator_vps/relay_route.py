@@ -7,8 +7,8 @@ from typing import Any
 
 from flask import Response, g, request
 from orchestrator_core.errors import Forbidden
-from orchestrator_core.http.api import Api
-from orchestrator_core.relay.accept import accept
+from orchestrator_http.api import Api
+from orchestrator_relay.accept import accept
 
 from orchestrator_vps.credentials import Desktop
 from orchestrator_vps.hub import Hub

@@ -15,20 +15,20 @@ from typing import get_args
 
 from flask import Flask, Response, g, request
 from orchestrator_core.errors import InvalidRequest, NotFound, TierLost, TierUnreachable
-from orchestrator_core.http import sse
-from orchestrator_core.http.api import EVENTS
-from orchestrator_core.http.bodies import whole_body
-from orchestrator_core.http.factory import key_guard
-from orchestrator_core.http.problems import problem_from
-from orchestrator_core.http.services import Services
-from orchestrator_core.http.watching import ClientGone, stopping
-from orchestrator_core.relay.opening import RelayStream
-from orchestrator_core.tiers.router import Because, Wish
+from orchestrator_core.tiers.router import RequestedTier, RouteReason
+from orchestrator_http import sse
+from orchestrator_http.api import EVENTS
+from orchestrator_http.bodies import whole_body
+from orchestrator_http.factory import key_guard
+from orchestrator_http.problems import problem_from
+from orchestrator_http.services import Services
+from orchestrator_http.watching import ClientGone, stopping
+from orchestrator_relay.client_stream import RelayStream
 from werkzeug.exceptions import MethodNotAllowed
 
 from orchestrator_vps import forwarded
+from orchestrator_vps.disconnects import Leavers
 from orchestrator_vps.hub import ADDRESS, Hub
-from orchestrator_vps.leaving import Leavers
 from orchestrator_vps.link import DESKTOP
 from orchestrator_vps.proxied import GONE
 from orchestrator_vps.remembered import remember
@@ -80,8 +80,10 @@ class Relaying:
         if decision.tier == DESKTOP:
             if not for_any_model:
                 self._hub.catch_up(SETTLE_S)
-            return self._pass_on(self._hub.open, decision.reason, demanded=decision.code is Because.ASKED_FOR)
-        if for_any_model and decision.code is not Because.ASKED_FOR:
+            return self._pass_on(
+                self._hub.open, decision.reason, demanded=decision.code is RouteReason.ASKED_FOR
+            )
+        if for_any_model and decision.code is not RouteReason.ASKED_FOR:
             lender = next(iter(self._hub.lenders()), None)
             if lender is not None:
                 reason = f"{decision.reason}; an extra desktop lends its model"
@@ -242,13 +244,13 @@ def _wish() -> str:
     Raises:
         InvalidRequest.
     """
-    wish = request.headers.get("X-Tier", "auto").strip().lower()
-    if wish not in get_args(Wish):
+    requested_tier = request.headers.get("X-Tier", "auto").strip().lower()
+    if requested_tier not in get_args(RequestedTier):
         raise InvalidRequest(
-            f"The header X-Tier names {wish[:40]!r}, which is no tier.",
-            hint=f"Leave it out, or give one of: {', '.join(get_args(Wish))}.",
+            f"The header X-Tier names {requested_tier[:40]!r}, which is no tier.",
+            hint=f"Leave it out, or give one of: {', '.join(get_args(RequestedTier))}.",
         )
-    return wish
+    return requested_tier
 
 
 def _whole_body(answer: RelayStream) -> Iterator[bytes]:

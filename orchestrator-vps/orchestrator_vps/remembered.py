@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 
-from shared_context.conversations import ConversationStore
+from shared_context.conversations.store import ConversationStore
 from shared_context.errors import SharedContextError
 
 _log = logging.getLogger(__name__)

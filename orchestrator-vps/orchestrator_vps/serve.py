@@ -23,11 +23,11 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import AppImportError
 from orchestrator_core.errors import OrchestratorError
-from orchestrator_core.http.binding import BACKLOG, bind, close_all, reachable_url
-from orchestrator_core.http.keys import refuse_open_bind
 from orchestrator_core.settings import Settings
+from orchestrator_http.binding import BACKLOG, bind, close_all, reachable_url
+from orchestrator_http.keys import refuse_open_bind
 from shared_context.errors import SharedContextError
-from shared_context.folder_lock import FolderLock
+from shared_context.storage.folder_lock import FolderLock
 
 from orchestrator_vps.api_key import key_file, provide_key
 from orchestrator_vps.credentials import Credentials

@@ -10,18 +10,18 @@ import threading
 
 import psutil
 import pytest
-from orchestrator_core.relay import heads
-from orchestrator_core.relay.frames import Kind, decode, encode
-from orchestrator_core.relay.greeting import Refused, introduce
-from orchestrator_core.relay.heads import Goodbye, Hello
-from orchestrator_core.relay.message_socket import SocketClosed
-from orchestrator_core.relay.serving import Answer
+from orchestrator_relay import heads
+from orchestrator_relay.frames import Kind, decode, encode
+from orchestrator_relay.greeting import Refused, introduce
+from orchestrator_relay.heads import Goodbye, Hello
+from orchestrator_relay.message_socket import SocketClosed
+from orchestrator_relay.server_stream import ServedResponse
 from support.vps import KEY, QUICK, DialRefused, PlayedDesktop, Vps, dial
 from support.waiting import wait_until
 
 
 def who(name):
-    return lambda head, body: Answer(200, (("Content-Type", "text/plain"),), [name.encode()])
+    return lambda head, body: ServedResponse(200, (("Content-Type", "text/plain"),), [name.encode()])
 
 
 def asks_model(vps):
@@ -157,7 +157,7 @@ def test_garbage_instead_of_a_greeting_closes_that_connection_only(vps, desktop,
 def vps_extra(vps):
     """A credential of another desktop; made beside the server, which would refuse it."""
     from orchestrator_vps.credentials import Credentials
-    from shared_context.identity import new_id
+    from shared_context.storage.identity import new_id
 
     with Credentials(vps.data) as credentials:
         return credentials.enroll(credentials.new_code(), "lender", new_id(), "serve")[1]
@@ -197,7 +197,7 @@ def test_a_message_that_is_too_large_closes_the_connection(vps):
 def test_a_desktop_that_answers_with_garbage_is_dropped_and_replaced(vps):
     def serve(head, body):
         sock.send(encode(Kind.HEAD, 4_000_000, b"garbage"))
-        return Answer(200, (), [b""])
+        return ServedResponse(200, (), [b""])
 
     desktop = PlayedDesktop(vps, serve, credential=vps.credential)
     sock = desktop._socket
@@ -283,7 +283,7 @@ def test_a_slow_client_does_not_stall_another(vps):
                 yield b"x" * 65536
             sent.set()
 
-        return Answer(200, (), large() if head.target == "/large" else [b"quick"])
+        return ServedResponse(200, (), large() if head.target == "/large" else [b"quick"])
 
     with PlayedDesktop(vps, serve, credential=vps.credential) as desktop:
         desktop.there()
@@ -304,7 +304,7 @@ def test_a_suspended_desktop_is_replaced_within_the_heartbeat_bound(tmp_path):
     """SIGSTOP to a real process that holds the connection: the socket stays open, nothing answers."""
     code = """
         import sys, time
-        from orchestrator_core.relay.serving import Answer
+        from orchestrator_relay.server_stream import Answer
         from support.vps import PlayedDesktop
         class There: port = int(sys.argv[1])
         desktop = PlayedDesktop(There, lambda head, body: Answer(200, (), [b"home"]), credential=sys.argv[2])
@@ -344,7 +344,7 @@ def test_a_hundred_and_twenty_clients_stream_through_one_connection(tmp_path):
             assert go.wait(60)
             yield b"data: two\n\n"
 
-        return Answer(200, (("Content-Type", "text/event-stream"),), parts())
+        return ServedResponse(200, (("Content-Type", "text/event-stream"),), parts())
 
     with Vps(tmp_path) as vps, PlayedDesktop(vps, serve) as desktop:
         desktop.there()

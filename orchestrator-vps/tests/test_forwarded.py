@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from orchestrator_core.relay.heads import RequestHead
+from orchestrator_relay.heads import RequestHead
 from orchestrator_vps import forwarded
 
 names = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-", min_size=1, max_size=20)

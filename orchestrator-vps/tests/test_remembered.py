@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from orchestrator_vps.remembered import remember
-from shared_context.conversations import ConversationStore
+from shared_context.conversations.store import ConversationStore
 from shared_context.errors import ConversationNotFound
 
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import psutil
 import pytest
 import requests
-from orchestrator_core.relay.serving import Answer
+from orchestrator_relay.server_stream import ServedResponse
 from support.processes import ENGINE, children
 from support.vps import KEY, PlayedDesktop, Vps
 from support.waiting import wait_until
@@ -210,7 +210,7 @@ def test_an_answer_of_the_desktop_may_end_too(tmp_path):
             assert go.wait(20)
             yield b"data: two\n\n"
 
-        return Answer(200, (("Content-Type", "text/event-stream"),), parts())
+        return ServedResponse(200, (("Content-Type", "text/event-stream"),), parts())
 
     with Vps(tmp_path) as vps, PlayedDesktop(vps, serve) as desktop:
         desktop.there()

@@ -9,7 +9,7 @@ from orchestrator_core.errors import ConfigurationError
 from orchestrator_core.settings import Settings
 from orchestrator_vps import api_key
 from orchestrator_vps.configuration import PORT, THREADS, load_vps_settings
-from orchestrator_vps.leaving import Leavers
+from orchestrator_vps.disconnects import Leavers
 from orchestrator_vps.notify import Notifier
 from orchestrator_vps.proxied import GONE, UPGRADE, Front, has_left
 from pydantic import SecretStr

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from shared_context.conversations import ConversationStore
+from shared_context.conversations.store import ConversationStore
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import pytest
 from orchestrator_core.backup.making import back_up
 from orchestrator_core.backup.restoring import restore
 from orchestrator_core.backup.snapshot import Place
-from shared_context.conversations import ConversationStore
-from shared_context.documents import ContextFolder
-from shared_context.replica import Replica
-from shared_context.sync_client import SyncClient
+from shared_context.conversations.store import ConversationStore
+from shared_context.documents.context_folder import ContextFolder
+from shared_context.exchange.replica import Replica
+from shared_context.exchange.sync_client import SyncClient
 from support.desktop import listening
 
 BRIEFING, LOG = "SESSION_BRIEFING.md", "SESSION_LOG.md"

@@ -12,8 +12,8 @@ from orchestrator_core.backup.making import back_up
 from orchestrator_core.backup.restoring import restore
 from orchestrator_core.backup.snapshot import Place
 from orchestrator_core.runs.store import RunStore
-from shared_context.conversations import ConversationStore
-from shared_context.documents import ContextFolder
+from shared_context.conversations.store import ConversationStore
+from shared_context.documents.context_folder import ContextFolder
 from support.children import Child
 from support.command_line import fresh_user, orchestrator, serving
 
@@ -22,8 +22,8 @@ BACKUPS = 8
 WRITER = """
     import sys, threading
     from pathlib import Path
-    from shared_context.conversations import ConversationStore
-    from shared_context.documents import ContextFolder
+    from shared_context.conversations.store import ConversationStore
+    from shared_context.documents.context_folder import ContextFolder
 
     data = Path(sys.argv[1])
     stop = threading.Event()

@@ -4,11 +4,11 @@ import re
 import threading
 from pathlib import Path
 
-from orchestrator_core.relay import flow, frames, greeting, heads, message_socket
-from orchestrator_core.relay.connection import RelayConnection
-from orchestrator_core.relay.frames import Frame, Kind, decode
-from orchestrator_core.relay.heads import Hello, RequestHead, Status, Welcome
-from orchestrator_core.relay.outbox import MAX_REPLIES
+from orchestrator_relay import flow, frames, greeting, heads, message_socket
+from orchestrator_relay.connection import RelayConnection
+from orchestrator_relay.frames import Frame, Kind, decode
+from orchestrator_relay.heads import Hello, RequestHead, Status, Welcome
+from orchestrator_relay.outbox import MAX_REPLIES
 from support.relay_ends import echo, message_sockets
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "relay.md").read_text()

@@ -10,7 +10,7 @@ import textwrap
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from shared_context.database import Database
+    from shared_context.storage.database import Database
 
 
 class Child:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shared_context.documents import ContextFolder
+from shared_context.documents.context_folder import ContextFolder
 
 
 def file_of(folder: ContextFolder, name: str) -> Path:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator_core.runs.store import RunStore
-from shared_context.conversations import ConversationStore
-from shared_context.documents import ContextFolder
+from shared_context.conversations.store import ConversationStore
+from shared_context.documents.context_folder import ContextFolder
 
 
 def fill(data: Path, text: str, *, context: Path | None = None) -> None:

@@ -13,11 +13,11 @@ from ai_orchestrator.app import app_services, create_app
 from ai_orchestrator.server import Server
 from flask import Flask
 from flask.testing import FlaskClient
-from orchestrator_core.assistant import Assistant
-from orchestrator_core.backends.base import ChatBackend
+from orchestrator_core.assistant import open_assistant
+from orchestrator_core.backend import ChatBackend
 from orchestrator_core.backends.scripted import ScriptedBackend, echo
-from orchestrator_core.http.services import Services
 from orchestrator_core.settings import Settings
+from orchestrator_http.services import Services
 
 
 class ReadingClient(FlaskClient):
@@ -64,7 +64,7 @@ def desk(
     """
     settings = settings_for(data, **server)
     backend = backend or ScriptedBackend(echo)
-    with Assistant.open(settings, backend=backend) as assistant:
+    with open_assistant(settings, backend=backend) as assistant:
         app = create_app(settings, assistant)
         app.test_client_class = ReadingClient
         services = app_services(app)
@@ -77,7 +77,7 @@ def desk(
 def listening(data: Path, backend: ChatBackend | None = None, **server: Any) -> Iterator[Server]:
     """The same, served by waitress on a free port of loopback."""
     settings = settings_for(data, **server)
-    with Assistant.open(settings, backend=backend or ScriptedBackend(echo)) as assistant:
+    with open_assistant(settings, backend=backend or ScriptedBackend(echo)) as assistant:
         running = Server(settings, assistant).start()
         try:
             running.services.model.ensure(10)

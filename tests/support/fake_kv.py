@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from orchestrator_core.engine.plan import Fork, Limits, Request, Step
+from orchestrator_core.engine.plan import EngineLimits, Fork, Request, Step
 from orchestrator_core.engine.scheduler import Scheduler
 
 DOCUMENTS = list(range(100, 300))
@@ -118,7 +118,7 @@ class FakeKv:
 
 
 def engine(**limits: int | bool) -> FakeKv:
-    return FakeKv(Scheduler(Limits(**{"cells": 2000, "window": 1000, **limits})))
+    return FakeKv(Scheduler(EngineLimits(**{"cells": 2000, "window": 1000, **limits})))
 
 
 def question(number: int, length: int = 10) -> list[int]:

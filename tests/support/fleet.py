@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import requests
-from shared_context.identity import new_id
+from shared_context.storage.identity import new_id
 from support.command_line import orchestrator, run
 from support.namespaces import Host
 from support.nginx import Nginx

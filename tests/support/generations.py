@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator_core.backends.base import Generation
+from orchestrator_core.backend import Generation
 from orchestrator_core.generation import GenerationConfig
 
 

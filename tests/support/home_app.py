@@ -4,7 +4,7 @@ import io
 import threading
 
 from flask import Flask, Response, request, send_file
-from orchestrator_core.relay.wsgi_call import WsgiCall
+from orchestrator_relay.wsgi_call import WsgiCall
 
 LARGE = bytes(range(256)) * 4096  # a megabyte
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from orchestrator_core.backends.base import Prompt
+from orchestrator_core.backend import Prompt
 from orchestrator_core.backends.llama_cpp import LlamaCppBackend
 from support.generations import greedy, said
 

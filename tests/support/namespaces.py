@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from shared_context.identity import new_id
+from shared_context.storage.identity import new_id
 
 CLONE_NEWNET = 0x40000000
 """Linux, sched.h."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from orchestrator_core.backends.base import ChatBackend, FinishReason, Generation, Prompt
+from orchestrator_core.backend import ChatBackend, FinishReason, Generation, Prompt
 from orchestrator_core.backends.openai import OpenAIBackend
 from orchestrator_core.errors import ContextLengthExceeded, OrchestratorError, Overloaded
 from orchestrator_core.generation import GenerationConfig

@@ -11,7 +11,7 @@ import schemathesis
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from orchestrator_core.backends.scripted import Reply, ScriptedBackend
-from orchestrator_core.http.api import Api
+from orchestrator_http.api import Api
 from schemathesis import GenerationMode
 from schemathesis.config import SchemathesisConfig
 

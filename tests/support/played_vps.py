@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from flask import Flask, Response, request
-from orchestrator_core.relay import greeting
-from orchestrator_core.relay.accept import accept
-from orchestrator_core.relay.connection import RelayConnection
-from orchestrator_core.relay.heads import Hello, Welcome
-from orchestrator_core.relay.message_socket import MessageSocket
-from shared_context.exchange import answer
-from shared_context.replica import Replica
-from shared_context.wire import SyncRequest
+from orchestrator_relay import greeting
+from orchestrator_relay.accept import accept
+from orchestrator_relay.connection import RelayConnection
+from orchestrator_relay.heads import Hello, Welcome
+from orchestrator_relay.message_socket import MessageSocket
+from shared_context.exchange.exchange import answer
+from shared_context.exchange.replica import Replica
+from shared_context.exchange.wire import SyncRequest
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 CODE = "GOOD-CODE"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from shared_context.documents import Document
-from shared_context.handoff import DOCUMENT_NAMES
-from shared_context.messages import Message
+from shared_context.conversations.messages import Message
+from shared_context.documents.context_folder import Document
+from shared_context.documents.document_names import DOCUMENT_NAMES
 
 AT = "2026-10-02T12:03:00.000000Z"
 

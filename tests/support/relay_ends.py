@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from orchestrator_core.relay.connection import RelayConnection
-from orchestrator_core.relay.heads import RequestHead
-from orchestrator_core.relay.message_socket import MessageSocket
-from orchestrator_core.relay.serving import Answer, RequestBody, Serve
+from orchestrator_relay.connection import RelayConnection
+from orchestrator_relay.heads import RequestHead
+from orchestrator_relay.message_socket import MessageSocket
+from orchestrator_relay.server_stream import RequestBody, Serve, ServedResponse
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Request
 
@@ -84,15 +84,15 @@ def half_connected(
 def answering(body: Iterable[bytes] | Callable[[], Iterable[bytes]], status: int = 200) -> Serve:
     """Answers every request in the same way."""
 
-    def serve(head: RequestHead, given: RequestBody) -> Answer:
-        return Answer(status, (("X-Path", head.target),), body() if callable(body) else body)
+    def serve(head: RequestHead, given: RequestBody) -> ServedResponse:
+        return ServedResponse(status, (("X-Path", head.target),), body() if callable(body) else body)
 
     return serve
 
 
-def echo(head: RequestHead, body: RequestBody) -> Answer:
+def echo(head: RequestHead, body: RequestBody) -> ServedResponse:
     """Answers with the body of the request."""
-    return Answer(200, (), [body.read()])
+    return ServedResponse(200, (), [body.read()])
 
 
 def get(target: str = "/") -> RequestHead:

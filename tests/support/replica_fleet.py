@@ -15,16 +15,16 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from shared_context.clock import Clock
-from shared_context.conversations import ConversationStore
-from shared_context.database import Database
-from shared_context.documents import ContextFolder
-from shared_context.exchange import Exchange, PageSize, answer
-from shared_context.identity import after, now
-from shared_context.messages import Message
-from shared_context.migrations import MIGRATIONS
-from shared_context.replica import Replica
-from shared_context.wire import SyncAnswer, SyncRequest
+from shared_context.conversations.messages import Message
+from shared_context.conversations.migrations import MIGRATIONS
+from shared_context.conversations.store import ConversationStore
+from shared_context.documents.context_folder import ContextFolder
+from shared_context.exchange.exchange import Exchange, PageSize, answer
+from shared_context.exchange.replica import Replica
+from shared_context.exchange.wire import SyncAnswer, SyncRequest
+from shared_context.storage.clock import Clock
+from shared_context.storage.database import Database
+from shared_context.storage.identity import after, now
 
 BRIEFING, LOG = "SESSION_BRIEFING.md", "SESSION_LOG.md"
 A_YEAR = timedelta(days=365)

@@ -7,12 +7,12 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from orchestrator_core.backends.base import Prompt
+from orchestrator_core.backend import Prompt
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.runs.manager import RunManager
 from orchestrator_core.runs.run import Run
 from orchestrator_core.runs.spec import RunEvent, RunResult, RunSpec
-from shared_context.identity import new_id
+from shared_context.storage.identity import new_id
 
 TEXT = "one two three four five six"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from orchestrator_core.backends.base import Generation, Prompt
+from orchestrator_core.backend import Generation, Prompt
 from orchestrator_core.errors import BackendError
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import ChatMessage, Role

@@ -16,16 +16,18 @@ from typing import Any
 from unittest import mock
 
 from pycrdt import Doc
-from shared_context import conversations, crdt, exchange
-from shared_context.clock import Clock
-from shared_context.conversations import ConversationStore
-from shared_context.crdt import SharedLines
-from shared_context.exchange import Exchange, PageSize
-from shared_context.line_diff import Change, merge_edit, split_lines
-from shared_context.replica import Replica
-from shared_context.shared_documents import digest, encode
-from shared_context.update_pages import first_page
-from shared_context.wire import SyncAnswer
+from shared_context.conversations import store as conversations
+from shared_context.conversations.store import ConversationStore
+from shared_context.documents import crdt
+from shared_context.documents.crdt import SharedLines
+from shared_context.documents.line_diff import LineChange, merge_edit, split_lines
+from shared_context.exchange import exchange
+from shared_context.exchange.exchange import Exchange, PageSize
+from shared_context.exchange.replica import Replica
+from shared_context.exchange.shared_documents import digest, encode
+from shared_context.exchange.update_pages import first_page
+from shared_context.exchange.wire import SyncAnswer
+from shared_context.storage.clock import Clock
 
 FOLDER = Path(__file__).parents[2] / "docs" / "vectors"
 BRIEFING, LOG = "SESSION_BRIEFING.md", "SESSION_LOG.md"
@@ -98,9 +100,9 @@ def _case(name: str, first: str, path: str, *sides: Callable[[str], str]) -> dic
 def _in_parts() -> dict[str, Any]:
     """One insertion too large for a message, its second half edited: the first part ends within it."""
     origin, other = _lines(1), _lines(2000)
-    origin.change(LOG, [Change(0, 0, tuple(f"line {number}" for number in range(40)))], "desktop")
+    origin.change(LOG, [LineChange(0, 0, tuple(f"line {number}" for number in range(40)))], "desktop")
     other.load(origin.update_since())
-    other.change(LOG, [Change(30, 31, ("another line 30",))], "device2")
+    other.change(LOG, [LineChange(30, 31, ("another line 30",))], "device2")
     first = first_page(other.update_since(), 200)
     receiver = _lines(98)
     receiver.receive(first)

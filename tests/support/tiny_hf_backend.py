@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator_core.backends.base import Prompt
+from orchestrator_core.backend import Prompt
 from orchestrator_core.backends.transformers import TransformersBackend
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.settings import Settings

@@ -14,17 +14,17 @@ from typing import Any
 
 from ai_orchestrator.app import app_services, create_app
 from flask import Flask
-from orchestrator_core.assistant import Assistant
-from orchestrator_core.backends.base import ChatBackend
+from orchestrator_core.assistant import Assistant, open_assistant
+from orchestrator_core.backend import ChatBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import TierLost, TierUnreachable
 from orchestrator_core.runs.run import Run
 from orchestrator_core.runs.spec import RunEvent
 from orchestrator_core.settings import Settings
 from orchestrator_core.tiers.remote import TierState
-from shared_context.exchange import Exchange, answer
-from shared_context.messages import Message
-from shared_context.replica import Replica
+from shared_context.conversations.messages import Message
+from shared_context.exchange.exchange import Exchange, answer
+from shared_context.exchange.replica import Replica
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 WAIT = 20.0
@@ -169,11 +169,11 @@ def settings(data: Path, **relay: Any) -> Settings:
 
 @contextmanager
 def two_tiers(folder: Path, desktop: ChatBackend, vps: ChatBackend, **relay: Any) -> Iterator[TwoTiers]:
-    with Assistant.open(settings(folder / "desktop", **relay), backend=desktop) as home:
+    with open_assistant(settings(folder / "desktop", **relay), backend=desktop) as home:
         app = create_app(home.settings, home)
         app_services(app).model.ensure(WAIT)
         wire = AppTier(app)
-        with Assistant.open(settings(folder / "vps", **relay), "vps", backend=vps, remote=wire) as away:
+        with open_assistant(settings(folder / "vps", **relay), "vps", backend=vps, remote=wire) as away:
             replicas = (
                 Replica(home.conversations, home.context, name="desktop"),
                 Replica(away.conversations, away.context, name="vps"),

@@ -16,12 +16,12 @@ from typing import Any, Self
 
 import psutil
 import requests
-from orchestrator_core.relay.connection import Ending, RelayConnection
-from orchestrator_core.relay.greeting import introduce
-from orchestrator_core.relay.heads import Hello, Status, Welcome
-from orchestrator_core.relay.message_socket import MessageSocket, SocketClosed
-from orchestrator_core.relay.serving import Serve
-from shared_context.identity import new_id
+from orchestrator_relay.connection import Ending, RelayConnection
+from orchestrator_relay.greeting import introduce
+from orchestrator_relay.heads import Hello, Status, Welcome
+from orchestrator_relay.message_socket import MessageSocket, SocketClosed
+from orchestrator_relay.server_stream import Serve
+from shared_context.storage.identity import new_id
 from support.processes import children
 from support.waiting import wait_until
 from wsproto import ConnectionType, WSConnection

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import requests
 from ai_orchestrator.server import Server
-from orchestrator_core.assistant import Assistant
+from orchestrator_core.assistant import open_assistant
 from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.settings import Settings
 from orchestrator_core.tiers.http_tier import HttpTier
@@ -30,7 +30,7 @@ def main(data: str, desktop_url: str) -> None:
         {"data": Path(data), "model": {"backend": "scripted"}, "server": {"port": 0}}
     )
     backend = ScriptedBackend(otherwise=SAYS, name="small")
-    with Assistant.open(settings, "vps", backend=backend, remote=desktop) as assistant:
+    with open_assistant(settings, "vps", backend=backend, remote=desktop) as assistant:
         server = Server(settings, assistant).start()
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         sys.stdout.write(server.url + "\n")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from shared_context.conversations import ConversationStore
+from shared_context.conversations.store import ConversationStore
 from shared_context.errors import PeerUnreachable
-from shared_context.exchange import PageSize
-from shared_context.replica import Replica
-from shared_context.sync_client import SyncClient
+from shared_context.exchange.exchange import PageSize
+from shared_context.exchange.replica import Replica
+from shared_context.exchange.sync_client import SyncClient
 from support.children import Child
 from support.desktop import listening
 
@@ -31,10 +31,10 @@ SERVER = """
 CLIENT = """
     import sys
     from pathlib import Path
-    from shared_context.conversations import ConversationStore
-    from shared_context.exchange import PageSize
-    from shared_context.replica import Replica
-    from shared_context.sync_client import SyncClient
+    from shared_context.conversations.store import ConversationStore
+    from shared_context.exchange.exchange import PageSize
+    from shared_context.exchange.replica import Replica
+    from shared_context.exchange.sync_client import SyncClient
     from support.children import die_after_commits
 
     with ConversationStore.open(Path(sys.argv[2]) / "memory.db") as store:

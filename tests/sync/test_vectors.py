@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shared_context.crdt import SharedLines
-from shared_context.shared_documents import digest
-from shared_context.wire import SyncAnswer, SyncRequest
+from shared_context.documents.crdt import SharedLines
+from shared_context.exchange.shared_documents import digest
+from shared_context.exchange.wire import SyncAnswer, SyncRequest
 from support import sync_vectors
 from support.sync_vectors import FOLDER
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator_core.chat_request import ChatRequest
 
-from ai_orchestrator.cli.link.answers import Answer, AnswerEvent, Link
+from ai_orchestrator.cli.link.answers import AnswerEvent, Link, LinkAnswer
 
 if TYPE_CHECKING:
     from orchestrator_core.generation import GenerationConfig
@@ -66,7 +66,7 @@ def make_request(
 
 
 def follow(
-    answer: Answer, show: Callable[[AnswerEvent], None], stopping: Callable[[], None] | None = None
+    answer: LinkAnswer, show: Callable[[AnswerEvent], None], stopping: Callable[[], None] | None = None
 ) -> tuple[Mapping[str, Any], bool]:
     """Show an answer to its end; Ctrl-C stops it and what was said so far is kept.
 
@@ -90,7 +90,7 @@ def follow(
         return _to_the_end(answer, lambda event: None), True
 
 
-def _to_the_end(answer: Answer, show: Callable[[AnswerEvent], None]) -> Mapping[str, Any]:
+def _to_the_end(answer: LinkAnswer, show: Callable[[AnswerEvent], None]) -> Mapping[str, Any]:
     for event in answer:
         if event.kind == "done":
             return event.data

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 if TYPE_CHECKING:
     from orchestrator_core.settings import Settings
-    from shared_context.documents import ContextFolder
+    from shared_context.documents.context_folder import ContextFolder
 
     from ai_orchestrator.cli.link.server import ServerLink
 
@@ -51,7 +51,7 @@ def open_documents(settings: Settings) -> Documents:
     Raises:
         StoreLocked: a process that is no server holds the folder.
     """
-    from shared_context.documents import ContextFolder
+    from shared_context.documents.context_folder import ContextFolder
 
     from ai_orchestrator.holding import reach
 

@@ -13,8 +13,8 @@ from ai_orchestrator.cli import terminal
 from ai_orchestrator.cli.options import conversation_options
 
 if TYPE_CHECKING:
-    from shared_context.conversations import ConversationStore
-    from shared_context.messages import Message
+    from shared_context.conversations.messages import Message
+    from shared_context.conversations.store import ConversationStore
 
 MAX_LISTED = 10_000
 

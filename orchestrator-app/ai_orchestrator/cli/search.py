@@ -48,7 +48,7 @@ def matching_lines(texts: Mapping[str, str], words: Iterable[str]) -> Iterable[d
     Args:
         texts: by the document's path below the context folder.
     """
-    from shared_context.handoff import project_of
+    from shared_context.documents.document_names import project_of
 
     wanted = [word.casefold() for word in words]
     for path, text in texts.items():

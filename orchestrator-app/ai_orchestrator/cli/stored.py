@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator_core.settings import Settings
-    from shared_context.conversations import ConversationStore
-    from shared_context.document import Document
+    from shared_context.conversations.store import ConversationStore
+    from shared_context.documents.document import Document
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def open_store(settings: Settings) -> Iterator[ConversationStore | None]:
     Raises:
         StoreError: the file cannot be read.
     """
-    from shared_context.conversations import ConversationStore
+    from shared_context.conversations.store import ConversationStore
 
     path = settings.data / "memory.db"
     if not path.exists():
@@ -77,8 +77,8 @@ def project_paths(settings: Settings, project: str | None) -> list[str]:
         NotFound: there is no such project.
     """
     from orchestrator_core.errors import NotFound
-    from shared_context.document_folder import projects_in
-    from shared_context.handoff import document_paths
+    from shared_context.documents.document_folder import projects_in
+    from shared_context.documents.document_names import document_paths
 
     active, others = settings.context.project, projects_in(settings.context_folder)
     if project is not None:

@@ -13,11 +13,11 @@ from ai_orchestrator.doctor.snapshot import (
     EngineSeen,
     ExposureSeen,
     GpuSeen,
+    MachineSnapshot,
     MemorySeen,
     ModelSeen,
     PortSeen,
     PythonSeen,
-    Snapshot,
     StoreSeen,
 )
 
@@ -48,7 +48,7 @@ class Finding:
     advice: str | None = None
 
 
-def judge(seen: Snapshot) -> list[Finding]:
+def judge(seen: MachineSnapshot) -> list[Finding]:
     """All findings, in the order in which a person would mend them."""
     return [
         judge_python(seen.python),

@@ -21,20 +21,19 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from orchestrator_core.backends.factory import (
+from orchestrator_core.backends.factory import choose_backend, create_backend
+from orchestrator_core.backends.model_files import (
     builtin_folders,
-    choose_backend,
-    create_backend,
     find_builtin,
     find_local,
     resolve_model_path,
 )
 from orchestrator_core.errors import ConfigurationError, OrchestratorError
-from orchestrator_core.http.keys import refuse_open_bind
-from orchestrator_core.http.origins import is_loopback
 from orchestrator_core.settings import ENVIRONMENT, Settings, default_config_file
+from orchestrator_http.keys import refuse_open_bind
+from orchestrator_http.origins import is_loopback
 from shared_context.errors import SharedContextError
-from shared_context.migrate import Migration, check_openable
+from shared_context.storage.migrate import Migration, check_openable
 
 from ai_orchestrator.doctor.snapshot import (
     ConfigurationSeen,
@@ -43,11 +42,11 @@ from ai_orchestrator.doctor.snapshot import (
     EngineSeen,
     ExposureSeen,
     GpuSeen,
+    MachineSnapshot,
     MemorySeen,
     ModelSeen,
     PortSeen,
     PythonSeen,
-    Snapshot,
     StoreSeen,
 )
 
@@ -56,11 +55,11 @@ PROOF_MAX_BYTES = 1024**3
 """A larger model is opened, but not decoded with: that would take minutes of loading."""
 
 
-def look(settings: Settings, configuration: ConfigurationSeen) -> Snapshot:
+def look(settings: Settings, configuration: ConfigurationSeen) -> MachineSnapshot:
     """Everything the checks need; takes a few seconds, most of them for the engine's proof."""
     model = see_model(settings)
     data = see_data(settings)
-    return Snapshot(
+    return MachineSnapshot(
         python=PythonSeen(sys.version_info[:3], sys.executable),
         configuration=configuration,
         engine=see_engine(model),
@@ -199,7 +198,7 @@ def see_gpu() -> GpuSeen:
 
 def see_port(settings: Settings, server: str | None) -> PortSeen:
     from orchestrator_core.errors import PortInUse
-    from orchestrator_core.http.binding import bind, close_all, reachable_url
+    from orchestrator_http.binding import bind, close_all, reachable_url
 
     host, port = settings.server.host, settings.server.port
     if server is not None and server == reachable_url(host, port):
@@ -253,7 +252,7 @@ def see_data(settings: Settings) -> DataFolderSeen:
 
 def see_stores(data: Path) -> tuple[StoreSeen, ...]:
     from orchestrator_core.runs.store import MIGRATIONS as RUNS
-    from shared_context.migrations import MIGRATIONS as MEMORY
+    from shared_context.conversations.migrations import MIGRATIONS as MEMORY
 
     return (_see_store(data / "memory.db", MEMORY), _see_store(data / "runs.db", RUNS))
 

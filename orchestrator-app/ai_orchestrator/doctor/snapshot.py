@@ -165,7 +165,7 @@ class StoreSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class MachineSnapshot:
     python: PythonSeen
     configuration: ConfigurationSeen
     engine: EngineSeen

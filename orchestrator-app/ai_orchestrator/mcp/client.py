@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from mcp.server.mcpserver import Context
-from shared_context.log_entry import AUTHOR
+from shared_context.documents.log_entry import AUTHOR
 
 Caller = Context[Any, Any]
 """A parameter of this type is filled by the SDK and not shown to the client."""

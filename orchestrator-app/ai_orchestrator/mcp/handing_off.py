@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from mcp.server.mcpserver import MCPServer
 from orchestrator_core.errors import InvalidRequest
-from orchestrator_core.http.shapes.handoff import EntryId, HandoffAnswer
+from orchestrator_http.schemas.handoff import EntryId, HandoffAnswer
 from pydantic import BaseModel, Field
-from shared_context.handoff import MAX_DOCUMENT_BYTES
+from shared_context.documents.document_names import MAX_DOCUMENT_BYTES
 
 from ai_orchestrator.mcp.client import Caller, author_of
 from ai_orchestrator.mcp.memory import SharedMemory

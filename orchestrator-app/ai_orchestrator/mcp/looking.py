@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self
 
 from orchestrator_core.errors import NotFound
-from shared_context.document import VERSION_DIGITS
-from shared_context.document_folder import projects_in
+from shared_context.documents.document import VERSION_DIGITS
+from shared_context.documents.document_folder import projects_in
+from shared_context.documents.document_names import DOCUMENT_NAMES, document_path
+from shared_context.documents.history import text_version
 from shared_context.errors import DocumentNotFound, DocumentRejected, StoreLocked
-from shared_context.handoff import DOCUMENT_NAMES, document_path
-from shared_context.history import text_version
 
 from ai_orchestrator.cli.documents import Fields
 from ai_orchestrator.cli.stored import found_in_memory, stored_conversation, stored_conversations

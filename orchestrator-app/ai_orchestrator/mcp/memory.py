@@ -23,7 +23,7 @@ from ai_orchestrator.mcp.looking import LookingMemory
 
 if TYPE_CHECKING:
     from orchestrator_core.settings import Settings
-    from shared_context.documents import ContextFolder
+    from shared_context.documents.context_folder import ContextFolder
 
 WAIT_S = 15.0
 """How long a call waits for its turn: a server that stops lets answers end within 10 s."""
@@ -117,7 +117,7 @@ class SharedMemory:
         return self._once(work, project, wait_s)
 
     def _once(self, work: Callable[[Memory], Result], project: str | None, wait_s: float) -> Result:
-        from shared_context.documents import ContextFolder
+        from shared_context.documents.context_folder import ContextFolder
 
         if not self._turn.acquire(timeout=wait_s):
             raise StoreLocked("Other calls wait for the memory.", "Try again a little later.")
@@ -144,7 +144,7 @@ class FolderMemory(FolderDocuments):
 
     def search(self, query: str, limit: int, project: str | None) -> list[Fields]:
         from orchestrator_core.assistant.projects import paths_of
-        from shared_context.conversations import ConversationStore
+        from shared_context.conversations.store import ConversationStore
 
         within = None if project is None else paths_of(self._opened, project)
         with ConversationStore.open(self._settings.data / "memory.db") as store:
@@ -168,7 +168,7 @@ class FolderMemory(FolderDocuments):
 
     @contextmanager
     def _handoffs(self) -> Iterator[LocalHandoffs]:
-        from shared_context.conversations import ConversationStore
+        from shared_context.conversations.store import ConversationStore
 
         with ConversationStore.open(self._settings.data / "memory.db") as store:
             yield LocalHandoffs(store, self._folder)

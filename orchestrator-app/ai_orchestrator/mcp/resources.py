@@ -9,7 +9,7 @@ from urllib.parse import quote
 import anyio.to_thread
 from mcp.server.mcpserver import MCPServer
 from mcp.types import Resource
-from shared_context.handoff import BRIEFING, LOG, PORTFOLIO, PROJECT, check_document_name
+from shared_context.documents.document_names import BRIEFING, LOG, PORTFOLIO, PROJECT, check_document_name
 
 from ai_orchestrator.mcp.memory import SharedMemory
 from ai_orchestrator.mcp.telling import as_resource_errors

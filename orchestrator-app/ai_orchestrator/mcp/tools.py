@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 from mcp.server.mcpserver import MCPServer
 from mcp.types import ToolAnnotations
 from orchestrator_core.generation import MAX_NEW_TOKENS
-from orchestrator_core.http.shapes.context import ConflictInfo, ContextSummary, EntryAnswer
-from orchestrator_core.http.shapes.conversations import ConversationList, ConversationSummary, SearchAnswer
+from orchestrator_http.schemas.context import ConflictInfo, ContextSummary, EntryAnswer
+from orchestrator_http.schemas.conversations import ConversationList, ConversationSummary, SearchAnswer
 from pydantic import BaseModel, Field
-from shared_context.handoff import BRIEFING, LOG, MAX_DOCUMENT_BYTES
-from shared_context.log_entry import new_entry_id
+from shared_context.documents.document_names import BRIEFING, LOG, MAX_DOCUMENT_BYTES
+from shared_context.documents.log_entry import new_entry_id
 
 from ai_orchestrator.mcp.client import Caller, author_of
 from ai_orchestrator.mcp.memory import MOST_FOUND, Memory, SharedMemory

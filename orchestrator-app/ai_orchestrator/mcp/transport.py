@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import anyio
 from mcp.server.transport_security import TransportSecuritySettings
 from orchestrator_core.errors import OrchestratorError, Overloaded, Unauthorized
-from orchestrator_core.http.binding import bind, reachable_url
-from orchestrator_core.http.keys import KeyGuard, refuse_open_bind
-from orchestrator_core.http.origins import HostGuard
 from orchestrator_core.logs import configure_logging, stop_logging
+from orchestrator_http.binding import bind, reachable_url
+from orchestrator_http.keys import KeyGuard, refuse_open_bind
+from orchestrator_http.origins import HostGuard
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send

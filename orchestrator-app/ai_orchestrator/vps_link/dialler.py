@@ -8,15 +8,15 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from orchestrator_core.relay import heads
-from orchestrator_core.relay.connection import Ending, RelayConnection
-from orchestrator_core.relay.dial import DialFailed, DialRefused, dial
-from orchestrator_core.relay.greeting import Refused, introduce
-from orchestrator_core.relay.heads import Hello, Status, Welcome
-from orchestrator_core.relay.message_socket import SocketClosed
-from orchestrator_core.relay.pinning import context_for
-from orchestrator_core.relay.serving import Serve
 from orchestrator_core.settings import RelaySettings
+from orchestrator_relay import heads
+from orchestrator_relay.connection import Ending, RelayConnection
+from orchestrator_relay.dial import DialFailed, DialRefused, dial
+from orchestrator_relay.greeting import Refused, introduce
+from orchestrator_relay.heads import Hello, Status, Welcome
+from orchestrator_relay.message_socket import SocketClosed
+from orchestrator_relay.pinning import context_for
+from orchestrator_relay.server_stream import Serve
 
 from ai_orchestrator.vps_link.backoff import Backoff
 from ai_orchestrator.vps_link.credentials import VpsCredential

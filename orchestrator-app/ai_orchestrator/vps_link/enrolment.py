@@ -23,8 +23,8 @@ from orchestrator_core.errors import (
     TierLost,
     TierUnreachable,
 )
-from orchestrator_core.relay.pinning import certificate_of, fingerprint, same_fingerprint, session_for
-from shared_context.identity import now
+from orchestrator_relay.pinning import certificate_of, fingerprint, same_fingerprint, session_for
+from shared_context.storage.identity import now
 
 from ai_orchestrator.vps_link.credentials import VpsCredential
 

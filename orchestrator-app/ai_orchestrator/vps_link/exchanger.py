@@ -14,12 +14,12 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from orchestrator_core.relay.connection import RelayConnection
-from orchestrator_core.relay.heads import Welcome
-from orchestrator_core.relay.message_socket import SocketClosed
+from orchestrator_relay.connection import RelayConnection
+from orchestrator_relay.heads import Welcome
+from orchestrator_relay.message_socket import SocketClosed
 from shared_context.errors import SharedContextError
-from shared_context.replica import Replica
-from shared_context.sync_client import SyncClient
+from shared_context.exchange.replica import Replica
+from shared_context.exchange.sync_client import SyncClient
 
 from ai_orchestrator.vps_link.backoff import Backoff
 

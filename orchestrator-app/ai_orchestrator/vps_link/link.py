@@ -7,13 +7,13 @@ import platform
 import threading
 
 from orchestrator_core.errors import ConfigurationError
-from orchestrator_core.http.services import Services
-from orchestrator_core.relay.heads import Hello, RequestHead, Status
-from orchestrator_core.relay.pinning import session_for
-from orchestrator_core.relay.serving import Answer, RequestBody
-from orchestrator_core.relay.wsgi_call import App, WsgiCall
 from orchestrator_core.settings import Settings
-from shared_context.sync_client import SyncClient
+from orchestrator_http.services import Services
+from orchestrator_relay.heads import Hello, RequestHead, Status
+from orchestrator_relay.pinning import session_for
+from orchestrator_relay.server_stream import RequestBody, ServedResponse
+from orchestrator_relay.wsgi_call import App, WsgiCall
+from shared_context.exchange.sync_client import SyncClient
 
 from ai_orchestrator.vps_link import credentials
 from ai_orchestrator.vps_link.credentials import VpsCredential
@@ -100,7 +100,7 @@ class VpsLink:
             dialler.tell_status()
         return load.running + load.waiting > 0
 
-    def _serve(self, head: RequestHead, body: RequestBody) -> Answer:
+    def _serve(self, head: RequestHead, body: RequestBody) -> ServedResponse:
         self._asked.set()
         return self._call(head, body)
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from shared_context.identity import now
+from shared_context.storage.identity import now
 
 NAME = "vps-link.json"
 

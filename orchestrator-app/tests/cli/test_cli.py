@@ -22,7 +22,7 @@ from ai_orchestrator.cli.link.answers import error_from
 from ai_orchestrator.cli.options import TIERS
 from click.testing import CliRunner
 from orchestrator_core import errors
-from orchestrator_core.tiers.router import Wish
+from orchestrator_core.tiers.router import RequestedTier
 from shared_context.errors import StoreFull
 
 HEAVY = ("pydantic", "rich", "prompt_toolkit", "flask", "requests", "orchestrator_core.settings", "sqlite3")
@@ -156,4 +156,4 @@ def test_an_answer_that_is_no_error_body_is_still_an_error(body: object) -> None
 
 
 def test_the_tiers_that_can_be_named_are_those_a_request_can_name() -> None:
-    assert get_args(Wish) == TIERS
+    assert get_args(RequestedTier) == TIERS

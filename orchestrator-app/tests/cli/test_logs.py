@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from shared_context.conversations import ConversationStore
+from shared_context.conversations.store import ConversationStore
 from support.command_line import fresh_user, orchestrator
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from orchestrator_core.relay.pinning import fingerprint
+from orchestrator_relay.pinning import fingerprint
 from support.command_line import fresh_user, orchestrator, serving
 from support.played_vps import CODE, CREDENTIAL, PlayedVps, self_signed
 from support.relay_ends import get

@@ -12,11 +12,11 @@ from ai_orchestrator.doctor.snapshot import (
     EngineSeen,
     ExposureSeen,
     GpuSeen,
+    MachineSnapshot,
     MemorySeen,
     ModelSeen,
     PortSeen,
     PythonSeen,
-    Snapshot,
     StoreSeen,
 )
 
@@ -24,7 +24,7 @@ GIB = 1024**3
 ENGINE = EngineSeen("0.3.36", "tiny.gguf", None, 100.0, False)
 MODEL = ModelSeen("builtin", "llama_cpp", Path("/m/tiny.gguf"), 8 * 1024**2, True, 2048)
 DATA = DataFolderSeen(Path("/d"), 0o700, None, 50 * GIB)
-HEALTHY = Snapshot(
+HEALTHY = MachineSnapshot(
     python=PythonSeen((3, 11, 7), "/usr/bin/python3"),
     configuration=ConfigurationSeen(),
     engine=ENGINE,

@@ -10,7 +10,7 @@ import pytest
 from ai_orchestrator.doctor import probes
 from gguf_models import scripted_model
 from orchestrator_core.settings import Settings, load_settings
-from shared_context.conversations import ConversationStore
+from shared_context.conversations.store import ConversationStore
 from support.command_line import fresh_user, orchestrator, serving
 from support.terminal_session import TerminalSession
 from support.tiny_bert import TinyBert

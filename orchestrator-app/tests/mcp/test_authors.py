@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mcp import Client
 from mcp.types import Implementation
 from orchestrator_core.settings import Settings
-from shared_context.log_entry import check_author
+from shared_context.documents.log_entry import check_author
 from support.command_line import fresh_user, serving
 from support.mcp_clients import call
 

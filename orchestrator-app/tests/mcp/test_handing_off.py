@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 from mcp import Client
-from shared_context.conversations import ConversationStore
+from shared_context.conversations.store import ConversationStore
 from support.command_line import fresh_user, serving
 from support.mcp_clients import call, over_stdio, refusal
 

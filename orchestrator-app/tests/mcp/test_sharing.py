@@ -11,7 +11,7 @@ import pytest
 from ai_orchestrator import server_file
 from ai_orchestrator.holding import reach
 from orchestrator_core.settings import Settings
-from shared_context.documents import ContextFolder
+from shared_context.documents.context_folder import ContextFolder
 from shared_context.errors import StoreLocked
 from support.command_line import fresh_user, orchestrator, serving
 from support.mcp_clients import call, over_stdio

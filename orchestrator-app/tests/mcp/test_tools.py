@@ -14,8 +14,8 @@ from ai_orchestrator.mcp.server import create_server
 from mcp import Client, MCPError
 from orchestrator_core.errors import BackendUnreachable
 from orchestrator_core.settings import Settings
-from shared_context.conversations import ConversationStore
-from shared_context.documents import ContextFolder
+from shared_context.conversations.store import ConversationStore
+from shared_context.documents.context_folder import ContextFolder
 from support.mcp_clients import call, refusal
 
 BRIEFING, LOG = "SESSION_BRIEFING.md", "SESSION_LOG.md"

@@ -12,10 +12,10 @@ from ai_orchestrator.vps_link.backoff import Backoff
 from ai_orchestrator.vps_link.credentials import VpsCredential
 from ai_orchestrator.vps_link.dialler import Dialler
 from ai_orchestrator.vps_link.link_state import LinkStateFile, read
-from orchestrator_core.relay import heads
-from orchestrator_core.relay.connection import RelayConnection
-from orchestrator_core.relay.heads import Hello, Status, Welcome
 from orchestrator_core.settings import RelaySettings
+from orchestrator_relay import heads
+from orchestrator_relay.connection import RelayConnection
+from orchestrator_relay.heads import Hello, Status, Welcome
 from support.children import Child
 from support.played_vps import CREDENTIAL, PlayedVps, self_signed
 from support.relay_ends import answering, get

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from ai_orchestrator.vps_link.backoff import Backoff
 from ai_orchestrator.vps_link.exchanger import Exchanger
-from orchestrator_core.relay.connection import RelayConnection
-from orchestrator_core.relay.heads import Welcome
-from orchestrator_core.relay.pinning import session_for
-from shared_context.conversations import ConversationStore
-from shared_context.documents import ContextFolder
+from orchestrator_relay.connection import RelayConnection
+from orchestrator_relay.heads import Welcome
+from orchestrator_relay.pinning import session_for
+from shared_context.conversations.store import ConversationStore
+from shared_context.documents.context_folder import ContextFolder
 from shared_context.errors import DocumentRejected
-from shared_context.replica import Replica
-from shared_context.shared_documents import SharedDocuments
-from shared_context.sync_client import SyncClient
+from shared_context.exchange.replica import Replica
+from shared_context.exchange.shared_documents import SharedDocuments
+from shared_context.exchange.sync_client import SyncClient
 from support.played_vps import CREDENTIAL, PlayedVps
 from support.relay_ends import answering, connected
 from support.waiting import wait_until

@@ -6,18 +6,18 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from shared_context.conversations import ConversationStore
-from shared_context.documents import ContextFolder
-from shared_context.identity import new_id
-from shared_context.messages import Message
-from shared_context.migrations import DEFAULT_CONVERSATION
+from shared_context.conversations.messages import Message
+from shared_context.conversations.migrations import DEFAULT_CONVERSATION
+from shared_context.conversations.store import ConversationStore
+from shared_context.documents.context_folder import ContextFolder
+from shared_context.storage.identity import new_id
 
-from orchestrator_core.assistant.elsewhere import Elsewhere, Refused, request_fields
-from orchestrator_core.assistant.later import Later
 from orchestrator_core.assistant.projects import documents_of
 from orchestrator_core.assistant.prompting import Prompting
+from orchestrator_core.assistant.reanswer_queue import Later
 from orchestrator_core.assistant.repeating import NewRun, earlier_run
-from orchestrator_core.backends.base import Prompt
+from orchestrator_core.assistant.tier_forwarding import Elsewhere, Refused, request_fields
+from orchestrator_core.backend import Prompt
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import Conflict, InvalidRequest, TierUnreachable
 from orchestrator_core.messages import Role
@@ -28,7 +28,7 @@ from orchestrator_core.runs.spec import Relayed, RunSpec
 from orchestrator_core.settings import Settings
 from orchestrator_core.tiers import answer_ids
 from orchestrator_core.tiers.relayed import RelayedSource
-from orchestrator_core.tiers.router import Because, Decision
+from orchestrator_core.tiers.router import Decision, RouteReason
 
 log = logging.getLogger(__name__)
 
@@ -84,15 +84,17 @@ class Asking:
                     self._elsewhere, request, message_id, conversation_id, run, decision
                 )
             except Refused as refused:
-                if decision.code is not Because.BUSY:
+                if decision.code is not RouteReason.BUSY:
                     raise refused.error from None
                 # What is too much there as well waits here, as it would without the other tier.
-                decision = Decision(self._tier, self._prompting.reason(reason), Because.HOME)
+                decision = Decision(self._tier, self._prompting.reason(reason), RouteReason.HOME)
             except TierUnreachable as error:
                 if request.tier not in (None, AUTO):
                     raise
                 why = f"{error.message[:1].lower()}{error.message[1:].rstrip('.')}"
-                decision = Decision(self._tier, f"the {decision.tier} did not answer ({why})", Because.LOST)
+                decision = Decision(
+                    self._tier, f"the {decision.tier} did not answer ({why})", RouteReason.LOST
+                )
         self.check_project(request)
         self._conversations.get(conversation_id)
         own_ready()
@@ -164,7 +166,7 @@ class Asking:
         if request.via is not None:
             again = "asked again by" if request.regenerate else "asked by way of"
             why = request.because or f"{again} the {request.via}"
-            return Decision(self._tier, why, Because.PASSED_ON)
+            return Decision(self._tier, why, RouteReason.PASSED_ON)
         decision = self._route(request.tier or AUTO)
         return decision if reason is None else replace(decision, reason=reason)
 
@@ -263,5 +265,7 @@ class Asking:
             self._later.keep(message_id)
 
 
-_IN_ITS_PLACE = frozenset({Because.AWAY, Because.NOT_READY, Because.UNSTEADY, Because.BUSY, Because.LOST})
+_IN_ITS_PLACE = frozenset(
+    {RouteReason.AWAY, RouteReason.NOT_READY, RouteReason.UNSTEADY, RouteReason.BUSY, RouteReason.LOST}
+)
 """Why a tier answers that the question was not meant for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared_context.documents import Document
+from shared_context.documents.context_folder import Document
 
 from orchestrator_core.prompt.builder import PromptBuilder
 

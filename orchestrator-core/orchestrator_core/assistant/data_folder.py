@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from shared_context.errors import StoreLocked
-from shared_context.folder_lock import FolderLock
-from shared_context.sqlite_errors import translated_system
+from shared_context.storage.folder_lock import FolderLock
+from shared_context.storage.sqlite_errors import translated_system
 
 PID_FILE = "lock.pid"
 

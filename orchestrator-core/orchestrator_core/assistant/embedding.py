@@ -7,9 +7,9 @@ from pathlib import Path
 
 from shared_context.retrieval.embedding import EmbeddingModel
 
-from orchestrator_core.backends.base import ChatBackend
-from orchestrator_core.backends.factory import resolve_model_path
+from orchestrator_core.backend import ChatBackend
 from orchestrator_core.backends.gguf_embedder import GgufEmbedder
+from orchestrator_core.backends.model_files import resolve_model_path
 from orchestrator_core.engine.saved_prefix import fingerprint
 from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.settings import Settings

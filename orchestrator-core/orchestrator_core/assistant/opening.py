@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
-from shared_context.conversations import ConversationStore
-from shared_context.documents import ContextFolder
+from shared_context.conversations.store import ConversationStore
+from shared_context.documents.context_folder import ContextFolder
 
+from orchestrator_core.assistant.assistant import Assistant
 from orchestrator_core.assistant.data_folder import DataFolder
 from orchestrator_core.assistant.debounced import Debounced
 from orchestrator_core.assistant.embedding import open_embedding
-from orchestrator_core.assistant.later import KeptQuestions, Later
+from orchestrator_core.assistant.reanswer_queue import KeptQuestions, Later
 from orchestrator_core.assistant.remembering import kept_current, open_memory
-from orchestrator_core.backends.base import ChatBackend
+from orchestrator_core.backend import ChatBackend
 from orchestrator_core.backends.factory import create_backend
 from orchestrator_core.runs.manager import RunManager
 from orchestrator_core.runs.spec import RunResult, RunSpec
@@ -22,23 +23,31 @@ from orchestrator_core.settings import Settings
 from orchestrator_core.tiers.remote import RemoteTier
 from orchestrator_core.tiers.router import HOME
 
-if TYPE_CHECKING:
-    from orchestrator_core.assistant.answering import Assistant
-
 DOCUMENTS_WAIT_S = 5.0
 """Commands and agents open the documents for a moment each while no server runs."""
 
-AnyAssistant = TypeVar("AnyAssistant", bound="Assistant")
-
 
 def open_assistant(
-    kind: type[AnyAssistant],
     settings: Settings,
-    tier: str,
-    backend: ChatBackend | None,
+    tier: str = "desktop",
+    backend: ChatBackend | None = None,
+    *,
     remote: RemoteTier | None = None,
-) -> AnyAssistant:
-    """See `Assistant.open`. What was opened is closed again when a later step fails."""
+) -> Assistant:
+    """An assistant with everything it needs, from settings.
+
+    Answers that a crash interrupted go on; the documents are prewarmed in the background. What was
+    opened is closed again when a later step fails.
+
+    Args:
+        backend: instead of the one the settings name; closed with the assistant.
+        remote: another tier that may answer instead; closed by its owner, after the assistant.
+
+    Raises:
+        StoreLocked: another process holds the data folder.
+        StoreError: a database cannot be used. ModelNotFound, ConfigurationError: the
+            settings name no usable backend.
+    """
     with ExitStack() as opened:
         folder = DataFolder(settings.data)
         opened.callback(folder.release)
@@ -64,7 +73,7 @@ def open_assistant(
         if memory is not None:
             opened.callback(memory.close)
             opened.callback(kept_current(memory, conversations))
-        assistant: AnyAssistant
+        assistant: Assistant
         prewarmer = Debounced(lambda: assistant.prewarm(), "prewarming")
 
         def finished(spec: RunSpec, result: RunResult) -> dict[str, Any]:
@@ -96,7 +105,7 @@ def open_assistant(
         ):
             opened.callback(step)
         close_all = opened.pop_all()
-        assistant = kind(
+        assistant = Assistant(
             settings,
             tier=tier,
             conversations=conversations,

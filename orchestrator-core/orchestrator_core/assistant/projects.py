@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from shared_context.documents import ContextFolder
+from shared_context.documents.context_folder import ContextFolder
+from shared_context.documents.document_names import document_paths
 from shared_context.errors import DocumentRejected
-from shared_context.handoff import document_paths
 
 from orchestrator_core.errors import NotFound
 

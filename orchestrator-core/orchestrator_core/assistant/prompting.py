@@ -6,16 +6,16 @@ import logging
 import threading
 from collections.abc import Sequence
 
-from shared_context.conversations import ConversationStore
-from shared_context.documents import ContextFolder, Document
-from shared_context.identity import now
-from shared_context.messages import Message
+from shared_context.conversations.messages import Message
+from shared_context.conversations.store import ConversationStore
+from shared_context.documents.context_folder import ContextFolder, Document
 from shared_context.retrieval.recall import Found
+from shared_context.storage.identity import now
 
-from orchestrator_core.assistant.left_turns import ConversationSummaries, LeftTurns
 from orchestrator_core.assistant.projects import documents_of, paths_of
 from orchestrator_core.assistant.remembering import Recollection
-from orchestrator_core.backends.base import ChatBackend
+from orchestrator_core.assistant.summarized_turns import ConversationSummaries, LeftTurns
+from orchestrator_core.backend import ChatBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import BackendError
 from orchestrator_core.generation import GenerationConfig

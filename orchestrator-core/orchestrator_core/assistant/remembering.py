@@ -7,15 +7,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from shared_context.conversations import ConversationStore
-from shared_context.document import Document
+from shared_context.conversations.store import ConversationStore
+from shared_context.documents.document import Document
 from shared_context.errors import SharedContextError
-from shared_context.identity import now
 from shared_context.retrieval.embedding import EmbeddingModel
 from shared_context.retrieval.recall import Found, MemorySearch
+from shared_context.storage.identity import now
 
 from orchestrator_core.assistant.debounced import Debounced
-from orchestrator_core.backends.base import ChatBackend
+from orchestrator_core.backend import ChatBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.prompt.recalled import share_of

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import count
 
-from shared_context.conversations import ConversationStore
-from shared_context.messages import Message
+from shared_context.conversations.messages import Message
+from shared_context.conversations.store import ConversationStore
 
-from orchestrator_core.backends.base import FinishReason, Prompt, Usage
+from orchestrator_core.backend import FinishReason, Prompt, Usage
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import Conflict, NotFound
 from orchestrator_core.generation import GenerationConfig

@@ -6,14 +6,14 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from shared_context.conversations import ConversationStore
+from shared_context.conversations.messages import SearchHit
+from shared_context.conversations.search import snippet
+from shared_context.conversations.store import ConversationStore
+from shared_context.documents.document_names import project_of
 from shared_context.errors import ConversationNotFound, SharedContextError
-from shared_context.handoff import project_of
-from shared_context.messages import SearchHit
 from shared_context.retrieval.fusion import fused
 from shared_context.retrieval.question import words_in
 from shared_context.retrieval.recall import Found, MemorySearch
-from shared_context.search import snippet
 
 log = logging.getLogger(__name__)
 

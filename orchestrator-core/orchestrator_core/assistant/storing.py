@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared_context.conversations import ConversationStore
+from shared_context.conversations.store import ConversationStore
 from shared_context.errors import ConversationNotFound
 
 from orchestrator_core.messages import Role

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from orchestrator_core.backends.base import (
+from orchestrator_core.backend import (
     BackendDescription,
     BackendStats,
     ChatBackend,

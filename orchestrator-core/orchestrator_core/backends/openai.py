@@ -16,8 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator_core.backends import openai_dialect
-from orchestrator_core.backends.base import (
+from orchestrator_core.backend import (
     BackendDescription,
     BackendStats,
     ChatBackend,
@@ -25,6 +24,7 @@ from orchestrator_core.backends.base import (
     Prompt,
     SpecialTokens,
 )
+from orchestrator_core.backends import openai_dialect
 from orchestrator_core.backends.openai_answer import OpenAIGeneration
 from orchestrator_core.backends.openai_dialect import Dialect, Joint
 from orchestrator_core.backends.openai_http import OpenAIClient

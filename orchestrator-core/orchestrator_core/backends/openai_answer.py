@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections.abc import Generator, Iterator
 
-from orchestrator_core.backends.base import FinishReason, Generation, Token, Usage
+from orchestrator_core.backend import FinishReason, Generation, Token, Usage
 from orchestrator_core.backends.openai_dialect import Joint
 from orchestrator_core.backends.openai_http import OpenAIClient, StreamingRequest
 from orchestrator_core.backends.openai_wire import (

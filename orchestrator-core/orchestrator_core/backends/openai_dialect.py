@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from orchestrator_core.backends.base import Prompt
+from orchestrator_core.backend import Prompt
 from orchestrator_core.errors import Unsupported
 from orchestrator_core.generation import GenerationConfig
-from orchestrator_core.prompt.shapes import tools_in_words
+from orchestrator_core.message_shape import tools_in_words
 
 MIN_RECOGNISED_ECHO = 8
 """Characters that must be repeated before we believe that a server of unknown habits echoes

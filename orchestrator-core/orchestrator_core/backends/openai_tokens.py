@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator_core.backends.base import Prompt
+from orchestrator_core.backend import Prompt
 from orchestrator_core.backends.openai_dialect import Dialect, wire_messages
 from orchestrator_core.backends.openai_http import OpenAIClient
 from orchestrator_core.backends.openai_wire import ProtocolError

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator_core.backends.base import FinishReason, Usage
+from orchestrator_core.backend import FinishReason, Usage
 from orchestrator_core.errors import (
     BackendError,
     BackendLoading,

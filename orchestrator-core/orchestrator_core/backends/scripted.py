@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator_core.backends.base import (
+from orchestrator_core.backend import (
     BackendDescription,
     BackendStats,
     ChatBackend,

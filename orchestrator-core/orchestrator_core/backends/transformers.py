@@ -15,7 +15,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator_core.backends.base import (
+from orchestrator_core.backend import (
     BackendDescription,
     BackendStats,
     ChatBackend,

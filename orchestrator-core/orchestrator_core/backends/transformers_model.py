@@ -17,7 +17,7 @@ import torch
 from transformers import AutoTokenizer, DynamicCache
 from transformers.generation import logits_process
 
-from orchestrator_core.backends.base import SpecialTokens
+from orchestrator_core.backend import SpecialTokens
 from orchestrator_core.backends.transformers_load import explained, first_line, out_of_memory
 from orchestrator_core.errors import BackendError
 from orchestrator_core.generation import GenerationConfig

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator_core.backends import hub
 from orchestrator_core.backends.adapters import ADAPTER_FILE, AdapterFolder, is_adapter, read_adapter
-from orchestrator_core.backends.factory import find_local, find_named, is_hub_id
+from orchestrator_core.backends.model_files import find_local, find_named, is_hub_id
 from orchestrator_core.errors import ConfigurationError, ModelNotFound, ModelUnusable
 from orchestrator_core.settings import BUILTIN_MODEL, HF_SEED_MODEL, Settings
 

@@ -14,8 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from shared_context.atomic import sync_folder
-from shared_context.sqlite_errors import translated_system
+from shared_context.storage.atomic import sync_folder
+from shared_context.storage.sqlite_errors import translated_system
 
 from orchestrator_core.backup.archive import Manifest, check_archive, describe, write_archive
 from orchestrator_core.backup.snapshot import Place, take_snapshot

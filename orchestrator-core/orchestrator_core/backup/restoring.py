@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-from shared_context.atomic import sync_folder
-from shared_context.copying import check_database
-from shared_context.document_database import m001_documents
+from shared_context.conversations.migrations import MIGRATIONS
+from shared_context.documents.copying import check_database
+from shared_context.documents.document_database import m001_documents
 from shared_context.errors import StoreCorrupt, StoreFromFuture, StoreLocked
-from shared_context.folder_lock import FolderLock
-from shared_context.migrate import check_openable
-from shared_context.migrations import MIGRATIONS
-from shared_context.sqlite_errors import translated_system
+from shared_context.storage.atomic import sync_folder
+from shared_context.storage.folder_lock import FolderLock
+from shared_context.storage.migrate import check_openable
+from shared_context.storage.sqlite_errors import translated_system
 
 from orchestrator_core.backup.archive import FileEntry, Manifest, read_archive
 from orchestrator_core.backup.contents import MODELS, is_database
-from orchestrator_core.backup.placing import (
+from orchestrator_core.backup.install_restored import (
     aside_ending,
     documents_aside,
     documents_back,

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from shared_context.copying import copy_database, copy_documents, document_files
+from shared_context.documents.copying import copy_database, copy_documents, document_files
 
 from orchestrator_core.backup.contents import files_of, is_database
 
@@ -41,14 +41,14 @@ class Place:
 
 
 @dataclass(slots=True)
-class Snapshot:
+class DataSnapshot:
     """A copy, and what somebody might miss in it."""
 
     folder: Path
     notes: list[str] = field(default_factory=list)
 
 
-def take_snapshot(place: Place, target: Path) -> Snapshot:
+def take_snapshot(place: Place, target: Path) -> DataSnapshot:
     """Copy what belongs in a backup into `target`, which is empty.
 
     The order keeps what depends on another thing consistent with it: running answers before the
@@ -58,7 +58,7 @@ def take_snapshot(place: Place, target: Path) -> Snapshot:
         StoreError: a database is damaged or stays locked. OSError: a file cannot be read, or
             the copy not be written.
     """
-    snapshot = Snapshot(target)
+    snapshot = DataSnapshot(target)
     paths = sorted(files_of(place.data, snapshot.notes), key=_order)
     databases = [path for path in paths if path.parts[0] != _STATE and is_database(place.data / path)]
     for path in databases:

@@ -2,7 +2,7 @@
 
     server's process                             engine process
     supervisor   keeps it alive                  worker       main program, listens to the server
-    vigil        when to end it (pure)  channel  loop         plan, decode, sample, send
+    watchdog     when to end it (pure)  channel  loop         plan, decode, sample, send
     process      one life of it        <------>  scheduler    what to compute next (pure)
     load_failure why it cannot start             cache, prefix_tree, plan, chunk   its parts (pure)
     stream       one answer's text               native       llama.cpp through ctypes (nothing else imports it)

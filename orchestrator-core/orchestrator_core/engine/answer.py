@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator_core.backends.base import FinishReason, Token
+from orchestrator_core.backend import FinishReason, Token
 from orchestrator_core.engine.sampling import GrammarExhausted, Sampler
 from orchestrator_core.engine.tokenizer import Tokenizer
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.text.answer import AnswerText
 
 
-class Answer:
+class SequenceAnswer:
     """Turns logits into released text.
 
     Args:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection
 
-from orchestrator_core.engine.plan import Fork, Limits, Release
+from orchestrator_core.engine.plan import EngineLimits, Fork, Release
 from orchestrator_core.engine.prefix_tree import NO_MATCH, Match, PrefixTree
 
 
 class SequenceCache:
     """Sequences in the cache. `limits` is looked at for cells, sharing and what may stay cached."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: EngineLimits) -> None:
         self._limits = limits
         self.tree = PrefixTree()
         self.pinned: int | None = None

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from orchestrator_core.engine.embedding_queue import TextsJob, next_of, windows
 from orchestrator_core.engine.load import Loaded, LoadSpec, choose_gpu_layers, choose_threads
 from orchestrator_core.engine.native import Context, ContextShape, Model, build, lib, supports_gpu
-from orchestrator_core.engine.outbox import Outbox, Send
+from orchestrator_core.engine.outbox import ReplyQueue, Send
 from orchestrator_core.engine.tokenizer import Tokenizer
 from orchestrator_core.errors import InvalidRequest, ModelUnusable, Overloaded
 
@@ -107,7 +107,7 @@ class EmbeddingEngine:
         Raises:
             DecodeFailed: llama.cpp cannot go on; the process has to end.
         """
-        outbox = Outbox(self._send)
+        outbox = ReplyQueue(self._send)
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._jobs or self._closing)

@@ -15,8 +15,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator_core.backends.base import FinishReason
-from orchestrator_core.engine.answer import Answer
+from orchestrator_core.backend import FinishReason
+from orchestrator_core.engine.answer import SequenceAnswer
 from orchestrator_core.engine.chunk import ChunkSize
 from orchestrator_core.engine.embedding import Embedder, EmbedJob
 from orchestrator_core.engine.load import (
@@ -38,9 +38,9 @@ from orchestrator_core.engine.native import (
     build,
     supports_gpu,
 )
-from orchestrator_core.engine.outbox import Outbox, Send
+from orchestrator_core.engine.outbox import ReplyQueue, Send
 from orchestrator_core.engine.pin import SavedPin
-from orchestrator_core.engine.plan import Limits, Request, Step
+from orchestrator_core.engine.plan import EngineLimits, Request, Step
 from orchestrator_core.engine.sampling import Sampler
 from orchestrator_core.engine.scheduler import Scheduler
 from orchestrator_core.engine.tokenizer import Tokenizer
@@ -71,7 +71,7 @@ class Engine:
         self._ends = self.tokenizer.ends()
         window = choose_context(spec.context_length, self.model.train_context)
         cells = choose_cells(spec.kv_tokens, window, spec.max_sequences, self.model.cell_bytes())
-        limits = Limits(
+        limits = EngineLimits(
             cells=cells,
             window=window,
             max_running=spec.max_sequences,
@@ -88,8 +88,8 @@ class Engine:
         self.scheduler = Scheduler(limits)
         self._saved = SavedPin(spec, self.context, self.scheduler, flash=shape.flash)
         self._chunk = ChunkSize(spec.prefill_chunk)
-        self._answers: dict[int, Answer] = {}
-        self._outbox = Outbox(send)
+        self._answers: dict[int, SequenceAnswer] = {}
+        self._outbox = ReplyQueue(send)
         self._jobs: deque[EmbedJob] = deque()
         self._embedder: Embedder | None = None
         self._embedder_sizes = {"window": window, "batch": spec.prefill_chunk, "threads": threads}
@@ -114,7 +114,7 @@ class Engine:
         sampler = Sampler(self.model.vocab, self.model.vocab_size, config)
         try:
             sampler.replay(told)
-            answer = Answer(
+            answer = SequenceAnswer(
                 self.tokenizer,
                 sampler,
                 self._ends,
@@ -259,7 +259,7 @@ class Engine:
     def _report(self, step: Step, indices: list[int]) -> None:
         """Sample every sequence whose logits are there, and put the text into the outbox."""
         wanting = [piece.request_id for piece in step.pieces if piece.wants_token]
-        sampled: list[tuple[int, int, Answer]] = []
+        sampled: list[tuple[int, int, SequenceAnswer]] = []
         for request_id, index in zip(wanting, indices, strict=True):
             assert request_id is not None
             answer = self._answers[request_id]

@@ -15,7 +15,7 @@ PULSE_S = 5.0
 Send = Callable[[dict[str, Any]], None]
 
 
-class Outbox:
+class ReplyQueue:
     """Collects what the server has to be told. Ends and first tokens leave at once, further tokens every FLUSH_S:
     each message wakes the server's process, which on a small machine takes the processor from the model.
     """

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class EngineLimits:
     """What there is to share out.
 
     Args:

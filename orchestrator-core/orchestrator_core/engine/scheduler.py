@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator_core.engine.cache import SequenceCache
-from orchestrator_core.engine.plan import Limits, Load, Piece, Release, Request, Step
+from orchestrator_core.engine.plan import EngineLimits, Load, Piece, Release, Request, Step
 from orchestrator_core.engine.prefix_tree import Match, common_prefix
 from orchestrator_core.errors import ContextLengthExceeded, Overloaded
 
@@ -84,7 +84,7 @@ class Scheduler:
     they take effect in the next plan. Not thread-safe.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: EngineLimits) -> None:
         self.limits = limits
         self.prefilled = 0
         """Prompt tokens computed since the start, prewarmed ones included."""

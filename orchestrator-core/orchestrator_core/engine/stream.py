@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from queue import SimpleQueue
 
-from orchestrator_core.backends.base import FinishReason, Token, Usage
+from orchestrator_core.backend import FinishReason, Token, Usage
 from orchestrator_core.errors import OrchestratorError
 
 MAX_PENDING = 256

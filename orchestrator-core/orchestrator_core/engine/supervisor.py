@@ -17,13 +17,13 @@ from concurrent.futures import Future
 from enum import StrEnum
 from typing import Any
 
-from orchestrator_core.backends.base import FinishReason, Token, Usage
+from orchestrator_core.backend import FinishReason, Token, Usage
 from orchestrator_core.engine.channel import ChannelClosed, error_from_wire
 from orchestrator_core.engine.load import Loaded, LoadSpec
 from orchestrator_core.engine.load_failure import MAX_FAILED_LOADS, LoadFailure, unusable
 from orchestrator_core.engine.process import EngineProcess
 from orchestrator_core.engine.stream import AnswerStream
-from orchestrator_core.engine.vigil import Finding, Limits, look
+from orchestrator_core.engine.watchdog import Finding, WatchdogLimits, look
 from orchestrator_core.errors import (
     BackendError,
     EngineLost,
@@ -64,7 +64,7 @@ class Supervisor:
         self.loaded: Loaded | None = None
         """Of the latest successful load; stays when the process is gone."""
         self._spec = spec
-        self._limits = Limits(idle_unload_s, silence_s)
+        self._limits = WatchdogLimits(idle_unload_s, silence_s)
         self._heard = 0.0
         self._state = State.STOPPED
         self._changed = threading.Condition()

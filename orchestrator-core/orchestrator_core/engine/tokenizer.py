@@ -12,7 +12,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 
-from orchestrator_core.backends.base import SpecialTokens
+from orchestrator_core.backend import SpecialTokens
 from orchestrator_core.engine.native import lib
 
 _GUARDS = ("\n", "\x02", "\x03", "\x04")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shared_context.messages import Message
+from shared_context.conversations.messages import Message
 
 from orchestrator_core.handoff import cues, forms
 from orchestrator_core.handoff.credentials import holds_credential

@@ -10,13 +10,13 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared_context.conversations import ConversationStore
-from shared_context.documents import ContextFolder, Document
+from shared_context.conversations.messages import Message
+from shared_context.conversations.sessions import HandoffMarks
+from shared_context.conversations.store import ConversationStore
+from shared_context.documents.context_folder import ContextFolder, Document
+from shared_context.documents.document_names import BRIEFING
+from shared_context.documents.log_entry import check_entry_id
 from shared_context.errors import DocumentNotFound, StaleVersion
-from shared_context.handoff import BRIEFING
-from shared_context.log_entry import check_entry_id
-from shared_context.messages import Message
-from shared_context.sessions import HandoffMarks
 
 from orchestrator_core.errors import Conflict, InvalidRequest
 from orchestrator_core.handoff.briefing import unified_diff, updated_briefing

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Any
 
-from shared_context.documents import Document
+from shared_context.documents.context_folder import Document
 
-from orchestrator_core.backends.base import ChatBackend, Prompt
+from orchestrator_core.backend import ChatBackend, Prompt
 from orchestrator_core.generation import GenerationConfig
-from orchestrator_core.handoff.leaving import room_of, summary
+from orchestrator_core.handoff.history_summary import room_of, summary
 from orchestrator_core.messages import ChatMessage, Role
 from orchestrator_core.prompt.budget import (
     SHRINK_STEPS,

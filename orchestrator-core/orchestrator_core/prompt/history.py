@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 
-from shared_context.messages import Message
+from shared_context.conversations.messages import Message
 
 from orchestrator_core.prompt.budget import steady_start
 from orchestrator_core.prompt.turns import Turn, turns_of

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared_context.documents import Document
-from shared_context.messages import Message
+from shared_context.conversations.messages import Message
+from shared_context.documents.context_folder import Document
 from shared_context.retrieval.recall import Found
 
-from orchestrator_core.backends.base import Prompt
+from orchestrator_core.backend import Prompt
 from orchestrator_core.errors import ContextLengthExceeded
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.prompt.budget import least_answer

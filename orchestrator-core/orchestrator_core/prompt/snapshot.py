@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared_context.documents import Document
-from shared_context.handoff import LOG
-from shared_context.starters import starter_text
+from shared_context.documents.context_folder import Document
+from shared_context.documents.document_names import LOG
+from shared_context.documents.starters import starter_text
 
 from orchestrator_core.prompt.budget import DOCUMENT_WEIGHTS, shares
 from orchestrator_core.prompt.counting import Remembered, TokenCounter

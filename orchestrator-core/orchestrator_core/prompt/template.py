@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from orchestrator_core.backends.base import ChatBackend, Prompt, SpecialTokens
+from orchestrator_core import message_shape as shapes
+from orchestrator_core.backend import ChatBackend, Prompt, SpecialTokens
 from orchestrator_core.messages import ChatMessage, Role
-from orchestrator_core.prompt import shapes
 from orchestrator_core.prompt.guard import ControlGuard, Marks, split_marked, texts_in
 from orchestrator_core.prompt.mistral import MARKER, MistralForm, mistral_form
 from orchestrator_core.prompt.sandbox import SandboxedTemplate, TemplateError

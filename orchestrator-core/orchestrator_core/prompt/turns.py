@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
-from shared_context.messages import Message
+from shared_context.conversations.messages import Message
 
 from orchestrator_core.messages import ChatMessage, Role
 from orchestrator_core.prompt.recalled import recalled_before

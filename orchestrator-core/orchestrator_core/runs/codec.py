@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from orchestrator_core.backends.base import FinishReason, Prompt, Usage
+from orchestrator_core.backend import FinishReason, Prompt, Usage
 from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import ChatMessage, Role

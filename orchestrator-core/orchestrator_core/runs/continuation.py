@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator_core.backends.base import Usage
+from orchestrator_core.backend import Usage
 from orchestrator_core.errors import (
     BackendLoading,
     BackendTimeout,

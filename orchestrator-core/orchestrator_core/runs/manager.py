@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from shared_context.errors import StoreError
 
-from orchestrator_core.backends.base import ChatBackend, Usage
+from orchestrator_core.backend import ChatBackend, Usage
 from orchestrator_core.errors import NotFound, OrchestratorError, Overloaded
 from orchestrator_core.runs.continuation import RetryPolicy
 from orchestrator_core.runs.event_log import EventLog

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from shared_context.errors import SharedContextError, StoreError
-from shared_context.identity import now
+from shared_context.storage.identity import now
 
-from orchestrator_core.backends.base import FinishReason, Usage
+from orchestrator_core.backend import FinishReason, Usage
 from orchestrator_core.errors import BackendLoading, EngineLost, OrchestratorError, TierUnreachable
 from orchestrator_core.runs.continuation import (
     Enough,

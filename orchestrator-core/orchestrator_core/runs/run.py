@@ -9,14 +9,14 @@ from copy import copy
 from dataclasses import replace
 from typing import Any, Protocol
 
-from shared_context.identity import now
+from shared_context.storage.identity import now
 
-from orchestrator_core.backends.base import Prompt, Usage
+from orchestrator_core.backend import Prompt, Usage
 from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.runs.continuation import worth_storing
 from orchestrator_core.runs.event_log import Entry, EventLog
 from orchestrator_core.runs.spec import Outcome, RunEvent, RunResult, RunSpec, RunState
-from orchestrator_core.runs.store import Change, StoredRun
+from orchestrator_core.runs.store import RunChange, StoredRun
 
 
 class Cancellable(Protocol):
@@ -232,10 +232,10 @@ class Run:
             error=error,
         )
 
-    def change(self) -> Change:
+    def change(self) -> RunChange:
         """What the store does not know yet."""
         with self._lock:
-            return Change(
+            return RunChange(
                 run_id=self.run_id,
                 state=self._state,
                 events=self.log.entries(self.flushed),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from orchestrator_core.backends.base import ChatBackend, FinishReason, Generation, Token, Usage
+from orchestrator_core.backend import ChatBackend, FinishReason, Generation, Token, Usage
 from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.runs.continuation import remaining_config
 from orchestrator_core.runs.run import Run

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
-from orchestrator_core.backends.base import FinishReason, Prompt, Usage
+from orchestrator_core.backend import FinishReason, Prompt, Usage
 from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.generation import GenerationConfig
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from shared_context.database import Database
-from shared_context.identity import ago, now
+from shared_context.storage.database import Database
+from shared_context.storage.identity import ago, now
 
 from orchestrator_core.runs import codec
 from orchestrator_core.runs.event_log import Entry
@@ -54,7 +54,7 @@ MIGRATIONS = (m001_runs,)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class RunChange:
     """What one flush writes about one run.
 
     Args:
@@ -119,7 +119,7 @@ class RunStore:
             )
             return inserted.rowcount == 1
 
-    def write(self, changes: Sequence[Change]) -> None:
+    def write(self, changes: Sequence[RunChange]) -> None:
         """All changes in one transaction."""
         with self._database.write() as connection:
             for change in changes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator_core.backends.base import Token
+from orchestrator_core.backend import Token
 from orchestrator_core.text.stops import StopMatcher
 from orchestrator_core.text.utf8 import Utf8Assembler
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from orchestrator_core.backends.base import FinishReason, Token, Usage
+from orchestrator_core.backend import FinishReason, Token, Usage
 from orchestrator_core.errors import OrchestratorError, TierLost, TierUnreachable
 from orchestrator_core.runs.codec import error_of
 from orchestrator_core.runs.run import Run

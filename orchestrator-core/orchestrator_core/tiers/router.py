@@ -20,10 +20,10 @@ HOME = "desktop"
 MOST_DROPS = 1
 """Losses within a minute that are taken for bad luck; more are taken for a bad connection."""
 
-Wish = Literal["auto", "desktop", "vps"]
+RequestedTier = Literal["auto", "desktop", "vps"]
 
 
-class Because(StrEnum):
+class RouteReason(StrEnum):
     """The reason of a decision, for programs."""
 
     ALONE = "alone"
@@ -66,49 +66,51 @@ class Decision:
 
     tier: str
     reason: str
-    code: Because
+    code: RouteReason
 
 
-def route(own: TierState, other: TierState | None, wish: str, policy: RoutePolicy) -> Decision:
+def route(own: TierState, other: TierState | None, requested_tier: str, policy: RoutePolicy) -> Decision:
     """Who answers.
 
     Args:
         own: the tier that decides. It is there, so that it can always be chosen.
         other: the tier that it could ask, or None.
-        wish: of the client: `auto`, or a tier's name. A named tier answers also when others would
+        requested_tier: of the client: `auto`, or a tier's name. A named tier answers also when others would
             be preferred to it.
 
     Raises:
         TierUnreachable: the named tier is away, not ready, or not known here.
     """
-    if wish not in ("auto", own.name):
-        return _demanded(other, wish)
-    if wish == own.name:
-        return Decision(own.name, f"the {own.name} was asked for", Because.ASKED_FOR)
+    if requested_tier not in ("auto", own.name):
+        return _demanded(other, requested_tier)
+    if requested_tier == own.name:
+        return Decision(own.name, f"the {own.name} was asked for", RouteReason.ASKED_FOR)
     if other is None:
-        return Decision(own.name, f"the {own.name} was asked and answers itself", Because.ALONE)
+        return Decision(own.name, f"the {own.name} was asked and answers itself", RouteReason.ALONE)
     if own.name == HOME:
         return _at_home(own, other, policy)
     return _elsewhere(own, other, policy)
 
 
-def _demanded(other: TierState | None, wish: str) -> Decision:
-    if other is None or other.name != wish:
-        raise TierUnreachable(f"The {wish} is not connected here.", hint="Leave 'tier' out, or give 'auto'.")
+def _demanded(other: TierState | None, requested_tier: str) -> Decision:
+    if other is None or other.name != requested_tier:
+        raise TierUnreachable(
+            f"The {requested_tier} is not connected here.", hint="Leave 'tier' out, or give 'auto'."
+        )
     if not (other.reachable and other.ready):
         because = f": {other.why}" if other.why else ""
         state = "not ready" if other.reachable else "away"
         raise TierUnreachable(
-            f"The {wish} is {state}{because}.",
+            f"The {requested_tier} is {state}{because}.",
             hint="Leave 'tier' out, or give 'auto', to have another tier answer in its place.",
         )
-    return Decision(wish, f"the {wish} was asked for", Because.ASKED_FOR)
+    return Decision(requested_tier, f"the {requested_tier} was asked for", RouteReason.ASKED_FOR)
 
 
 def _at_home(own: TierState, other: TierState, policy: RoutePolicy) -> Decision:
     if _overfull(own, other, policy) and _trouble(other, policy) is None:
-        return Decision(other.name, _busy(own), Because.BUSY)
-    return Decision(own.name, f"the {own.name} was asked and answers itself", Because.HOME)
+        return Decision(other.name, _busy(own), RouteReason.BUSY)
+    return Decision(own.name, f"the {own.name} was asked and answers itself", RouteReason.HOME)
 
 
 def _elsewhere(own: TierState, other: TierState, policy: RoutePolicy) -> Decision:
@@ -116,19 +118,19 @@ def _elsewhere(own: TierState, other: TierState, policy: RoutePolicy) -> Decisio
     if trouble is not None:
         return Decision(own.name, *trouble)
     if _overfull(other, own, policy):
-        return Decision(own.name, _busy(other), Because.BUSY)
-    return Decision(other.name, f"the {other.name} is there", Because.HOME)
+        return Decision(own.name, _busy(other), RouteReason.BUSY)
+    return Decision(other.name, f"the {other.name} is there", RouteReason.HOME)
 
 
-def _trouble(tier: TierState, policy: RoutePolicy) -> tuple[str, Because] | None:
+def _trouble(tier: TierState, policy: RoutePolicy) -> tuple[str, RouteReason] | None:
     """Why this tier should not be asked."""
     because = f" ({tier.why})" if tier.why else ""
     if not tier.reachable:
-        return f"the {tier.name} is away{because}", Because.AWAY
+        return f"the {tier.name} is away{because}", RouteReason.AWAY
     if not tier.ready:
-        return f"the {tier.name} is not ready yet{because}", Because.NOT_READY
+        return f"the {tier.name} is not ready yet{because}", RouteReason.NOT_READY
     if tier.drops > MOST_DROPS and tier.up_s < policy.settle_s:
-        return f"the connection to the {tier.name} comes and goes", Because.UNSTEADY
+        return f"the connection to the {tier.name} comes and goes", RouteReason.UNSTEADY
     return None
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from orchestrator_core.backends.base import ChatBackend, FinishReason, Prompt
+from orchestrator_core.backend import ChatBackend, FinishReason, Prompt
 from orchestrator_core.backends.factory import create_backend
 from orchestrator_core.backends.openai import OpenAIBackend
 from orchestrator_core.backends.scripted import ScriptedBackend

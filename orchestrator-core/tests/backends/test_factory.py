@@ -3,14 +3,9 @@ import logging
 from pathlib import Path
 
 import pytest
-from orchestrator_core.backends.factory import (
-    builtin_folders,
-    choose_backend,
-    create_backend,
-    find_builtin,
-    resolve_model_path,
-)
+from orchestrator_core.backends.factory import choose_backend, create_backend
 from orchestrator_core.backends.llama_cpp import LlamaCppBackend
+from orchestrator_core.backends.model_files import builtin_folders, find_builtin, resolve_model_path
 from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import ConfigurationError, ModelNotFound, ModelUnusable
 from orchestrator_core.settings import Settings

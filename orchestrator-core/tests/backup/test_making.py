@@ -9,7 +9,7 @@ import pytest
 from orchestrator_core.backup.archive import check_archive, read_archive
 from orchestrator_core.backup.making import STEPS, archives_of, back_up, default_target, replica_of
 from orchestrator_core.backup.restoring import restore
-from orchestrator_core.backup.snapshot import Place, Snapshot, take_snapshot
+from orchestrator_core.backup.snapshot import DataSnapshot, Place, take_snapshot
 from orchestrator_core.errors import BackupError
 from shared_context.errors import StoreCorrupt, StoreError, StoreFull
 from support.children import Child
@@ -116,7 +116,7 @@ def test_data_replaced_while_it_is_copied_is_noticed(
 ):
     archive = back_up(place, tmp_path / "backups").path
 
-    def replaced_meanwhile(place: Place, target: Path) -> Snapshot:
+    def replaced_meanwhile(place: Place, target: Path) -> DataSnapshot:
         snapshot = take_snapshot(place, target)
         restore(archive, place)
         return snapshot

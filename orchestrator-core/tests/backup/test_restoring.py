@@ -11,9 +11,9 @@ from orchestrator_core.backup.making import back_up
 from orchestrator_core.backup.restoring import STEPS, restore
 from orchestrator_core.backup.snapshot import Place
 from orchestrator_core.errors import BackupDamaged, BackupError, BackupFromFuture
-from shared_context.documents import ContextFolder
+from shared_context.documents.context_folder import ContextFolder
 from shared_context.errors import StoreFull, StoreLocked
-from shared_context.folder_lock import FolderLock
+from shared_context.storage.folder_lock import FolderLock
 from support.children import Child
 from support.data_folders import fill, logged, said
 from support.small_disk import small_disk
@@ -55,7 +55,7 @@ def test_the_data_is_what_it_was_and_the_former_is_kept(place: Place, archive: P
 def test_it_works_where_two_names_cannot_be_exchanged(
     place: Place, archive: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("shared_context.atomic._renameat2", None)
+    monkeypatch.setattr("shared_context.storage.atomic._renameat2", None)
     done = restore(archive, place)
     assert said(place.data) == ["first"]
     assert done.replaced is not None and beside(place) == [done.replaced]

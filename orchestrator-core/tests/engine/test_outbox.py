@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from orchestrator_core.engine import outbox as outboxes
-from orchestrator_core.engine.outbox import FLUSH_S, PULSE_S, Outbox
+from orchestrator_core.engine.outbox import FLUSH_S, PULSE_S, ReplyQueue
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_tokens_that_follow_fast_leave_together_and_in_order(clock: list[float]) -> None:
     sent: list[dict[str, Any]] = []
-    outbox = Outbox(sent.append)
+    outbox = ReplyQueue(sent.append)
     outbox.begun.append([1, 0])
     outbox.send_if_due()
     for number in range(3):
@@ -31,7 +31,7 @@ def test_tokens_that_follow_fast_leave_together_and_in_order(clock: list[float])
 @pytest.mark.parametrize("field", ["begun", "done"])
 def test_beginnings_and_ends_leave_at_once_with_what_waits(clock: list[float], field: str) -> None:
     sent: list[dict[str, Any]] = []
-    outbox = Outbox(sent.append)
+    outbox = ReplyQueue(sent.append)
     outbox.send()
     outbox.tokens.append([1, "held", 1])
     getattr(outbox, field).append([1])
@@ -41,13 +41,13 @@ def test_beginnings_and_ends_leave_at_once_with_what_waits(clock: list[float], f
 
 def test_nothing_is_sent_when_there_is_nothing_to_say(clock: list[float]) -> None:
     sent: list[dict[str, Any]] = []
-    Outbox(sent.append).send()
+    ReplyQueue(sent.append).send()
     assert sent == []
 
 
 def test_long_work_without_a_result_gives_a_sign_of_life(clock: list[float]) -> None:
     sent: list[dict[str, Any]] = []
-    outbox = Outbox(sent.append)
+    outbox = ReplyQueue(sent.append)
     outbox.send()
     outbox.pulse_if_due()
     assert sent == []

@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from orchestrator_core.backends.base import FinishReason, Token, Usage
+from orchestrator_core.backend import FinishReason, Token, Usage
 from orchestrator_core.engine.stream import MAX_PENDING, AnswerStream
 from orchestrator_core.errors import EngineLost
 

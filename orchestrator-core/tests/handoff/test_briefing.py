@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from orchestrator_core.handoff.briefing import BEGIN, CARRIED_MOST, END, unified_diff, updated_briefing
 from orchestrator_core.handoff.extract import Extract, extract
-from shared_context.handoff import BRIEFING
-from shared_context.starters import starter_text
+from shared_context.documents.document_names import BRIEFING
+from shared_context.documents.starters import starter_text
 from support.prompt_data import conversation
 
 STARTER = starter_text(BRIEFING)

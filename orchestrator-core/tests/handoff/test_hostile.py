@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from orchestrator_core.handoff.extract import extract
-from orchestrator_core.handoff.leaving import summary
+from orchestrator_core.handoff.history_summary import summary
 from support.prompt_data import conversation
 
 PIECES = [

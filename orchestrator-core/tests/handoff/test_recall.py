@@ -12,9 +12,9 @@ from orchestrator_core.handoff.briefing import BEGIN, END, updated_briefing
 from orchestrator_core.handoff.entry import BY_ASSISTANT, HEADINGS, NAME_HEADINGS, NOTHING, entry_text
 from orchestrator_core.handoff.extract import Kind, extract
 from orchestrator_core.handoff.units import one_line
-from shared_context.handoff import BRIEFING
-from shared_context.messages import Message
-from shared_context.starters import starter_text
+from shared_context.conversations.messages import Message
+from shared_context.documents.document_names import BRIEFING
+from shared_context.documents.starters import starter_text
 from support.prompt_data import message
 
 SESSIONS = sorted((Path(__file__).parent / "sessions").glob("*.yaml"))

@@ -12,10 +12,10 @@ from orchestrator_core.errors import Conflict, InvalidRequest
 from orchestrator_core.handoff import session as session_module
 from orchestrator_core.handoff.rewriting import numbered
 from orchestrator_core.handoff.session import Confirmation, Draft, Handoffs
-from shared_context.conversations import ConversationStore
-from shared_context.documents import ContextFolder
+from shared_context.conversations.store import ConversationStore
+from shared_context.documents.context_folder import ContextFolder
+from shared_context.documents.document_names import BRIEFING, LOG
 from shared_context.errors import ConversationNotFound, DocumentRejected, StaleVersion, StoreFull
-from shared_context.handoff import BRIEFING, LOG
 
 
 class Desk:

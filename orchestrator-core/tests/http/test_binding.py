@@ -4,7 +4,7 @@ import re
 
 import pytest
 from orchestrator_core.errors import ConfigurationError, PortInUse
-from orchestrator_core.http.binding import bind, close_all, reachable_url
+from orchestrator_http.binding import bind, close_all, reachable_url
 
 
 @pytest.mark.parametrize("host", ["203.0.113.7", "no-such-host.invalid"])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from orchestrator_core.errors import InvalidRequest
-from orchestrator_core.http.bodies import has_required_fields, parse_object
+from orchestrator_http.bodies import has_required_fields, parse_object
 from pydantic import BaseModel
 
 

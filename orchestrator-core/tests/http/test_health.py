@@ -3,7 +3,7 @@
 import threading
 
 from ai_orchestrator.app import create_app
-from orchestrator_core.assistant import Assistant
+from orchestrator_core.assistant import open_assistant
 from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import ModelNotFound
 from support.desktop import desk, settings_for
@@ -40,7 +40,7 @@ def test_info_and_metrics_tell_how_far_embeddings_are(tmp_path):
         assert here.client.get("/info").json["embeddings"] is None
     settings = settings_for(tmp_path / "meaning")
     settings.context.embeddings = "engine"
-    with Assistant.open(settings, backend=ScriptedBackend(["Hi."], embedding_size=8)) as assistant:
+    with open_assistant(settings, backend=ScriptedBackend(["Hi."], embedding_size=8)) as assistant:
         client = create_app(settings, assistant).test_client()
         assistant.conversations.add_message("default", "user", "The walnut box.")
         wait_until(lambda: client.get("/info").json["embeddings"]["embedded"] == 1)

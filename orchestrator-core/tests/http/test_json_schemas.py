@@ -1,7 +1,7 @@
 """What a grammar enforces of a schema, and what has to be checked afterwards."""
 
 import pytest
-from orchestrator_core.http.json_schemas import enforced_by_grammar
+from orchestrator_http.json_schemas import enforced_by_grammar
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 import pytest
 from orchestrator_core.errors import ConfigurationError, Overloaded, Unauthorized
-from orchestrator_core.http.keys import (
+from orchestrator_core.settings import ServerSettings
+from orchestrator_http.keys import (
     MAX_ADDRESSES,
     MAX_FAILURES,
     WINDOW_S,
@@ -10,7 +11,6 @@ from orchestrator_core.http.keys import (
     KeyGuard,
     refuse_open_bind,
 )
-from orchestrator_core.settings import ServerSettings
 from pydantic import SecretStr
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 from orchestrator_core.errors import Forbidden, InvalidRequest
-from orchestrator_core.http.origins import HostGuard, is_loopback, machine_addresses, same_origin, split_host
+from orchestrator_http.origins import HostGuard, is_loopback, machine_addresses, same_origin, split_host
 
 
 @pytest.fixture

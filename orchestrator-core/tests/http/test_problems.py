@@ -4,7 +4,7 @@ import errno
 
 import pytest
 from orchestrator_core import errors as thinking
-from orchestrator_core.http.problems import (
+from orchestrator_http.problems import (
     Problem,
     problem_from,
     problem_from_body,

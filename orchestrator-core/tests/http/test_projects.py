@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from orchestrator_core.backends.scripted import ScriptedBackend, echo
-from shared_context.handoff import DOCUMENT_NAMES
+from shared_context.documents.document_names import DOCUMENT_NAMES
 from support.desktop import Desk, desk
 
 BRIEFING, LOG = "SESSION_BRIEFING.md", "SESSION_LOG.md"

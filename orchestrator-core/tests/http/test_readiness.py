@@ -5,9 +5,9 @@ import threading
 import pytest
 from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import BackendError, BackendLoading, ConfigurationError, ModelNotFound
-from orchestrator_core.http.deferred_backend import DeferredBackend
-from orchestrator_core.http.problems import ServerStopping
-from orchestrator_core.http.readiness import RETRY_AFTER_S, ModelLoader
+from orchestrator_http.deferred_backend import DeferredBackend
+from orchestrator_http.problems import ServerStopping
+from orchestrator_http.readiness import RETRY_AFTER_S, ModelLoader
 
 
 class Clock:

@@ -1,8 +1,8 @@
 """The cache of deterministic answers: bounded, least recently used first out."""
 
-from orchestrator_core.backends.base import BackendDescription
+from orchestrator_core.backend import BackendDescription
 from orchestrator_core.generation import GenerationConfig
-from orchestrator_core.http.response_cache import ResponseCache, cache_key, model_identity
+from orchestrator_http.response_cache import ResponseCache, cache_key, model_identity
 
 MODEL = BackendDescription("scripted", "m", 100)
 

@@ -5,7 +5,7 @@ import logging
 import pytest
 from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import ConfigurationError
-from orchestrator_core.http.keys import MAX_FAILURES
+from orchestrator_http.keys import MAX_FAILURES
 from support.desktop import desk, settings_for
 
 KEY = "correct-horse-battery"

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from orchestrator_core.http import sse, watching
-from orchestrator_core.http.problems import ServerStopping
-from orchestrator_core.http.watching import ClientGone, Watcher
 from orchestrator_core.runs.spec import RunEvent
+from orchestrator_http import sse, watching
+from orchestrator_http.problems import ServerStopping
+from orchestrator_http.watching import ClientGone, Watcher
 from support.desktop import events
 
 

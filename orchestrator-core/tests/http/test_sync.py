@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 import requests
-from orchestrator_core.http.routes.sync import MAX_BODY_BYTES
-from shared_context import shared_documents
-from shared_context.conversations import ConversationStore
-from shared_context.documents import ContextFolder
+from orchestrator_http.routes.sync import MAX_BODY_BYTES
+from shared_context.conversations.store import ConversationStore
+from shared_context.documents.context_folder import ContextFolder
 from shared_context.errors import DocumentRejected, ExchangeRejected, PeerRefused, PeerUnreachable
-from shared_context.exchange import PageSize
-from shared_context.replica import Replica
-from shared_context.sync_client import SyncClient
+from shared_context.exchange import shared_documents
+from shared_context.exchange.exchange import PageSize
+from shared_context.exchange.replica import Replica
+from shared_context.exchange.sync_client import SyncClient
 from support.desktop import desk, listening
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from orchestrator_core.errors import InvalidRequest
-from orchestrator_core.http.tools import Call, CallReader, CallSplitter, Toolbox, find_calls
+from orchestrator_http.tools import Call, CallReader, CallSplitter, Toolbox, find_calls
 
 
 def tool(name, parameters=None):

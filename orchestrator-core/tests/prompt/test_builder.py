@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from orchestrator_core.backends.base import Prompt
+from orchestrator_core.backend import Prompt
 from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import ContextLengthExceeded
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import ChatMessage, Role
 from orchestrator_core.prompt.builder import PromptBuilder, PromptRequest
 from orchestrator_core.prompt.receipt import Receipt
-from shared_context.messages import Message
+from shared_context.conversations.messages import Message
 from support.chat_templates import CHATML, GEMMA, LLAMA_3, MISTRAL_LAST
 from support.prompt_data import AT, conversation, documents
 
@@ -92,8 +92,8 @@ def test_a_change_in_the_log_leaves_what_stands_before_it() -> None:
 
 
 def test_an_untouched_starter_is_not_shown() -> None:
-    from shared_context.handoff import DOCUMENT_NAMES
-    from shared_context.starters import starter_text
+    from shared_context.documents.document_names import DOCUMENT_NAMES
+    from shared_context.documents.starters import starter_text
 
     built = build(ScriptedBackend(), documents=documents([starter_text(name) for name in DOCUMENT_NAMES]))
     assert {use.state for use in built.receipt.documents} == {"untouched"}

@@ -7,7 +7,7 @@ import pytest
 from mistral_common.protocol.instruct.messages import AssistantMessage, SystemMessage, UserMessage
 from mistral_common.protocol.instruct.request import ChatCompletionRequest
 from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
-from orchestrator_core.backends.base import SpecialTokens
+from orchestrator_core.backend import SpecialTokens
 from orchestrator_core.messages import ChatMessage, Role
 from orchestrator_core.prompt.mistral import MistralForm, mistral_form
 from orchestrator_core.prompt.template import ChatTemplate

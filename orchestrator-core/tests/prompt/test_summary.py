@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import ContextLengthExceeded
 from orchestrator_core.generation import GenerationConfig
-from orchestrator_core.handoff.leaving import CLOSING, LEAST_WINDOW, OPENING, room_of, summary
+from orchestrator_core.handoff.history_summary import CLOSING, LEAST_WINDOW, OPENING, room_of, summary
 from orchestrator_core.prompt.builder import BuiltPrompt, PromptBuilder, PromptRequest
-from shared_context.messages import Message
+from shared_context.conversations.messages import Message
 from support.chat_templates import CHATML, GEMMA, LLAMA_3, MISTRAL_LAST
 from support.prompt_data import AT, conversation, documents
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from orchestrator_core.backends.base import SpecialTokens
+from orchestrator_core.backend import SpecialTokens
 from orchestrator_core.backends.script import words
 from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.messages import ChatMessage, Role

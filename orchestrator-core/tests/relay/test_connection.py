@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from orchestrator_core.errors import TierLost, TierUnreachable
-from orchestrator_core.relay import heads
-from orchestrator_core.relay.heads import RequestHead
-from orchestrator_core.relay.serving import Answer, RequestBody
+from orchestrator_relay import heads
+from orchestrator_relay.heads import RequestHead
+from orchestrator_relay.server_stream import RequestBody, ServedResponse
 from support.relay_ends import answering, connected, echo, get
 from support.waiting import wait_until
 
@@ -17,12 +17,12 @@ SOON_S = 20.0
 def test_a_lost_connection_ends_everything_at_once() -> None:
     began, gone = threading.Event(), threading.Event()
 
-    def serve(head: RequestHead, given: RequestBody) -> Answer:
+    def serve(head: RequestHead, given: RequestBody) -> ServedResponse:
         if head.target == "/silent":
             began.set()
             wait_until(given.gone)
             gone.set()
-        return Answer(200, (), iter(lambda: b"x" * 100, None))
+        return ServedResponse(200, (), iter(lambda: b"x" * 100, None))
 
     with connected(serve) as (vps, desktop), ThreadPoolExecutor(2) as pool:
         stream = vps.open(get("/stream"))

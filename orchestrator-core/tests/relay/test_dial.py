@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
-from orchestrator_core.relay import greeting, heads
-from orchestrator_core.relay.dial import DialFailed, DialRefused, dial
-from orchestrator_core.relay.frames import Kind, encode
-from orchestrator_core.relay.greeting import Refused
-from orchestrator_core.relay.heads import Hello
-from orchestrator_core.relay.message_socket import SocketClosed
+from orchestrator_relay import greeting, heads
+from orchestrator_relay.dial import DialFailed, DialRefused, dial
+from orchestrator_relay.frames import Kind, encode
+from orchestrator_relay.greeting import Refused
+from orchestrator_relay.heads import Hello
+from orchestrator_relay.message_socket import SocketClosed
 from support.played_vps import CREDENTIAL, PlayedVps
 from support.ports import nobody_listens
 from support.relay_ends import message_sockets

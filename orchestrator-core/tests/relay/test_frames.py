@@ -5,9 +5,9 @@ import contextlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from orchestrator_core.relay import frames
-from orchestrator_core.relay.frames import BadFrame, End, Frame, Kind, decode, encode
-from orchestrator_core.relay.heads import Goodbye, Hello, RequestHead, ResponseHead, Status, Welcome
+from orchestrator_relay import frames
+from orchestrator_relay.frames import BadFrame, End, Frame, Kind, decode, encode
+from orchestrator_relay.heads import Goodbye, Hello, RequestHead, ResponseHead, Status, Welcome
 
 KINDS = st.sampled_from(list(Kind))
 STREAMS = st.integers(0, frames.MAX_STREAM)

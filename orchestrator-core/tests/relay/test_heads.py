@@ -5,8 +5,8 @@ import contextlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from orchestrator_core.relay.frames import BadFrame
-from orchestrator_core.relay.heads import Goodbye, Hello, RequestHead, ResponseHead, Status, Welcome
+from orchestrator_relay.frames import BadFrame
+from orchestrator_relay.heads import Goodbye, Hello, RequestHead, ResponseHead, Status, Welcome
 
 
 @pytest.mark.parametrize(

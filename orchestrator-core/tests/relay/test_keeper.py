@@ -2,16 +2,16 @@
 
 import threading
 
-from orchestrator_core.relay import heads
-from orchestrator_core.relay.flow import WINDOW
-from orchestrator_core.relay.frames import (
+from orchestrator_relay import heads
+from orchestrator_relay.flow import WINDOW
+from orchestrator_relay.frames import (
     Kind,
     decode,
     encode,
     encode_ping,
 )
-from orchestrator_core.relay.heads import Status
-from orchestrator_core.relay.message_socket import MessageSocket, SocketClosed
+from orchestrator_relay.heads import Status
+from orchestrator_relay.message_socket import MessageSocket, SocketClosed
 from support.relay_ends import answering, connected, echo, get, half_connected
 from support.waiting import wait_until
 

@@ -4,8 +4,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from orchestrator_core.relay.frames import MAX_FRAME_BYTES
-from orchestrator_core.relay.message_socket import MessageSocket, SocketClosed
+from orchestrator_relay.frames import MAX_FRAME_BYTES
+from orchestrator_relay.message_socket import MessageSocket, SocketClosed
 from support.relay_ends import message_sockets, tcp_pair, ws_pair
 from wsproto.events import BytesMessage, Ping, Pong, TextMessage
 

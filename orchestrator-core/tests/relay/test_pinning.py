@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import requests
 from orchestrator_core.errors import InvalidRequest
-from orchestrator_core.relay.dial import DialFailed, dial
-from orchestrator_core.relay.pinning import (
+from orchestrator_relay.dial import DialFailed, dial
+from orchestrator_relay.pinning import (
     certificate_of,
     context_for,
     fingerprint,

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from orchestrator_core.errors import InvalidRequest, TierLost, TierUnreachable
-from orchestrator_core.relay.flow import WINDOW
-from orchestrator_core.relay.heads import RequestHead
-from orchestrator_core.relay.serving import Answer, RequestBody
+from orchestrator_relay.flow import WINDOW
+from orchestrator_relay.heads import RequestHead
+from orchestrator_relay.server_stream import RequestBody, ServedResponse
 from support.relay_ends import answering, connected, echo, get
 from support.waiting import wait_until
 
@@ -27,10 +27,10 @@ def test_a_request_and_its_answer() -> None:
 def test_bodies_of_any_size_go_both_ways(size: int) -> None:
     body = bytes(number % 253 for number in range(size))
 
-    def swallow(head: RequestHead, given: RequestBody) -> Answer:
+    def swallow(head: RequestHead, given: RequestBody) -> ServedResponse:
         whole = b"".join(iter(lambda: given.read(5000) or b"", b""))
         assert len(whole) == head.body
-        return Answer(200, (), [whole])
+        return ServedResponse(200, (), [whole])
 
     with connected(swallow) as (vps, _):
         stream = vps.open(RequestHead(method="POST", target="/"), body)
@@ -56,8 +56,8 @@ def test_a_chunk_is_there_before_the_next_one_is_made() -> None:
 def test_a_reader_that_stalls_holds_nobody_else_up() -> None:
     large = bytes(4 * WINDOW)
 
-    def serve(head: RequestHead, given: RequestBody) -> Answer:
-        return Answer(200, (), [large] if head.target == "/stalled" else [b"quick"] * 20)
+    def serve(head: RequestHead, given: RequestBody) -> ServedResponse:
+        return ServedResponse(200, (), [large] if head.target == "/stalled" else [b"quick"] * 20)
 
     with connected(serve) as (vps, _), ThreadPoolExecutor(49) as pool:
         stalled = vps.open(get("/stalled"))
@@ -94,13 +94,13 @@ def test_leaving_an_answer_ends_it_on_the_other_side() -> None:
 def test_leaving_is_seen_by_one_who_sends_nothing() -> None:
     left = threading.Event()
 
-    def serve(head: RequestHead, given: RequestBody) -> Answer:
+    def serve(head: RequestHead, given: RequestBody) -> ServedResponse:
         def body() -> Iterator[bytes]:
             yield b"begin"
             wait_until(given.gone)
             left.set()
 
-        return Answer(200, (), body())
+        return ServedResponse(200, (), body())
 
     with connected(serve) as (vps, _):
         stream = vps.open(get())
@@ -126,7 +126,7 @@ def test_closing_from_another_thread_ends_a_waiting_reader() -> None:
 
 
 def test_a_failure_before_the_head_and_one_in_the_middle(caplog: pytest.LogCaptureFixture) -> None:
-    def serve(head: RequestHead, given: RequestBody) -> Answer:
+    def serve(head: RequestHead, given: RequestBody) -> ServedResponse:
         if head.target == "/before":
             raise ZeroDivisionError
 
@@ -134,7 +134,7 @@ def test_a_failure_before_the_head_and_one_in_the_middle(caplog: pytest.LogCaptu
             yield b"half"
             raise ZeroDivisionError
 
-        return Answer(200, (), body())
+        return ServedResponse(200, (), body())
 
     with connected(serve) as (vps, _):
         with pytest.raises(TierLost, match="failed in the middle"):
@@ -206,10 +206,10 @@ def test_a_whole_connection_keeps_a_window_for_each_place_and_no_more() -> None:
 def test_the_head_must_come_in_time() -> None:
     seen_gone = threading.Event()
 
-    def serve(head: RequestHead, given: RequestBody) -> Answer:
+    def serve(head: RequestHead, given: RequestBody) -> ServedResponse:
         wait_until(given.gone)
         seen_gone.set()
-        return Answer(200, (), [])
+        return ServedResponse(200, (), [])
 
     with connected(serve) as (vps, _):
         with pytest.raises(TierLost, match=r"within 0\.05 s"):
@@ -220,9 +220,9 @@ def test_the_head_must_come_in_time() -> None:
 def test_a_body_nobody_reads_times_out() -> None:
     go_on = threading.Event()
 
-    def serve(head: RequestHead, given: RequestBody) -> Answer:
+    def serve(head: RequestHead, given: RequestBody) -> ServedResponse:
         go_on.wait(SOON_S)
-        return Answer(200, (), [])
+        return ServedResponse(200, (), [])
 
     with connected(serve) as (vps, _):
         with pytest.raises(TierLost, match="did not read"):

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from orchestrator_core.errors import TierLost
-from orchestrator_core.relay import heads
-from orchestrator_core.relay.frames import (
+from orchestrator_relay import heads
+from orchestrator_relay.frames import (
     End,
     Kind,
     decode,
@@ -16,9 +16,9 @@ from orchestrator_core.relay.frames import (
     encode_end,
     encode_ping,
 )
-from orchestrator_core.relay.heads import Goodbye, RequestHead, ResponseHead, Status
-from orchestrator_core.relay.message_socket import MessageSocket, SocketClosed
-from orchestrator_core.relay.serving import Answer, RequestBody
+from orchestrator_relay.heads import Goodbye, RequestHead, ResponseHead, Status
+from orchestrator_relay.message_socket import MessageSocket, SocketClosed
+from orchestrator_relay.server_stream import RequestBody, ServedResponse
 from support.relay_ends import echo, get, half_connected
 
 SOON_S = 20.0
@@ -69,9 +69,9 @@ OUT_OF_ORDER = {
 def test_frames_out_of_order_close_the_connection(messages: list[bytes]) -> None:
     hold = threading.Event()
 
-    def serve(head: RequestHead, given: RequestBody) -> Answer:
+    def serve(head: RequestHead, given: RequestBody) -> ServedResponse:
         hold.wait(SOON_S)
-        return Answer(200, (), [])
+        return ServedResponse(200, (), [])
 
     with half_connected(serve=serve, heartbeat_s=60) as (_connection, far):
         for message in messages:

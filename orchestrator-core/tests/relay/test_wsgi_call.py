@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from flask import Flask, Response, request, send_file
-from orchestrator_core.relay.heads import RequestHead
-from orchestrator_core.relay.wsgi_call import RELAYED, WsgiCall
+from orchestrator_relay.heads import RequestHead
+from orchestrator_relay.wsgi_call import RELAYED, WsgiCall
 from support.relay_ends import connected, get
 from support.waiting import wait_until
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from orchestrator_core.backends.base import ChatBackend
+from orchestrator_core.backend import ChatBackend
 from orchestrator_core.runs.manager import RunManager
 from orchestrator_core.runs.store import RunStore
 from support.run_clients import Answers

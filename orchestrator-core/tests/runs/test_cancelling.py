@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from orchestrator_core.backends.base import FinishReason
+from orchestrator_core.backend import FinishReason
 from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.runs.spec import RunState
 from support.run_clients import TEXT, make_spec, wait_for_offset

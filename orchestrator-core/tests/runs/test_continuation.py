@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from orchestrator_core.backends.base import FinishReason, Usage
+from orchestrator_core.backend import FinishReason, Usage
 from orchestrator_core.errors import (
     BackendLoading,
     BackendTimeout,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from gguf_scripted import scripted_model
-from orchestrator_core.backends.base import Prompt
+from orchestrator_core.backend import Prompt
 from orchestrator_core.backends.llama_cpp import LlamaCppBackend
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.runs.run import Run

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from orchestrator_core.backends.base import Usage
+from orchestrator_core.backend import Usage
 from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.errors import NotFound, Overloaded
 from orchestrator_core.runs import manager as manager_module

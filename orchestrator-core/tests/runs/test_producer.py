@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from orchestrator_core.backends.base import FinishReason
+from orchestrator_core.backend import FinishReason
 from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.errors import BackendUnreachable, EngineLost, ModelUnusable
 from orchestrator_core.generation import GenerationConfig

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from orchestrator_core.backends.base import FinishReason, Prompt, Usage
+from orchestrator_core.backend import FinishReason, Prompt, Usage
 from orchestrator_core.errors import ContextLengthExceeded, Overloaded
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import ChatMessage, Role
 from orchestrator_core.runs import codec
 from orchestrator_core.runs.spec import Outcome, Relayed, RunState
-from orchestrator_core.runs.store import Change, RunStore, chunks
-from shared_context.identity import now
+from orchestrator_core.runs.store import RunChange, RunStore, chunks
+from shared_context.storage.identity import now
 from support.run_clients import make_spec
 
 
@@ -28,7 +28,7 @@ def store(tmp_path: Path) -> Iterator[RunStore]:
 
 def finish(store: RunStore, run_id: str, at: str | None = None) -> None:
     outcome = Outcome(RunState.DONE, FinishReason.STOP, Usage(1, 2, 3))
-    store.write([Change(run_id, RunState.DONE, [], 2, outcome, at or now())])
+    store.write([RunChange(run_id, RunState.DONE, [], 2, outcome, at or now())])
 
 
 FULL_PROMPT = Prompt(
@@ -51,8 +51,8 @@ def test_an_unfinished_run_comes_back_whole(store: RunStore) -> None:
         shown="so \ud83d far",
     )
     assert store.create(spec)
-    store.write([Change(spec.run_id, RunState.RUNNING, [(1, "a"), (2, ("seam", {"tier": "vps"}))], 1)])
-    store.write([Change(spec.run_id, RunState.RUNNING, [(3, "b\ud83d"), (9, "c")], 3)])
+    store.write([RunChange(spec.run_id, RunState.RUNNING, [(1, "a"), (2, ("seam", {"tier": "vps"}))], 1)])
+    store.write([RunChange(spec.run_id, RunState.RUNNING, [(3, "b\ud83d"), (9, "c")], 3)])
     stored = store.load(spec.run_id)
     assert stored is not None
     assert stored.spec == spec
@@ -75,8 +75,8 @@ def test_a_run_that_goes_on_otherwise_comes_back_so(store: RunStore) -> None:
     spec = make_spec(prompt=Prompt(()), relayed=Relayed("desktop", "run-there", {}))
     store.create(spec)
     own = replace(spec, prompt=FULL_PROMPT, relayed=None, tier="vps", message_id="a-2", supersedes="a-1")
-    store.write([Change(spec.run_id, RunState.RUNNING, [(1, "a")], 1, spec=own)])
-    store.write([Change(spec.run_id, RunState.RUNNING, [(2, "b")], 2)])
+    store.write([RunChange(spec.run_id, RunState.RUNNING, [(1, "a")], 1, spec=own)])
+    store.write([RunChange(spec.run_id, RunState.RUNNING, [(2, "b")], 2)])
     stored = store.load(spec.run_id)
     assert stored is not None
     assert (stored.spec, [entry for _, entry in stored.events]) == (own, ["a", "b"])
@@ -126,7 +126,7 @@ def test_the_oldest_finished_runs_are_forgotten_with_their_events(store: RunStor
     specs = [make_spec() for _ in range(6)]
     for spec in specs:
         store.create(spec)
-        store.write([Change(spec.run_id, RunState.RUNNING, [(1, "x")], 1)])
+        store.write([RunChange(spec.run_id, RunState.RUNNING, [(1, "x")], 1)])
     for spec in specs[:5]:
         finish(store, spec.run_id)
     assert store.prune(keep_runs=2) == 3

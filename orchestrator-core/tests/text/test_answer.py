@@ -1,4 +1,4 @@
-from orchestrator_core.backends.base import Token
+from orchestrator_core.backend import Token
 from orchestrator_core.text.answer import AnswerText
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from orchestrator_core.backends.base import ChatBackend
+from orchestrator_core.backend import ChatBackend
 from orchestrator_core.backends.scripted import ScriptedBackend
 from support.two_tiers import TwoTiers, two_tiers
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from orchestrator_core.assistant.later import MOST_KEPT, KeptQuestions
+from orchestrator_core.assistant.reanswer_queue import MOST_KEPT, KeptQuestions
 from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import Conflict, TierLost
@@ -20,7 +20,7 @@ VPS_SAYS = " And the vps ends it."
 
 @pytest.fixture(autouse=True)
 def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator_core.assistant.later.LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr("orchestrator_core.assistant.reanswer_queue.LOOK_EVERY_S", 0.02)
 
 
 class TestAskedAgain:

@@ -16,14 +16,14 @@ from ai_orchestrator.overflow import EnrolledVps
 from ai_orchestrator.server import Server
 from ai_orchestrator.vps_link import credentials
 from ai_orchestrator.vps_link.credentials import VpsCredential
-from orchestrator_core.assistant import Assistant
-from orchestrator_core.backends.base import BackendStats
+from orchestrator_core.assistant import Assistant, open_assistant
+from orchestrator_core.backend import BackendStats
 from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import Overloaded, TierLost, TierUnreachable
 from orchestrator_core.settings import Settings
 from orchestrator_core.tiers.http_tier import HttpTier
-from shared_context.replica import Replica
+from shared_context.exchange.replica import Replica
 from support.desktop import settings_for
 from support.ports import nobody_listens
 from support.two_tiers import WAIT, last
@@ -222,14 +222,14 @@ class Busy(ScriptedBackend):
 def enrolled(folder: Path, desktop: Busy, vps: Busy) -> Iterator[tuple[Assistant, Assistant]]:
     """A desktop that is enrolled with a VPS, whose server listens on a real socket."""
     there = settings_for(folder / "vps")
-    with Assistant.open(there, "vps", backend=vps) as vps_assistant, Server(there, vps_assistant) as server:
+    with open_assistant(there, "vps", backend=vps) as vps_assistant, Server(there, vps_assistant) as server:
         server.services.model.ensure(WAIT)
         here = Settings.model_validate(
             {"data": folder / "desktop", "model": {"backend": "scripted"}, "relay": {"overflow_queue": 2}}
         )
         credentials.write(here.data, VpsCredential(server.url, "d1", "secret"))
         remote = EnrolledVps(here)
-        with Assistant.open(here, backend=desktop, remote=remote) as assistant:
+        with open_assistant(here, backend=desktop, remote=remote) as assistant:
             assistant.also_close(remote.close)
             remote.replica = Replica(assistant.conversations, assistant.context, name="desktop")
             wait_until(lambda: remote.state().ready)
@@ -282,7 +282,7 @@ class TestOverflow:
         backend.waiting = 5
         remote = EnrolledVps(settings)
         assert remote.state().why == "this desktop is not enrolled with a VPS"
-        with Assistant.open(settings, backend=backend, remote=remote) as assistant:
+        with open_assistant(settings, backend=backend, remote=remote) as assistant:
             assert last(assistant.ask(ChatRequest(message="One?"))).data["tier"] == "desktop"
             with pytest.raises(TierUnreachable, match="not enrolled"):
                 assistant.ask(ChatRequest(message="One?", tier="vps"))

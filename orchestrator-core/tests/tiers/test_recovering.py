@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from orchestrator_core.assistant import Assistant
+from orchestrator_core.assistant import Assistant, open_assistant
 from orchestrator_core.backends.script import words
 from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.runs.run import Run
@@ -49,7 +49,7 @@ def interrupted(pair: TwoTiers, gate: Gate, tokens: int) -> str:
 
 
 def restarted(pair: TwoTiers, tmp_path: Path, run_id: str, **options: Any) -> tuple[Assistant, Run]:
-    vps = Assistant.open(
+    vps = open_assistant(
         settings(tmp_path / "vps"),
         "vps",
         backend=ScriptedBackend(otherwise=VPS_SAYS, name="small"),

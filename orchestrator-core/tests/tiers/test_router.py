@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from orchestrator_core.errors import TierLost, TierUnreachable
 from orchestrator_core.settings import RelaySettings
 from orchestrator_core.tiers.remote import TierState
-from orchestrator_core.tiers.router import Because, Decision, RoutePolicy, route
+from orchestrator_core.tiers.router import Decision, RoutePolicy, RouteReason, route
 
 POLICY = RoutePolicy(overflow_queue=2, settle_s=10)
 VPS = TierState("vps", reachable=True, up_s=1000)
@@ -28,43 +28,45 @@ def queue(tier: TierState, waiting: int) -> TierState:
 
 
 @pytest.mark.parametrize(
-    ("own", "other", "wish", "tier", "code"),
+    ("own", "other", "requested_tier", "tier", "code"),
     [
-        (VPS, DESKTOP, "auto", "desktop", Because.HOME),
-        (VPS, AWAY, "auto", "vps", Because.AWAY),
-        (VPS, NOT_READY, "auto", "vps", Because.NOT_READY),
-        (VPS, None, "auto", "vps", Because.ALONE),
-        (DESKTOP, None, "auto", "desktop", Because.ALONE),
-        (DESKTOP, VPS, "auto", "desktop", Because.HOME),
+        (VPS, DESKTOP, "auto", "desktop", RouteReason.HOME),
+        (VPS, AWAY, "auto", "vps", RouteReason.AWAY),
+        (VPS, NOT_READY, "auto", "vps", RouteReason.NOT_READY),
+        (VPS, None, "auto", "vps", RouteReason.ALONE),
+        (DESKTOP, None, "auto", "desktop", RouteReason.ALONE),
+        (DESKTOP, VPS, "auto", "desktop", RouteReason.HOME),
         # A connection that was lost once is used at once; one that comes and goes has to hold.
-        (VPS, shaky(0.1, 1), "auto", "desktop", Because.HOME),
-        (VPS, shaky(9.9, 2), "auto", "vps", Because.UNSTEADY),
-        (VPS, shaky(10, 2), "auto", "desktop", Because.HOME),
+        (VPS, shaky(0.1, 1), "auto", "desktop", RouteReason.HOME),
+        (VPS, shaky(9.9, 2), "auto", "vps", RouteReason.UNSTEADY),
+        (VPS, shaky(10, 2), "auto", "desktop", RouteReason.HOME),
         # Overflow: above the limit, and only to a shorter queue.
-        (VPS, queue(DESKTOP, 2), "auto", "desktop", Because.HOME),
-        (VPS, queue(DESKTOP, 3), "auto", "vps", Because.BUSY),
-        (queue(VPS, 3), queue(DESKTOP, 3), "auto", "desktop", Because.HOME),
-        (queue(VPS, 2), queue(DESKTOP, 3), "auto", "vps", Because.BUSY),
-        (queue(DESKTOP, 3), VPS, "auto", "vps", Because.BUSY),
-        (queue(DESKTOP, 3), queue(VPS, 3), "auto", "desktop", Because.HOME),
-        (queue(DESKTOP, 3), replace(VPS, reachable=False), "auto", "desktop", Because.HOME),
-        (queue(DESKTOP, 3), replace(VPS, ready=False), "auto", "desktop", Because.HOME),
+        (VPS, queue(DESKTOP, 2), "auto", "desktop", RouteReason.HOME),
+        (VPS, queue(DESKTOP, 3), "auto", "vps", RouteReason.BUSY),
+        (queue(VPS, 3), queue(DESKTOP, 3), "auto", "desktop", RouteReason.HOME),
+        (queue(VPS, 2), queue(DESKTOP, 3), "auto", "vps", RouteReason.BUSY),
+        (queue(DESKTOP, 3), VPS, "auto", "vps", RouteReason.BUSY),
+        (queue(DESKTOP, 3), queue(VPS, 3), "auto", "desktop", RouteReason.HOME),
+        (queue(DESKTOP, 3), replace(VPS, reachable=False), "auto", "desktop", RouteReason.HOME),
+        (queue(DESKTOP, 3), replace(VPS, ready=False), "auto", "desktop", RouteReason.HOME),
         # Who is named answers, whatever else speaks against it, as long as it is there.
-        (VPS, AWAY, "vps", "vps", Because.ASKED_FOR),
-        (VPS, DESKTOP, "vps", "vps", Because.ASKED_FOR),
-        (VPS, queue(DESKTOP, 99), "desktop", "desktop", Because.ASKED_FOR),
-        (VPS, shaky(0, 9), "desktop", "desktop", Because.ASKED_FOR),
-        (DESKTOP, VPS, "vps", "vps", Because.ASKED_FOR),
-        (queue(DESKTOP, 99), VPS, "desktop", "desktop", Because.ASKED_FOR),
+        (VPS, AWAY, "vps", "vps", RouteReason.ASKED_FOR),
+        (VPS, DESKTOP, "vps", "vps", RouteReason.ASKED_FOR),
+        (VPS, queue(DESKTOP, 99), "desktop", "desktop", RouteReason.ASKED_FOR),
+        (VPS, shaky(0, 9), "desktop", "desktop", RouteReason.ASKED_FOR),
+        (DESKTOP, VPS, "vps", "vps", RouteReason.ASKED_FOR),
+        (queue(DESKTOP, 99), VPS, "desktop", "desktop", RouteReason.ASKED_FOR),
     ],
 )
-def test_who_answers(own: TierState, other: TierState | None, wish: str, tier: str, code: Because) -> None:
-    decision = route(own, other, wish, POLICY)
+def test_who_answers(
+    own: TierState, other: TierState | None, requested_tier: str, tier: str, code: RouteReason
+) -> None:
+    decision = route(own, other, requested_tier, POLICY)
     assert (decision.tier, decision.code) == (tier, code)
 
 
 @pytest.mark.parametrize(
-    ("own", "other", "wish", "words"),
+    ("own", "other", "requested_tier", "words"),
     [
         (VPS, AWAY, "desktop", "desktop is away: no sign of it since 12:00"),
         (VPS, NOT_READY, "desktop", "desktop is not ready: memories are being exchanged"),
@@ -73,10 +75,10 @@ def test_who_answers(own: TierState, other: TierState | None, wish: str, tier: s
     ],
 )
 def test_a_tier_that_is_named_and_away_is_refused(
-    own: TierState, other: TierState | None, wish: str, words: str
+    own: TierState, other: TierState | None, requested_tier: str, words: str
 ) -> None:
     with pytest.raises(TierUnreachable, match=words) as caught:
-        route(own, other, wish, POLICY)
+        route(own, other, requested_tier, POLICY)
     assert not isinstance(caught.value, TierLost)
 
 
@@ -122,7 +124,7 @@ def test_a_steady_desktop_without_a_queue_is_always_asked(
     own: TierState, other: TierState, policy: RoutePolicy
 ) -> None:
     steady = replace(other, reachable=True, ready=True, drops=0, queue=0)
-    assert route(own, steady, "auto", policy) == Decision("desktop", "the desktop is there", Because.HOME)
+    assert route(own, steady, "auto", policy) == Decision("desktop", "the desktop is there", RouteReason.HOME)
 
 
 @given(VPS_HERE, tiers("desktop"), policies)

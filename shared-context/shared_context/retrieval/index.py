@@ -12,10 +12,10 @@ import threading
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from shared_context.database import Database
 from shared_context.retrieval.passages import Passage, document_in
 from shared_context.retrieval.question import Question, Term, read
 from shared_context.retrieval.scoring import Place, Postings, Scored, Weights, judged, rank
+from shared_context.storage.database import Database
 
 AKIN = 0.5
 """How surely a kindred word means the word that is looked for."""

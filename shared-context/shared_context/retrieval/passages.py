@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shared_context.document import Document
-from shared_context.handoff import LOG
-from shared_context.log_entry import entry_id_of, is_entry_start
-from shared_context.messages import Message
+from shared_context.conversations.messages import Message
+from shared_context.documents.document import Document
+from shared_context.documents.document_names import LOG
+from shared_context.documents.log_entry import entry_id_of, is_entry_start
 
 PASSAGE_CHARS = 1200
 """About 200 words: more than almost any message, little enough that several fit a prompt."""

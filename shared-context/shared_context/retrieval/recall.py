@@ -10,19 +10,19 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from shared_context.conversations import ConversationStore
-from shared_context.document import Document
+from shared_context.conversations.messages import message_of
+from shared_context.conversations.store import ConversationStore
+from shared_context.conversations.versions import hidden_among
+from shared_context.documents.document import Document
+from shared_context.documents.document_names import is_document_path
+from shared_context.documents.starters import starter_text
 from shared_context.errors import StoreCorrupt, StoreFromFuture
-from shared_context.handoff import is_document_path
-from shared_context.messages import message_of
 from shared_context.retrieval.embedding import EmbeddingModel, Embeddings, EmbeddingState
 from shared_context.retrieval.fusion import blended
 from shared_context.retrieval.index import PassageIndex
 from shared_context.retrieval.passages import Passage, document_passages, message_passages
 from shared_context.retrieval.question import Question
 from shared_context.retrieval.scoring import Scored
-from shared_context.starters import starter_text
-from shared_context.versions import hidden_among
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shared_context.documents import ContextFolder
+from shared_context.documents.context_folder import ContextFolder
 
 OpenFolder = Callable[..., ContextFolder]
 

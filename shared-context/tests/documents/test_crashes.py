@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from shared_context.document_store import STEPS
-from shared_context.documents import ContextFolder
+from shared_context.documents.context_folder import ContextFolder
+from shared_context.documents.store import STEPS
 
 OpenFolder = Callable[..., ContextFolder]
 
@@ -18,7 +18,7 @@ BRIEFING, LOG = "SESSION_BRIEFING.md", "SESSION_LOG.md"
 VICTIMS = """
 import os, shutil, signal, sys
 from pathlib import Path
-from shared_context.documents import ContextFolder
+from shared_context.documents.context_folder import ContextFolder
 
 action, count, template, *roots = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), *map(Path, sys.argv[4:])
 

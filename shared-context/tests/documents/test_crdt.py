@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycrdt import Array, Doc, Map
-from shared_context.contests import find_contests, repeated_sides
-from shared_context.crdt import SharedLines
+from shared_context.documents.conflicts import find_contests, repeated_sides
+from shared_context.documents.crdt import SharedLines
+from shared_context.documents.line_diff import LineChange, changed_lines, merge_edit, split_lines
 from shared_context.errors import DocumentRejected
-from shared_context.line_diff import Change, changed_lines, merge_edit, split_lines
 
 LOG = "SESSION_LOG.md"
 
@@ -113,8 +113,8 @@ def test_a_late_edit_of_an_old_text_conflicts_like_a_remote_one() -> None:
 
 def test_a_late_edit_against_lines_that_came_without_a_hunk_conflicts_too() -> None:
     a = replica("head\nline\ntail\n")
-    a.change(LOG, [Change(1, 2)], "a")
-    a.change(LOG, [Change(1, 1, ("plain", "lines"))], "a")
+    a.change(LOG, [LineChange(1, 2)], "a")
+    a.change(LOG, [LineChange(1, 1, ("plain", "lines"))], "a")
     base = split_lines("head\nline\ntail\n")
     a.change(LOG, merge_edit(base, split_lines("head\nlate\ntail\n"), a.texts(LOG)), "late")
     assert contests(a) == [[("unknown", "plain\nlines"), ("late", "late")]]
@@ -256,11 +256,11 @@ def test_replicas_come_to_the_same_lines_and_nothing_written_is_lost(
         if kind == "sync":
             lines.receive(replicas[where % 3].update_since(lines.state_vector()))
         elif kind == "insert":
-            lines.change(LOG, [Change(at, at, (new,))], str(who))
+            lines.change(LOG, [LineChange(at, at, (new,))], str(who))
             written.append(new)
         elif at < len(texts):
             removed.add(texts[at])
-            lines.change(LOG, [Change(at, at + 1, (new,) if kind == "change" else ())], str(who))
+            lines.change(LOG, [LineChange(at, at + 1, (new,) if kind == "change" else ())], str(who))
             written += [new] if kind == "change" else []
     exchange(*replicas)
     texts = [lines.texts(LOG) for lines in replicas]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from shared_context.documents import ContextFolder
+from shared_context.documents.context_folder import ContextFolder
 from support.terminal_session import TerminalSession
 from support.waiting import wait_until
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from shared_context.history import History, text_version
+from shared_context.documents.history import History, text_version
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycrdt import Array, Doc, Map, Text, XmlFragment
-from shared_context.crdt import SharedLines, refused
-from shared_context.documents import ContextFolder
+from shared_context.documents.context_folder import ContextFolder
+from shared_context.documents.crdt import SharedLines, refused
+from shared_context.documents.line_diff import LineChange
 from shared_context.errors import DocumentRejected
-from shared_context.line_diff import Change
 
 LOG = "SESSION_LOG.md"
 
@@ -92,11 +92,11 @@ def test_what_is_no_document_is_refused_and_changes_nothing(writing: ContextFold
 )
 def test_a_damaged_update_is_refused_or_taken_in_whole(damage: list[tuple[float, int, bytes]]) -> None:
     ours, theirs = SharedLines(), SharedLines()
-    ours.change(LOG, [Change(0, 0, ("a", "b", "c", "d"))], "x")
+    ours.change(LOG, [LineChange(0, 0, ("a", "b", "c", "d"))], "x")
     theirs.receive(ours.update_since())
-    theirs.change(LOG, [Change(1, 3, ("B", "C"))], "y")
-    theirs.change("house/SESSION_LOG.md", [Change(0, 0, ("n",))], "y")
-    ours.change(LOG, [Change(2, 3, ("CC",))], "x")
+    theirs.change(LOG, [LineChange(1, 3, ("B", "C"))], "y")
+    theirs.change("house/SESSION_LOG.md", [LineChange(0, 0, ("n",))], "y")
+    ours.change(LOG, [LineChange(2, 3, ("CC",))], "x")
     update = bytearray(theirs.update_since(ours.state_vector()))
     for where, cut, put in damage:
         at = int(where * len(update))
@@ -106,7 +106,7 @@ def test_a_damaged_update_is_refused_or_taken_in_whole(damage: list[tuple[float,
         ours.receive(bytes(update))
     except DocumentRejected:
         assert ours.state_vector() == vector
-    ours.change(LOG, [Change(0, 0, ("still alive",))], "x")
+    ours.change(LOG, [LineChange(0, 0, ("still alive",))], "x")
     assert ours.texts(LOG)[0] == "still alive"
 
 
@@ -114,7 +114,7 @@ def test_a_damaged_update_is_refused_or_taken_in_whole(damage: list[tuple[float,
 @given(st.binary(max_size=60))
 def test_a_state_vector_of_any_bytes_is_answered_or_refused(vector: bytes) -> None:
     lines = SharedLines()
-    lines.change(LOG, [Change(0, 0, ("a",))], "x")
+    lines.change(LOG, [LineChange(0, 0, ("a",))], "x")
     with contextlib.suppress(DocumentRejected):
         lines.update_since(vector)
     assert lines.texts(LOG) == ["a"]

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from shared_context import atomic
-from shared_context.documents import ContextFolder
-from shared_context.kept_file import REWRITES
+from shared_context.documents.context_folder import ContextFolder
+from shared_context.documents.mirrored_file import REWRITES
+from shared_context.storage import atomic
 
 pytestmark = pytest.mark.skipif(atomic._renameat2 is None, reason="this system cannot exchange two names")
 

@@ -5,9 +5,9 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shared_context import line_diff
-from shared_context.line_diff import (
-    Change,
+from shared_context.documents import line_diff
+from shared_context.documents.line_diff import (
+    LineChange,
     apply_changes,
     changed_lines,
     join_lines,
@@ -125,11 +125,11 @@ def test_merging(base: str, mine: str, current: str, expected: str) -> None:
 
 def test_lines_both_changed_are_marked_as_rivals() -> None:
     changes = merge_edit(["a", "b", "c"], ["a", "mine", "c"], ["a", "their", "s", "c"])
-    assert changes == [Change(3, 3, ("mine",), (1, 2))]
+    assert changes == [LineChange(3, 3, ("mine",), (1, 2))]
 
 
 def test_neighbouring_changes_are_no_conflict() -> None:
-    assert merge_edit(["a", "b"], ["A", "b"], ["a", "B"]) == [Change(0, 1, ("A",))]
+    assert merge_edit(["a", "b"], ["A", "b"], ["a", "B"]) == [LineChange(0, 1, ("A",))]
 
 
 def test_a_large_text_changed_on_every_second_line_is_compared_line_by_line() -> None:
@@ -142,4 +142,4 @@ def test_a_large_text_changed_on_every_second_line_is_compared_line_by_line() ->
 
 def test_a_large_text_without_any_line_in_common_counts_as_rewritten() -> None:
     old, new = ["a", ""] * 1000, ["b", ""] * 1000
-    assert changed_lines(old, new) == [Change(0, 1999, tuple(new[:-1]))]
+    assert changed_lines(old, new) == [LineChange(0, 1999, tuple(new[:-1]))]

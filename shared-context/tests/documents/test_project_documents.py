@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from shared_context.documents import ContextFolder
+from shared_context.documents.context_folder import ContextFolder
+from shared_context.documents.document_names import MAX_DOCUMENT_BYTES
 from shared_context.errors import DocumentNotFound, DocumentRejected, StaleVersion
-from shared_context.handoff import MAX_DOCUMENT_BYTES
 from support.context_files import file_of
 
 OpenFolder = Callable[..., ContextFolder]

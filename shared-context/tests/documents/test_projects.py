@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from shared_context import document_folder
-from shared_context.change_feed import ChangeFeed
-from shared_context.conversations import ConversationStore
-from shared_context.documents import ContextFolder
+from shared_context.conversations.store import ConversationStore
+from shared_context.documents import document_folder
+from shared_context.documents.context_folder import ContextFolder
 from shared_context.errors import DocumentNotFound
-from shared_context.replica import Replica
-from shared_context.shared_documents import SharedDocuments
+from shared_context.exchange.change_feed import ChangeFeed
+from shared_context.exchange.replica import Replica
+from shared_context.exchange.shared_documents import SharedDocuments
 
 OpenFolder = Callable[..., ContextFolder]
 

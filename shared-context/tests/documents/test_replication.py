@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from shared_context.documents import DOCUMENT_NAMES, ContextFolder
+from shared_context.documents.context_folder import DOCUMENT_NAMES, ContextFolder
 from shared_context.errors import DocumentRejected
 
 OpenFolder = Callable[..., ContextFolder]

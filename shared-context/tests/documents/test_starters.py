@@ -6,8 +6,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from shared_context.handoff import DOCUMENT_NAMES
-from shared_context.starters import starter_text
+from shared_context.documents.document_names import DOCUMENT_NAMES
+from shared_context.documents.starters import starter_text
 
 ROOT = Path(__file__).parents[3]
 
@@ -35,9 +35,7 @@ def test_an_installed_package_has_the_starters(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "installed")
-    program = (
-        "from shared_context.starters import starter_text as t; import sys; sys.stdout.write(t(sys.argv[1]))"
-    )
+    program = "from shared_context.documents.starters import starter_text as t; import sys; sys.stdout.write(t(sys.argv[1]))"
     for name in DOCUMENT_NAMES:
         shown = subprocess.run(
             [sys.executable, "-S", "-c", program, name],

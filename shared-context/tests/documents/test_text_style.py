@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from shared_context.line_diff import join_lines, split_lines
-from shared_context.text_style import block_at_end, in_style_of
+from shared_context.documents.line_diff import join_lines, split_lines
+from shared_context.documents.text_style import block_at_end, in_style_of
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shared_context.conversations import ConversationStore
+from shared_context.conversations.store import ConversationStore
 from shared_context.retrieval import embedding
 from shared_context.retrieval.embedding import EmbeddingModel
 from shared_context.retrieval.recall import MemorySearch

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from shared_context.conversations import ConversationStore
-from shared_context.document import Document
-from shared_context.documents import ContextFolder
+from shared_context.conversations.store import ConversationStore
+from shared_context.documents.context_folder import ContextFolder
+from shared_context.documents.document import Document
+from shared_context.documents.document_names import document_paths
 from shared_context.errors import StoreError
-from shared_context.handoff import document_paths
 from shared_context.retrieval.recall import MemorySearch
 
 

@@ -47,7 +47,7 @@ def test_an_upgrade_that_changed_the_database_and_then_failed_is_undone(vps):
     """The release before refuses a database from the future: it gets back what it had."""
     before = history(vps)
     vps.output(
-        "cat >> /root/orchestrator/shared-context/shared_context/migrations.py <<'END'\n"
+        "cat >> /root/orchestrator/shared-context/shared_context/conversations/migrations.py <<'END'\n"
         "def _tomorrow(connection: sqlite3.Connection) -> None:\n"
         "    connection.execute('CREATE TABLE tomorrow (day TEXT)')\n"
         "_tomorrow.__name__ = f'm{len(MIGRATIONS) + 1:03}_tomorrow'\n"

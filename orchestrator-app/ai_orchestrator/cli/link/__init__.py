@@ -14,15 +14,15 @@ from orchestrator_core.errors import ConfigurationError, TierUnreachable
 from shared_context.errors import StoreLocked
 
 from ai_orchestrator import server_file
-from ai_orchestrator.cli.link.answers import Answer, AnswerEvent, Link
+from ai_orchestrator.cli.link.answers import AnswerEvent, Link, LinkAnswer
 
 if TYPE_CHECKING:
-    from orchestrator_core.backends.base import ChatBackend
+    from orchestrator_core.backend import ChatBackend
     from orchestrator_core.settings import Settings
 
     from ai_orchestrator.cli.link.server import ServerLink
 
-__all__ = ["Answer", "AnswerEvent", "Link", "open_link"]
+__all__ = ["AnswerEvent", "Link", "LinkAnswer", "open_link"]
 
 
 def open_link(

@@ -29,7 +29,7 @@ class AnswerEvent:
         return str(self.data.get("token", ""))
 
 
-class Answer(Protocol):
+class LinkAnswer(Protocol):
     """One answer in production. An iteration that was interrupted may be begun again: it
     goes on after the last event that was given out."""
 
@@ -58,7 +58,7 @@ class Link(Protocol):
         """Name of the model that answers."""
         ...
 
-    def ask(self, request: ChatRequest) -> Answer: ...
+    def ask(self, request: ChatRequest) -> LinkAnswer: ...
 
     def begin(self, conversation_id: str | None = None) -> str:
         """A conversation to talk in: a new one, or the one of this id, made if it is not there."""

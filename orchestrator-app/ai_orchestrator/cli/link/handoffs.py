@@ -11,8 +11,8 @@ from ai_orchestrator.cli.stored import latest_used
 if TYPE_CHECKING:
     from orchestrator_core.handoff.rewriting import Rewriter
     from orchestrator_core.settings import Settings
-    from shared_context.conversations import ConversationStore
-    from shared_context.documents import ContextFolder
+    from shared_context.conversations.store import ConversationStore
+    from shared_context.documents.context_folder import ContextFolder
 
 
 class HandoffLink(Protocol):
@@ -35,13 +35,13 @@ class LocalHandoffs:
         self._handoffs = Handoffs(conversations, context, rewriter)
 
     def draft_handoff(self, conversation_id: str, improve: bool) -> dict[str, Any]:
-        from orchestrator_core.http.shapes.handoff import HandoffDraft
+        from orchestrator_http.schemas.handoff import HandoffDraft
 
         return HandoffDraft.of(self._handoffs.draft(conversation_id, improve=improve)).model_dump()
 
     def confirm_handoff(self, confirmation: Mapping[str, Any]) -> dict[str, Any]:
         from orchestrator_core.chat_request import invalid_request
-        from orchestrator_core.http.shapes.handoff import ConfirmHandoffBody, HandoffAnswer
+        from orchestrator_http.schemas.handoff import ConfirmHandoffBody, HandoffAnswer
         from pydantic import ValidationError
 
         try:
@@ -61,8 +61,8 @@ def open_handoffs(settings: Settings) -> Iterator[HandoffLink]:
     Raises:
         StoreLocked: another process keeps the documents. StoreError: they are unusable.
     """
-    from shared_context.conversations import ConversationStore
-    from shared_context.documents import ContextFolder
+    from shared_context.conversations.store import ConversationStore
+    from shared_context.documents.context_folder import ContextFolder
 
     from ai_orchestrator.holding import reach
 

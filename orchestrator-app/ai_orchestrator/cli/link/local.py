@@ -14,7 +14,7 @@ from ai_orchestrator.cli.stored import latest_used
 
 if TYPE_CHECKING:
     from orchestrator_core.assistant import Assistant
-    from orchestrator_core.backends.base import ChatBackend
+    from orchestrator_core.backend import ChatBackend
     from orchestrator_core.runs.run import Run
     from orchestrator_core.settings import Settings
 
@@ -40,12 +40,12 @@ class LocalLink:
     def open(
         cls, settings: Settings, backend: ChatBackend | None, at_close: Callable[[], object] | None = None
     ) -> Self:
-        from orchestrator_core.assistant import Assistant
+        from orchestrator_core.assistant import open_assistant
         from orchestrator_core.logs import configure_logging
 
         # The terminal belongs to the conversation; the log goes to its file.
         configure_logging(settings.log, settings.data, console=settings.log.level == "DEBUG")
-        assistant = Assistant.open(settings, tier="desktop", backend=backend)
+        assistant = open_assistant(settings, tier="desktop", backend=backend)
         return cls(assistant, settings, at_close)
 
     def model(self) -> str:
@@ -68,7 +68,7 @@ class LocalLink:
         self.assistant.conversations.clear(conversation_id)
 
     def save(self, conversation_id: str) -> str:
-        from shared_context.transfer import save_conversation
+        from shared_context.conversations.transfer import save_conversation
 
         folder = self._settings.data / "exports"
         folder.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 
 import pytest
-from orchestrator_core.backends.base import FinishReason, Prompt
+from orchestrator_core.backend import FinishReason, Prompt
 from orchestrator_core.errors import ContextLengthExceeded, InvalidRequest
 from support.generations import greedy
 from support.llama_backend import CONTEXT, ENDLESS, SENTENCE, Make, ask

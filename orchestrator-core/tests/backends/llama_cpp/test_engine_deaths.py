@@ -5,7 +5,7 @@ import random
 import signal
 
 import pytest
-from orchestrator_core.backends.base import Prompt
+from orchestrator_core.backend import Prompt
 from orchestrator_core.errors import EngineLost
 from support.generations import greedy
 from support.llama_backend import LONG, Make, ask

@@ -6,7 +6,7 @@ import os
 import signal
 from pathlib import Path
 
-from orchestrator_core.backends.base import Prompt
+from orchestrator_core.backend import Prompt
 from support.generations import greedy
 from support.llama_backend import ENDLESS, SENTENCE, Make, ask, at_once, cached
 from support.waiting import wait_until

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from orchestrator_core.backends.base import FinishReason, Prompt
+from orchestrator_core.backend import FinishReason, Prompt
 from orchestrator_core.errors import Overloaded
 from support.generations import greedy
 from support.llama_backend import ENDLESS, SENTENCE, Make, ask, at_once

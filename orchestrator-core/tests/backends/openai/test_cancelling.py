@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from orchestrator_core.backends.base import FinishReason
+from orchestrator_core.backend import FinishReason
 from orchestrator_core.backends.script import Gate, Reply
 from orchestrator_core.backends.scripted import ScriptedBackend
 from support.generations import said

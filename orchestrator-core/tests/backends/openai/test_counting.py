@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from orchestrator_core.backends.base import Prompt
+from orchestrator_core.backend import Prompt
 from orchestrator_core.backends.openai_tokens import estimate
 from orchestrator_core.backends.scripted import ScriptedBackend, echo
 from orchestrator_core.errors import ContextLengthExceeded

@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from orchestrator_core.backend import Prompt
 from orchestrator_core.backends import openai_dialect as dialects
-from orchestrator_core.backends.base import Prompt
 from orchestrator_core.backends.openai_dialect import Dialect, Joint, context_length_of, recognise, request
 from orchestrator_core.errors import Unsupported
 from orchestrator_core.generation import GenerationConfig

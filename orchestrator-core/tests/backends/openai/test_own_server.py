@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from orchestrator_core.backends.base import Prompt
+from orchestrator_core.backend import Prompt
 from orchestrator_core.backends.script import words
 from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import BackendUnreachable

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from orchestrator_core.backends.base import FinishReason, Usage
+from orchestrator_core.backend import FinishReason, Usage
 from orchestrator_core.generation import GenerationConfig
 from support.generations import said
 from support.openai_server import ASK, CONFIG, Exchange, HttpDouble, backend_for, text_chunk

@@ -7,7 +7,7 @@ from time import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from orchestrator_core.backends.base import FinishReason, Usage
+from orchestrator_core.backend import FinishReason, Usage
 from orchestrator_core.backends.openai_wire import (
     MAX_EVENT_BYTES,
     MAX_QUOTE,

@@ -1,7 +1,7 @@
 """Counts, windows and stops."""
 
 import pytest
-from orchestrator_core.backends.base import FinishReason, Prompt
+from orchestrator_core.backend import FinishReason, Prompt
 from orchestrator_core.backends.script import Reply, words
 from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import ContextLengthExceeded, Overloaded

@@ -1,7 +1,7 @@
 """What it says, and to whom."""
 
 import pytest
-from orchestrator_core.backends.base import Prompt
+from orchestrator_core.backend import Prompt
 from orchestrator_core.backends.script import Reply
 from orchestrator_core.backends.scripted import ScriptedBackend, echo
 from orchestrator_core.errors import BackendError, ContextLengthExceeded, Overloaded, Unsupported

@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from orchestrator_core.backends.base import FinishReason
+from orchestrator_core.backend import FinishReason
 from orchestrator_core.errors import BackendError, Overloaded
 from support.generations import said
 from support.tiny_hf_backend import ASK, GREEDY, answer, backend_of

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 import pytest
-from orchestrator_core.backends.base import Prompt
+from orchestrator_core.backend import Prompt
 from orchestrator_core.backends.transformers import TransformersBackend
 from orchestrator_core.generation import GenerationConfig
 from support.tiny_hf import TEMPLATE, save_sentencepiece_tokenizer

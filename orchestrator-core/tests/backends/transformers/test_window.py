@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from orchestrator_core.backends.base import FinishReason, Prompt
+from orchestrator_core.backend import FinishReason, Prompt
 from orchestrator_core.backends.transformers import TransformersBackend
 from orchestrator_core.errors import ContextLengthExceeded
 from support.generations import said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from orchestrator_core.engine.plan import Limits, Request
+from orchestrator_core.engine.plan import EngineLimits, Request
 from orchestrator_core.engine.scheduler import Scheduler
 from support.fake_kv import DOCUMENTS, FakeKv, question
 
@@ -40,7 +40,7 @@ def test_whatever_arrives_ends_is_cancelled_or_prewarmed(
     scene: list[tuple], cells: int, running: int, cached: int, idle: int, chunk: int
 ) -> None:
     """`FakeKv` checks every step: capacity, positions, contents, counts, and that each running answer decodes."""
-    limits = Limits(
+    limits = EngineLimits(
         cells=cells,
         window=100,
         max_running=running,
@@ -93,7 +93,7 @@ def test_whatever_arrives_ends_is_cancelled_or_prewarmed(
 def test_a_prefix_shared_by_all_arrivals_is_computed_once(
     shared: int, tails: list[int], chunk: int, running: int
 ) -> None:
-    kv = FakeKv(Scheduler(Limits(cells=2000, window=500, max_running=running, min_share=16)))
+    kv = FakeKv(Scheduler(EngineLimits(cells=2000, window=500, max_running=running, min_share=16)))
     for number, tail in enumerate(tails):
         kv.submit(Request(number, DOCUMENTS[:shared] + question(number, tail), max_new=3))
     kv.run(chunk)
@@ -109,7 +109,7 @@ def test_a_prefix_shared_by_all_arrivals_is_computed_once(
 def test_requests_of_one_size_are_admitted_in_the_order_they_came(
     first: list[int], cells: int, running: int
 ) -> None:
-    kv = FakeKv(Scheduler(Limits(cells=cells, window=100, max_running=running)))
+    kv = FakeKv(Scheduler(EngineLimits(cells=cells, window=100, max_running=running)))
     for number, length in enumerate(first):
         kv.submit(Request(number, question(number, length), max_new=5))
     kv.run(chunk=16)

@@ -1,0 +1,60 @@
+"""The chat page at `/` and its files under `/static/`, served without a key.
+
+The page holds nothing private: it asks for the key itself and sends it with each call. Its
+Content-Security-Policy allows nothing but this server's own files.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+from pathlib import Path
+
+from flask import Blueprint, Response, send_from_directory
+
+from orchestrator_http.api import without_key
+
+FOLDER = Path(__file__).parent / "pages"
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "manifest-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+
+# What the system's tables say of these differs between systems, and a browser does not run a
+# script of another type.
+for _suffix, _type in ((".js", "text/javascript"), (".css", "text/css"), (".svg", "image/svg+xml")):
+    mimetypes.add_type(_type, _suffix)
+
+
+def create_pages(folder: Path = FOLDER) -> Blueprint:
+    """The page's routes. Browsers keep the files and ask by ETag whether they changed."""
+    pages = Blueprint("pages", __name__)
+
+    @pages.get("/")
+    @without_key
+    def chat() -> Response:
+        return _file(folder, "chat.html")
+
+    @pages.get("/static/<path:name>")
+    @without_key
+    def static(name: str) -> Response:
+        return _file(folder / "static", name)
+
+    return pages
+
+
+def _file(folder: Path, name: str) -> Response:
+    response = send_from_directory(folder, name, conditional=True, etag=True)
+    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    response.headers["Cache-Control"] = "no-cache"
+    return response

@@ -1,0 +1,294 @@
+"""One OpenAI-style completion: what the client sees of one run, or of two.
+
+Whether the client streams or not, it gets the same deltas; a client that does not stream
+gets them added up.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator_core.errors import BackendError
+from orchestrator_core.generation import GenerationConfig
+
+from orchestrator_http.deltas import CallArguments, CallBegins, Delta, Finished, Text, json_object
+from orchestrator_http.json_schemas import enforced_by_grammar, is_valid
+from orchestrator_http.schemas.openai_answers import FinishReason
+from orchestrator_http.tools import Call, CallReader, CallSplitter, Toolbox, find_calls
+from orchestrator_http.watching import failure
+
+if TYPE_CHECKING:
+    from orchestrator_core.runs.run import Run
+    from orchestrator_core.runs.spec import RunEvent
+
+
+@dataclass(slots=True)
+class Heard:
+    """What a run said, filled while it is listened to."""
+
+    text: str = ""
+    reason: FinishReason = "stop"
+    cut_off: bool = False
+    """By `max_tokens`, or because somebody stopped the run."""
+
+    def finish(self, reason: str | None) -> None:
+        self.reason = "length" if reason == "length" else "stop"
+        self.cut_off = reason in ("length", "cancelled")
+
+
+ATTEMPTS = 3
+"""Runs for one answer whose schema a grammar cannot enforce fully."""
+
+
+class Completion:
+    """
+    Args:
+        start: starts a run with this configuration; called once or twice.
+        watch: a run's events, as `Watcher.events`.
+        config: sampling; carries the schema of a `response_format`.
+        shown: what the client has of the answer already, and the runs continue.
+        toolbox: the tools the model may call, if any.
+        forced: the model must call: one tool's name, or "" for any of them; None: it chooses.
+        parallel: it may call several tools at once.
+    """
+
+    def __init__(
+        self,
+        start: Callable[[GenerationConfig], Run],
+        watch: Callable[[Run], Iterator[RunEvent | None]],
+        config: GenerationConfig,
+        *,
+        shown: str = "",
+        toolbox: Toolbox | None = None,
+        forced: str | None = None,
+        parallel: bool = True,
+    ) -> None:
+        self._start = start
+        self._watch = watch
+        self._config = config
+        self._shown = shown
+        self._toolbox = toolbox
+        self._forced = forced
+        self._parallel = parallel
+        self._usage: dict[str, int] = {}
+        self.run: Run | None = None
+
+    def begin(self) -> Run:
+        """Start the first run."""
+        config = self._config
+        if self._toolbox is not None and self._forced is not None:
+            config = _forced_config(self._toolbox, config, self._forced or None)
+        self.run = self._start(config)
+        return self.run
+
+    def cancel(self) -> None:
+        """End the run that is going on; of one that is over this changes nothing."""
+        if self.run is not None:
+            self.run.cancel()
+
+    def deltas(self) -> Iterator[Delta]:
+        """
+        Raises:
+            ProblemError: a run failed. BackendError: the backend did not follow the schema.
+        """
+        run = self.run or self.begin()
+        if self._toolbox is None:
+            yield from self._text(run)
+        elif self._forced is not None:
+            yield from self._forced_call(run, self._toolbox, self._forced or None)
+        else:
+            yield from self._free(run, self._toolbox)
+
+    def _text(self, run: Run) -> Iterator[Delta]:
+        schema = self._config.json_schema
+        if schema is not None and not enforced_by_grammar(schema):
+            yield from self._checked(
+                run, self._config, lambda text: _valid_text(self._shown, text, schema), "stop"
+            )
+            return
+        heard = Heard()
+        for piece in self._listen(run, heard):
+            yield None if piece is None else Text(piece)
+        yield self._finished(heard.reason)
+
+    def _free(self, run: Run, toolbox: Toolbox) -> Iterator[Delta]:
+        splitter, heard = CallSplitter(), Heard()
+        for piece in self._listen(run, heard):
+            shown = None if piece is None else splitter.feed(piece)
+            if shown != "":
+                yield None if shown is None else Text(shown)
+        rest = splitter.flush()
+        if rest:
+            yield Text(rest)
+        if splitter.calling:
+            yield from self._held_calls(splitter, toolbox, heard)
+        else:
+            yield self._finished(heard.reason)
+
+    def _held_calls(self, splitter: CallSplitter, toolbox: Toolbox, heard: Heard) -> Iterator[Delta]:
+        calls = find_calls(splitter.held)[: None if self._parallel else 1]
+        if calls and all(toolbox.valid(call) for call in calls):
+            for index, call in enumerate(calls):
+                yield from _whole_call(index, call)
+            yield self._finished("tool_calls")
+        elif not splitter.marked and not _names_tool(splitter.held, toolbox):
+            yield Text(splitter.held)  # JSON that only looked like a call.
+            yield self._finished(heard.reason)
+        elif heard.cut_off:
+            yield self._finished(heard.reason)
+        else:
+            only = next((call.name for call in calls if call.name in toolbox.names), None)
+            self.run = self._start(_forced_config(toolbox, self._config, only))
+            yield from self._forced_call(self.run, toolbox, only)
+
+    def _forced_call(self, run: Run, toolbox: Toolbox, only: str | None) -> Iterator[Delta]:
+        if toolbox.enforced(only):
+            yield from self._streamed_call(run, toolbox)
+        else:
+            config = _forced_config(toolbox, self._config, only)
+            yield from self._checked(run, config, lambda text: _valid_call(text, toolbox), "tool_calls")
+
+    def _streamed_call(self, run: Run, toolbox: Toolbox) -> Iterator[Delta]:
+        """The grammar vouches for the call, so its arguments are passed on as they come."""
+        reader, arguments, heard = CallReader(), "", Heard()
+        for piece in self._listen(run, heard):
+            if piece is None:
+                yield None
+                continue
+            more = reader.feed(piece)
+            if more and not arguments:
+                yield CallBegins(0, _call_id(), reader.name or "")
+            if more:
+                arguments += more
+                yield CallArguments(0, more)
+        if heard.cut_off and not reader.complete:
+            yield self._finished(heard.reason)
+            return
+        if not arguments:  # Its fields came in another order.
+            yield from _valid_call(heard.text, toolbox)
+        elif not toolbox.valid(Call(reader.name or "", json_object(arguments) or {})):
+            raise _not_followed()
+        yield self._finished("tool_calls")
+
+    def _checked(
+        self,
+        run: Run,
+        config: GenerationConfig,
+        read: Callable[[str], list[Delta]],
+        reason: FinishReason,
+    ) -> Iterator[Delta]:
+        """The schema asks for more than the grammar enforces (a number in a wide range, say), so
+        the text is checked before the client sees it, and made again where it fails.
+
+        Args:
+            config: of the run; further attempts vary its sampling.
+            read: the deltas of a text that is valid; raises BackendError otherwise.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            heard = Heard()
+            for piece in self._listen(run, heard):
+                if piece is None:
+                    yield None
+            if heard.cut_off:
+                yield self._finished(heard.reason)
+                return
+            try:
+                deltas = read(heard.text)
+            except BackendError:
+                if attempt == ATTEMPTS:
+                    raise
+                run = self.run = self._start(_again(config, attempt))
+                continue
+            yield from deltas
+            yield self._finished(reason)
+            return
+
+    def _listen(self, run: Run, heard: Heard) -> Iterator[str | None]:
+        """The run's text in pieces, None for silence; `heard` is filled on the way."""
+        for event in self._watch(run):
+            if event is None:
+                yield None
+            elif event.kind == "token":
+                heard.text += event.data["token"]
+                yield event.data["token"]
+            elif event.kind == "error":
+                raise failure(run, event)
+            elif event.kind == "done":
+                heard.finish(event.data.get("finish_reason"))
+                self._count(event.data.get("usage") or {})
+
+    def _count(self, usage: dict[str, int]) -> None:
+        """Two runs count as one prompt and both answers."""
+        before = self._usage.get("completion_tokens", 0)
+        self._usage = {**usage, **self._usage}
+        self._usage["completion_tokens"] = before + usage.get("completion_tokens", 0)
+
+    def _finished(self, reason: FinishReason) -> Finished:
+        return Finished(reason, self._usage)
+
+
+def _forced_config(toolbox: Toolbox, config: GenerationConfig, only: str | None) -> GenerationConfig:
+    """Stop texts are left out: one inside an argument would cut the JSON."""
+    fields: dict[str, Any] = {"json_schema": toolbox.schema(only), "grammar": None, "stop": []}
+    return GenerationConfig.model_validate(config.model_dump() | fields)
+
+
+def _again(config: GenerationConfig, attempt: int) -> GenerationConfig:
+    """For a further attempt: it samples, and with another seed, or it would say the same."""
+    fields: dict[str, Any] = {"greedy": False, "temperature": max(config.temperature, 0.7)}
+    fields["seed"] = None if config.seed is None else (config.seed + attempt) % 2**32
+    return GenerationConfig.model_validate(config.model_dump() | fields)
+
+
+def _valid_text(shown: str, text: str, schema: dict[str, Any]) -> list[Delta]:
+    """
+    Args:
+        shown: what came before the text.
+
+    Raises:
+        BackendError: together they are not JSON, or not of this schema.
+    """
+    try:
+        value = json.loads(shown + text)
+    except ValueError:
+        raise _not_followed() from None
+    if not is_valid(value, schema):
+        raise _not_followed()
+    return [Text(text)]
+
+
+def _valid_call(text: str, toolbox: Toolbox) -> list[Delta]:
+    """
+    Raises:
+        BackendError: the text is not one call of a known tool with valid arguments.
+    """
+    calls = find_calls(text)
+    if len(calls) != 1 or not toolbox.valid(calls[0]):
+        raise _not_followed()
+    return _whole_call(0, calls[0])
+
+
+def _not_followed() -> BackendError:
+    return BackendError(
+        "The model's answer does not follow the JSON schema, although it was told to.",
+        hint="This backend may not support JSON schemas, or not every keyword of this one.",
+        code="schema_not_followed",
+    )
+
+
+def _whole_call(index: int, call: Call) -> list[Delta]:
+    arguments = json.dumps(call.arguments, ensure_ascii=False)
+    return [CallBegins(index, _call_id(), call.name), CallArguments(index, arguments)]
+
+
+def _names_tool(text: str, toolbox: Toolbox) -> bool:
+    return any(f'"{name}"' in text for name in toolbox.names)
+
+
+def _call_id() -> str:
+    """Nine letters and digits: the form Mistral's templates insist on."""
+    return secrets.token_hex(5)[:9]

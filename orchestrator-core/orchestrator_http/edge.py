@@ -1,0 +1,114 @@
+"""What happens to every request before and after its route: checks, errors, headers, a log line.
+
+The order of the checks: Host and Origin, then the key (of a relayed request the other tier has
+checked it), then whether the server is being stopped (new work is refused; looking, and
+stopping a run, is not). Security headers are on every answer, also on refusals.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable
+
+from flask import Flask, Response, g, request
+from orchestrator_relay.wsgi_call import is_relayed
+
+from orchestrator_http.api import JSON, needs_key
+from orchestrator_http.keys import KeyGuard
+from orchestrator_http.origins import HostGuard
+from orchestrator_http.problems import Problem, problem_from, unexpected
+from orchestrator_http.services import Services
+from orchestrator_http.watching import ClientGone, stopping
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""On every answer that does not set its own: an API answer is never a page."""
+
+CLIENT_GONE = 499
+"""nginx's status for a client that left; only logs and metrics ever see it."""
+
+_QUIET = frozenset({"/health", "/info", "/ready", "/metrics", "/model/info"})
+"""Polled by machines and by the page: logged only at DEBUG."""
+
+_log = logging.getLogger("orchestrator.http")
+
+
+def guard(app: Flask, services: Services, keys: KeyGuard, hosts: HostGuard) -> None:
+    """Attach the checks, the error handler and the log to the app."""
+
+    def before() -> None:
+        g.started = time.monotonic()
+        g.request_id = secrets.token_hex(6)
+        hosts.check(request.headers.get("Host"), request.headers.get("Origin"))
+        view = app.view_functions.get(request.endpoint or "")
+        if view is None or not needs_key(view):
+            return
+        if not is_relayed(request.environ):
+            keys.check(request.headers.get("Authorization"), request.remote_addr or "")
+        if services.stopping.is_set() and request.method in ("POST", "PUT", "PATCH"):
+            raise stopping()
+
+    app.before_request(before)
+    app.after_request(_finish(services))
+    app.register_error_handler(Exception, error_response)
+
+
+def error_response(error: Exception) -> Response:
+    """Any exception as an answer; the body's shape depends on the path."""
+    if isinstance(error, ClientGone):
+        return Response(status=CLIENT_GONE)
+    problem = problem_from(error)
+    if problem is None:
+        _log.error("Request %s failed", g.get("request_id"), exc_info=error)
+        problem = unexpected(g.get("request_id", "?"))
+    return problem_response(problem)
+
+
+def problem_response(problem: Problem) -> Response:
+    openai = request.path == "/v1" or request.path.startswith("/v1/")
+    body = problem.openai_body() if openai else problem.body()
+    response = Response(json.dumps(body), status=problem.status, content_type=JSON)
+    response.headers.extend(dict(problem.headers))
+    return response
+
+
+def _finish(services: Services) -> Callable[[Response], Response]:
+    def after(response: Response) -> Response:
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers["X-Request-Id"] = g.request_id
+        response.call_on_close(_logged(services, response.status_code))
+        return response
+
+    return after
+
+
+def _logged(services: Services, status: int) -> Callable[[], None]:
+    """Writes the line when the answer has been sent to its end, or its client has left."""
+    method, path = request.method, ascii(request.path[:200])[1:-1]
+    route = request.url_rule.rule if request.url_rule is not None else "unmatched"
+    request_id, started, address = g.request_id, g.started, request.remote_addr
+    level = logging.DEBUG if path in _QUIET else logging.INFO
+
+    def write() -> None:
+        spent_ms = (time.monotonic() - started) * 1000
+        services.metrics.requests.labels(_method(method), route, status).inc()
+        _log.log(level, "%s %s %d %.0f ms %s %s", method, path, status, spent_ms, address, request_id)
+
+    return write
+
+
+def _method(method: str) -> str:
+    """Methods are free text to a client; a label must not be."""
+    known = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+    return method if method in known else "other"

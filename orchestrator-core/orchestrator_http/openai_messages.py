@@ -1,0 +1,123 @@
+"""OpenAI's request fields in our own words: messages, sampling, tools."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator_core.errors import InvalidRequest
+from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.messages import ChatMessage, Role
+
+from orchestrator_http.json_schemas import check_schema
+from orchestrator_http.schemas.openai import (
+    AnyMessage,
+    AssistantMessage,
+    ChatCompletionRequest,
+    Content,
+    ObjectFormat,
+    SchemaFormat,
+    ToolChoice,
+    ToolMessage,
+)
+from orchestrator_http.tools import Toolbox
+
+_ROLES = {"developer": Role.SYSTEM}
+
+
+def chat_messages(messages: Sequence[AnyMessage]) -> list[ChatMessage]:
+    """The messages as the prompt builder takes them; parts of one message are joined."""
+    return [_message(message) for message in messages]
+
+
+def answer_begun(messages: Sequence[ChatMessage]) -> tuple[Sequence[ChatMessage], str]:
+    """The messages to answer, and the beginning of that answer.
+
+    A last message of the assistant's is continued (an assistant prefill), unless it calls tools.
+    """
+    *before, last = messages
+    if not before or last.role is not Role.ASSISTANT or last.tool_calls:
+        return messages, ""
+    return before, last.content
+
+
+def chat_config(body: ChatCompletionRequest, defaults: GenerationConfig) -> GenerationConfig:
+    """Sampling and limits, and the schema of `response_format`.
+
+    Raises:
+        InvalidRequest: the schema is none, or is asked for together with tools.
+    """
+    config = body.generation(defaults)
+    fields = config.model_dump()
+    if body.max_completion_tokens is not None:
+        fields["max_new_tokens"] = body.max_completion_tokens
+    schema = _response_schema(body)
+    if schema is not None:
+        if body.tools and body.tool_choice != "none":
+            raise InvalidRequest(
+                "response_format and tools cannot be combined in one request.",
+                hint='Send tool_choice "none" to get the JSON answer.',
+                param="response_format",
+            )
+        fields["json_schema"], fields["grammar"] = schema, None
+    return GenerationConfig.model_validate(fields)
+
+
+def toolbox(body: ChatCompletionRequest) -> Toolbox | None:
+    """The tools the model is shown; None where there are none or it must not call any.
+
+    Raises:
+        InvalidRequest: a tool is chosen that is not there, or one has no valid schema.
+    """
+    if body.tool_choice == "none" or not body.tools:
+        if body.tool_choice not in (None, "none", "auto"):
+            raise InvalidRequest("tool_choice asks for a tool, but there are no tools.", param="tool_choice")
+        return None
+    box = Toolbox([tool.model_dump(exclude_none=True) for tool in body.tools])
+    only = forced_tool(body)
+    if only and only not in box.names:
+        raise InvalidRequest(
+            f"tool_choice names {only!r}, which is not among the tools: {', '.join(box.names)}.",
+            param="tool_choice",
+        )
+    return box
+
+
+def forced_tool(body: ChatCompletionRequest) -> str | None:
+    """The tool that must be called; "" for any of them; None when the model chooses."""
+    if isinstance(body.tool_choice, ToolChoice):
+        return body.tool_choice.function.name
+    return "" if body.tool_choice == "required" else None
+
+
+def _message(message: AnyMessage) -> ChatMessage:
+    return ChatMessage(
+        role=_ROLES.get(message.role) or Role(message.role),
+        content=_text(message.content),
+        tool_calls=_tool_calls(message),
+        tool_call_id=message.tool_call_id if isinstance(message, ToolMessage) else None,
+        name=message.name,
+    )
+
+
+def _tool_calls(message: AnyMessage) -> tuple[dict[str, Any], ...]:
+    if not isinstance(message, AssistantMessage):
+        return ()
+    return tuple(call.model_dump() for call in message.tool_calls or ())
+
+
+def _text(content: Content | None) -> str:
+    if content is None:
+        return ""
+    return content if isinstance(content, str) else "".join(part.text for part in content)
+
+
+def _response_schema(body: ChatCompletionRequest) -> dict[str, Any] | None:
+    match body.response_format:
+        case ObjectFormat():
+            return {"type": "object"}
+        case SchemaFormat(json_schema=fields):
+            schema = fields.schema_ if fields.schema_ is not None else {"type": "object"}
+            check_schema(schema, "The fields of response_format.json_schema.schema", "response_format")
+            return schema
+    return None

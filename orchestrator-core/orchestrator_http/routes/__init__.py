@@ -1,0 +1,37 @@
+"""The routes both servers share, grouped as in DESIGN §6."""
+
+from __future__ import annotations
+
+from orchestrator_http.api import Api
+from orchestrator_http.routes import (
+    chat,
+    completions,
+    context,
+    context_versions,
+    conversations,
+    embeddings,
+    exports,
+    health,
+    models,
+    raw,
+    runs,
+    search,
+    sync,
+)
+
+SHARED: tuple[Api, ...] = (
+    chat.api,
+    runs.api,
+    conversations.api,
+    exports.api,
+    search.api,
+    context.api,
+    context_versions.api,
+    sync.api,
+    models.api,
+    completions.chat_api,
+    completions.text_api,
+    embeddings.api,
+    raw.api,
+    health.api,
+)

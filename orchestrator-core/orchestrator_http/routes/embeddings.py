@@ -1,0 +1,36 @@
+"""`/v1/embeddings`."""
+
+from __future__ import annotations
+
+import base64
+import struct
+
+from orchestrator_http.api import Api
+from orchestrator_http.schemas.openai import EmbeddingRequest
+from orchestrator_http.schemas.openai_answers import Embedding, Embeddings, EmbeddingUsage
+from orchestrator_http.services import services
+
+api = Api("embeddings", error_shape="openai")
+
+
+@api.route("POST", "/v1/embeddings", summary="One vector per text", errors=(502, 504))
+def create(body: EmbeddingRequest) -> Embeddings:
+    """400 with the code `unsupported` where the backend has no embeddings."""
+    here = services()
+    texts = [body.input] if isinstance(body.input, str) else body.input
+    with here.places.hold():
+        here.model.ensure()
+        backend = here.assistant.backend
+        vectors = backend.embed(texts)
+        tokens = sum(backend.count_tokens(text) for text in texts)
+    encode = _base64 if body.encoding_format == "base64" else list
+    return Embeddings(
+        data=[Embedding(index=index, embedding=encode(vector)) for index, vector in enumerate(vectors)],
+        model=backend.describe().model,
+        usage=EmbeddingUsage(prompt_tokens=tokens, total_tokens=tokens),
+    )
+
+
+def _base64(vector: list[float]) -> str:
+    """The wire form the official client asks for by default: little-endian float32."""
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode("ascii")

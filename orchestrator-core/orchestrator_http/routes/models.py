@@ -1,0 +1,42 @@
+"""`/v1/models`: the model this server answers with."""
+
+from __future__ import annotations
+
+import time
+
+from orchestrator_core.errors import NotFound
+from pydantic import Field
+
+from orchestrator_http.api import Api
+from orchestrator_http.schemas.common import Parameters
+from orchestrator_http.schemas.openai_answers import ModelCard, ModelCards
+from orchestrator_http.services import services
+
+api = Api("models", error_shape="openai")
+
+
+class ModelPath(Parameters):
+    model: str = Field(min_length=1, max_length=500)
+
+
+@api.route("GET", "/v1/models", summary="The models there are", errors=(502, 504))
+def index() -> ModelCards:
+    return ModelCards(data=[_card()])
+
+
+@api.route("GET", "/v1/models/<path:model>", summary="One model", errors=(404, 502, 504))
+def show(path: ModelPath) -> ModelCard:
+    card = _card()
+    if path.model != card.id:
+        raise NotFound(
+            f"There is no model {path.model[:80]!r}; this server has {card.id!r}.", code="model_not_found"
+        )
+    return card
+
+
+def _card() -> ModelCard:
+    here = services()
+    here.model.ensure()
+    described = here.assistant.backend.describe()
+    loaded_at = int(time.time() - here.uptime_s())
+    return ModelCard(id=described.model, created=loaded_at, context_length=described.context_length)

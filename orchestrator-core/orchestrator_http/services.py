@@ -1,0 +1,165 @@
+"""What the routes need of the rest of the program, in one place per server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from flask import Flask, current_app, request
+from orchestrator_core.errors import NotFound, Overloaded
+from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.handoff.rewriting import Rewriter
+from orchestrator_core.handoff.session import Handoffs
+from orchestrator_core.messages import ChatMessage
+from orchestrator_core.metrics import Metrics
+from orchestrator_core.settings import Settings
+from orchestrator_relay.wsgi_call import is_relayed
+from shared_context.exchange.change_feed import ChangeFeed
+from shared_context.exchange.replica import Replica
+
+from orchestrator_http.readiness import ModelLoader
+from orchestrator_http.response_cache import ResponseCache
+from orchestrator_http.token_counts import TokenCounts
+
+if TYPE_CHECKING:
+    from orchestrator_core.assistant import Assistant
+    from orchestrator_core.runs.run import Run
+
+_KEY = "orchestrator"
+RESERVED_THREADS = 4
+"""Server threads kept for short requests while all others hold streams."""
+
+
+class Slots:
+    """How many requests may wait for answers at once; the rest of the threads stay free."""
+
+    def __init__(self, count: int) -> None:
+        self._count = max(1, count)
+        self._lock = threading.Lock()
+        self._taken = 0
+
+    @property
+    def taken(self) -> int:
+        return self._taken
+
+    def take(self) -> None:
+        """
+        Raises:
+            Overloaded: every slot is taken.
+        """
+        with self._lock:
+            if self._taken >= self._count:
+                raise Overloaded("Too many answers are being watched on this server at once.")
+            self._taken += 1
+
+    def give_back(self) -> None:
+        with self._lock:
+            self._taken -= 1
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        self.take()
+        try:
+            yield
+        finally:
+            self.give_back()
+
+
+@dataclass
+class Services:
+    """
+    Args:
+        slots: of the listener's own requests; see `places`.
+        stopping: set when no new work is taken any more.
+        closing: set when streams have to end as well.
+    """
+
+    settings: Settings
+    assistant: Assistant
+    model: ModelLoader
+    metrics: Metrics
+    slots: Slots
+    token_counts: TokenCounts
+    version: str
+    cache: ResponseCache = field(default_factory=ResponseCache)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    closing: threading.Event = field(default_factory=threading.Event)
+    began: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def around(cls, settings: Settings, assistant: Assistant, *, version: str) -> Services:
+        backend, runs, memory = assistant.backend, assistant.runs, assistant.memory
+        return cls(
+            settings=settings,
+            assistant=assistant,
+            model=ModelLoader(backend),
+            metrics=Metrics(
+                backend.stats,
+                lambda: [str(run.state) for run in runs.active()],
+                lambda: None if memory is None else memory.embedding_state(),
+            ),
+            slots=Slots(settings.server.threads - RESERVED_THREADS),
+            token_counts=TokenCounts(backend.count_tokens),
+            version=version,
+        )
+
+    @cached_property
+    def replica(self) -> Replica:
+        """This server's memory, as a partner in exchanges."""
+        return Replica(self.assistant.conversations, self.assistant.context, name=self.assistant.tier)
+
+    @cached_property
+    def handoffs(self) -> Handoffs:
+        """Ends sessions.
+
+        Raises:
+            NotFound: this server keeps no context folder.
+        """
+        context = self.assistant.context
+        if context is None:
+            raise NotFound("This server keeps no context folder.")
+        return Handoffs(self.assistant.conversations, context, Rewriter(self._complete, time.monotonic))
+
+    def _complete(self, messages: Sequence[ChatMessage], config: GenerationConfig) -> Run:
+        self.model.ensure()
+        return self.assistant.complete(messages, config)
+
+    @cached_property
+    def changes(self) -> ChangeFeed:
+        return ChangeFeed(self.replica)
+
+    @cached_property
+    def listeners(self) -> Slots:
+        """How many may follow the memory's changes at once: each keeps a thread."""
+        return Slots(self.settings.server.threads // 4)
+
+    @cached_property
+    def relayed(self) -> Slots:
+        """Places of the requests that come over the relay: they take no thread of the listener."""
+        return Slots(self.settings.relay.max_streams)
+
+    @property
+    def places(self) -> Slots:
+        """Those that the current request takes one of while it waits for an answer."""
+        return self.relayed if is_relayed(request.environ) else self.slots
+
+    @staticmethod
+    def of(app: Flask) -> Services:
+        found: Services = app.extensions[_KEY]
+        return found
+
+    def attach(self, app: Flask) -> None:
+        app.extensions[_KEY] = self
+
+    def uptime_s(self) -> float:
+        return time.monotonic() - self.began
+
+
+def services() -> Services:
+    """Those of the app that handles the current request."""
+    return Services.of(current_app)

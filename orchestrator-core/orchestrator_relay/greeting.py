@@ -1,0 +1,89 @@
+"""The first two frames of a connection: HELLO by the side that dialled, WELCOME or GOODBYE back."""
+
+from __future__ import annotations
+
+import contextlib
+
+from orchestrator_relay.frames import PROTOCOL, BadFrame, Frame, Kind, decode, encode
+from orchestrator_relay.heads import PROTOCOL_ERROR, SILENT, VERSION, Goodbye, Hello, Welcome
+from orchestrator_relay.message_socket import SocketClosed
+from orchestrator_relay.outbox import Messages
+
+GREETING_S = 10.0
+"""How long a greeting may take."""
+
+
+class Refused(Exception):
+    """There will be no connection; the socket is closed.
+
+    Args:
+        code: of the GOODBYE; see `heads`.
+        message: for people.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def introduce(socket: Messages, hello: Hello, timeout_s: float = GREETING_S) -> Welcome:
+    """For the side that dialled.
+
+    Raises:
+        Refused: the other side said why, or said nothing, or what it said was no greeting.
+        SocketClosed: it closed the connection without a word.
+    """
+    socket.send(encode(Kind.HELLO, 0, hello.pack()))
+    try:
+        welcome = Welcome.unpack(_expect(socket, Kind.WELCOME, timeout_s).payload)
+    except BadFrame as error:
+        raise refuse(socket, PROTOCOL_ERROR, f"It sent {error}.") from None
+    if welcome.protocol != PROTOCOL:
+        raise refuse(socket, VERSION, f"It speaks protocol {welcome.protocol}, this one {PROTOCOL}.")
+    return welcome
+
+
+def receive_hello(socket: Messages, timeout_s: float = GREETING_S) -> Hello:
+    """For the side that was dialled; it answers with `welcome` or `refuse`.
+
+    Raises:
+        Refused, SocketClosed: as `introduce`.
+    """
+    try:
+        hello = Hello.unpack(_expect(socket, Kind.HELLO, timeout_s).payload)
+    except BadFrame as error:
+        raise refuse(socket, PROTOCOL_ERROR, f"It sent {error}.") from None
+    if hello.protocol != PROTOCOL:
+        raise refuse(socket, VERSION, f"It speaks protocol {hello.protocol}, this one {PROTOCOL}.")
+    return hello
+
+
+def welcome(socket: Messages, message: Welcome) -> None:
+    """
+    Raises:
+        SocketClosed.
+    """
+    socket.send(encode(Kind.WELCOME, 0, message.pack()))
+
+
+def refuse(socket: Messages, code: str, message: str) -> Refused:
+    """Say why there will be no connection, and close. Returns the error, to be raised or not."""
+    with contextlib.suppress(SocketClosed):
+        socket.send(encode(Kind.GOODBYE, 0, Goodbye(code=code, message=message[:2000]).pack()))
+    socket.close()
+    return Refused(code, message)
+
+
+def _expect(socket: Messages, kind: Kind, timeout_s: float) -> Frame:
+    message = socket.receive(timeout_s)
+    if message is None:
+        raise refuse(socket, SILENT, f"It said nothing for {timeout_s:g} s.")
+    frame = decode(message)
+    if frame.kind is Kind.GOODBYE:
+        goodbye = Goodbye.unpack(frame.payload)
+        socket.close()
+        raise Refused(goodbye.code, goodbye.message)
+    if frame.kind is not kind:
+        raise BadFrame(f"a {frame.kind.name} frame where {kind.name} has to come")
+    return frame

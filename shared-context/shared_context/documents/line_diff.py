@@ -1,0 +1,212 @@
+"""Differences of texts, line by line, and merging two edits of one text. Pure.
+
+A text is the list of what stands between its line feeds: `"a\\nb\\n"` is `["a", "b", ""]`. So a
+missing final newline and carriage returns need no bookkeeping: joining gives back every byte.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+COMPARABLE = 250_000
+"""Pairs of lines difflib compares at most: it takes quadratic time when many lines are alike.
+A larger region is first cut at lines that occur once on each side (as patience diff does);
+where there are none it counts as rewritten."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineChange:
+    """The lines from `start` to before `stop` give way to `lines`.
+
+    `rivals` are the indexes of lines that somebody else put where these lines belong; they stay,
+    and the two are in conflict. All indexes are those before any change.
+    """
+
+    start: int
+    stop: int
+    lines: tuple[str, ...] = ()
+    rivals: tuple[int, ...] = ()
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text; none for the empty text. Only the line feed ends a line."""
+    return text.split("\n") if text else []
+
+
+def join_lines(lines: Sequence[str]) -> str:
+    return "\n".join(lines)
+
+
+def apply_changes(lines: Sequence[str], changes: Sequence[LineChange]) -> list[str]:
+    """The lines after all changes; those at the same place keep their order."""
+    result = list(lines)
+    for change in reversed(changes):
+        result[change.start : change.stop] = change.lines
+    return result
+
+
+def changed_lines(old: Sequence[str], new: Sequence[str]) -> list[LineChange]:
+    """What turns `old` into `new`, in order; unchanged lines lie between any two changes."""
+    return list(_region(old, new, 0))
+
+
+def merge_edit(base: Sequence[str], mine: Sequence[str], current: Sequence[str]) -> list[LineChange]:
+    """What brings the edit `base` → `mine` into `current`, which others made from `base`.
+
+    The rules are those of concurrent edits of one list, so a late edit and a remote one give
+    the same result:
+
+    - lines only one side changed: that side's change;
+    - lines both changed: both stay, theirs first, marked as rivals, unless they are equal;
+    - deleted by one, changed by the other: the changed line stays;
+    - both inserted at one place: both stay, theirs first, equal lines once.
+    """
+    edits = changed_lines(base, mine)
+    if not edits:
+        return []
+    theirs = _Theirs(changed_lines(base, current))
+    return [change for edit in edits for change in theirs.bring_in(edit)]
+
+
+def _region(old: Sequence[str], new: Sequence[str], at: int) -> Iterator[LineChange]:
+    head = _common_prefix(old, new)
+    tail = _common_prefix(old[head:][::-1], new[head:][::-1])
+    a, b, at = old[head : len(old) - tail], new[head : len(new) - tail], at + head
+    if len(a) * len(b) > COMPARABLE:
+        yield from _between_anchors(a, b, at)
+    elif a and b:
+        codes = SequenceMatcher(None, a, b, autojunk=False).get_opcodes()
+        yield from (LineChange(at + i, at + j, tuple(b[k:m])) for tag, i, j, k, m in codes if tag != "equal")
+    elif a or b:
+        yield LineChange(at, at + len(a), tuple(b))
+
+
+def _between_anchors(a: Sequence[str], b: Sequence[str], at: int) -> Iterator[LineChange]:
+    anchors = _anchors(a, b)
+    if not anchors:
+        yield LineChange(at, at + len(a), tuple(b))
+        return
+    i = j = 0
+    for next_i, next_j in [*anchors, (len(a), len(b))]:
+        yield from _region(a[i:next_i], b[j:next_j], at + i)
+        i, j = next_i + 1, next_j + 1
+
+
+def _anchors(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int]]:
+    """Places of lines that occur once in each, as many as are in the same order in both."""
+    in_a, in_b = Counter(a), Counter(b)
+    place = {line: j for j, line in enumerate(b) if in_b[line] == 1}
+    pairs = [(i, place[line]) for i, line in enumerate(a) if in_a[line] == 1 and line in place]
+    # Longest increasing run of j: `ends[k]` is the smallest j that ends a run of k + 1 pairs.
+    ends: list[int] = []
+    last: list[int] = []
+    before: list[int] = []
+    for n, (_, j) in enumerate(pairs):
+        k = bisect_left(ends, j)
+        ends[k : k + 1] = [j]
+        last[k : k + 1] = [n]
+        before.append(last[k - 1] if k else -1)
+    run, n = [], last[-1] if last else -1
+    while n >= 0:
+        run.append(pairs[n])
+        n = before[n]
+    return run[::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A change of theirs and the lines in `current` it left."""
+
+    change: LineChange
+    start: int
+    stop: int
+
+
+class _Theirs:
+    """Where the base's lines are in the current text."""
+
+    def __init__(self, changes: Sequence[LineChange]) -> None:
+        self._placed: list[_Placed] = []
+        shift = 0
+        for change in changes:
+            start = change.start + shift
+            self._placed.append(_Placed(change, start, start + len(change.lines)))
+            shift += len(change.lines) - (change.stop - change.start)
+
+    def bring_in(self, edit: LineChange) -> Iterator[LineChange]:
+        if edit.start == edit.stop:
+            yield from self._insert(edit)
+        else:
+            yield from self._replace(edit)
+
+    def _insert(self, edit: LineChange) -> Iterator[LineChange]:
+        there = next((p for p in self._placed if p.change.start == p.change.stop == edit.start), None)
+        if there is not None:
+            at, lines = _beyond(there, edit.lines)
+        else:
+            inside = next((p for p in self._placed if p.change.start < edit.start < p.change.stop), None)
+            at, lines = inside.stop if inside else self._position(edit.start), edit.lines
+        if lines:
+            yield LineChange(at, at, lines)
+
+    def _replace(self, edit: LineChange) -> Iterator[LineChange]:
+        rivals = [p for p in self._placed if _overlap(p.change, edit)]
+        lines, at = edit.lines, None
+        if len(rivals) == 1 and (rivals[0].change.start, rivals[0].change.stop) == (edit.start, edit.stop):
+            at, lines = _beyond(rivals[0], lines)
+        elif rivals:
+            at = rivals[-1].stop
+        contested = tuple(i for p in rivals for i in range(p.start, p.stop))
+        pieces = list(self._alive(edit.start, edit.stop))
+        if at is None:
+            first, *pieces = pieces
+            yield LineChange(first[0], first[1], lines)
+        elif lines:
+            pieces = [*(p for p in pieces if p[1] <= at), (at, at), *(p for p in pieces if p[0] >= at)]
+        for start, stop in pieces:
+            new = lines if (start, stop) == (at, at) else ()
+            yield LineChange(start, stop, new, contested if new else ())
+
+    def _alive(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Ranges of the current text that hold base lines `start` to before `stop`, unchanged."""
+        shift = 0
+        for placed in self._placed:
+            if placed.change.start > start and start < stop:
+                end = min(placed.change.start, stop)
+                yield start + shift, end + shift
+                start = end
+            shift = placed.stop - placed.change.stop
+            start = max(start, min(placed.change.stop, stop))
+        if start < stop:
+            yield start + shift, stop + shift
+
+    def _position(self, line: int) -> int:
+        """The place in the current text just before base line `line`."""
+        shift = 0
+        for placed in self._placed:
+            if placed.change.start >= line:
+                break
+            shift = placed.stop - placed.change.stop
+        return line + shift
+
+
+def _overlap(one: LineChange, other: LineChange) -> bool:
+    return max(one.start, other.start) < min(one.stop, other.stop)
+
+
+def _beyond(theirs: _Placed, lines: Sequence[str]) -> tuple[int, tuple[str, ...]]:
+    """What of `lines` they do not have already, and where to put it: after their own, but
+    before what both end with."""
+    common = theirs.change.lines
+    head = _common_prefix(common, lines)
+    tail = _common_prefix(common[head:][::-1], lines[head:][::-1])
+    return theirs.stop - tail, tuple(lines[head : len(lines) - tail])
+
+
+def _common_prefix(one: Sequence[str], other: Sequence[str]) -> int:
+    length = min(len(one), len(other))
+    return next((i for i in range(length) if one[i] != other[i]), length)

@@ -1,0 +1,262 @@
+"""The four handoff documents of one project: read, edited, restored, their conflicts resolved."""
+
+from __future__ import annotations
+
+import difflib
+
+from shared_context.documents.document import (
+    VERSION_DIGITS,
+    ConflictSide,
+    Document,
+    DocumentVersion,
+    LineConflict,
+)
+from shared_context.documents.document_names import (
+    LOG,
+    MAX_DOCUMENT_BYTES,
+    check_document_name,
+    document_paths,
+)
+from shared_context.documents.line_diff import LineChange, apply_changes, join_lines, merge_edit, split_lines
+from shared_context.documents.log_entry import check_entry_id, entry_lines, find_entry, new_entry_id
+from shared_context.documents.starters import starter_text
+from shared_context.documents.store import DocumentStore
+from shared_context.documents.text_style import block_at_end, in_style_of
+from shared_context.errors import DocumentNotFound, DocumentRejected, StaleVersion
+
+
+class ProjectDocuments:
+    """Safe to use from any thread.
+
+    Args:
+        store: keeps them; closed by whoever opened it.
+        project: None: the documents beside the portfolio.
+        author: of changes that name nobody else.
+        starters: fill documents that are not there.
+    """
+
+    def __init__(self, store: DocumentStore, project: str | None, author: str, starters: bool) -> None:
+        self.folder = store.folder
+        self.project = project
+        self._store = store
+        self._author = author
+        self._starters = starters
+        self._paths = document_paths(project)
+        for name, path in self._paths.items():
+            store.track(path, starter_text(name) if starters else None)
+
+    def documents(self) -> list[Document]:
+        """The documents from broad to narrow, as they are on disk now. Costs a `stat` of each
+        file when nothing changed. A document that was never readable is left out; one that is
+        left alone now is given as it was last (see `problems`)."""
+        with self._store.lock:
+            self._store.refresh(self._paths.values())
+            found = (self._present(path) for path in self._paths.values())
+            return [document for document in found if document is not None]
+
+    def document(self, name: str) -> Document:
+        """One document as it is now.
+
+        Raises:
+            DocumentNotFound: not one of the four names, or nothing readable of it exists.
+        """
+        path = self._paths[check_document_name(name)]
+        with self._store.lock:
+            self._store.refresh([path])
+            document = self._present(path)
+            if document is None:
+                trouble = self._store.trouble(path) or "has no text yet"
+                raise DocumentNotFound(f"{name} {trouble}.", "Mend the file, or write the document.")
+            return document
+
+    def edit(
+        self,
+        name: str,
+        text: str,
+        *,
+        base_version: str | None = None,
+        author: str | None = None,
+        summary: str | None = None,
+    ) -> Document:
+        """Make `text` the document, as an edit of `base_version`.
+
+        When others changed the document since, their changes and these are merged; lines both
+        changed are kept twice and listed by `conflicts`. None as base means the present version.
+        Line endings are made those of the document.
+
+        Raises:
+            DocumentNotFound: unknown name. StaleVersion: the base is no version of the document.
+            DocumentRejected: the text cannot be stored as UTF-8 or is larger than 4 MiB, or the
+                file on disk is being left alone. StoreError: nothing was changed.
+        """
+        check_document_name(name)
+        with self._store.lock:
+            current = self._writable(name)
+            base = self._base(name, base_version, current)
+            mine = split_lines(in_style_of(current, text))
+            self._change(name, merge_edit(split_lines(base), mine, current), author, summary)
+            return self._must_be(name)
+
+    def append_entry(
+        self, text: str, *, entry_id: str | None = None, author: str | None = None
+    ) -> tuple[Document, str]:
+        """Add a dated entry at the end of SESSION_LOG.md; returns the log and the entry's id.
+
+        Appending an id again changes nothing, so a caller that is not sure may repeat itself.
+
+        Raises:
+            DocumentRejected: empty or too large text, an id that cannot be used, or the log's file
+                is being left alone. StoreError: nothing was changed.
+        """
+        entry_id = new_entry_id() if entry_id is None else check_entry_id(entry_id)
+        block = entry_lines(text, entry_id, author or self._author)
+        with self._store.lock:
+            lines = self._writable(LOG)
+            known = self._store.memory.has_entry(self._paths[LOG], entry_id)
+            if not known and find_entry(lines, entry_id) is None:
+                at, new = block_at_end(lines, block)
+                summary = f"entry {entry_id}"
+                self._change(LOG, [LineChange(at, at, tuple(new))], author, summary, entry_id=entry_id)
+            return self._must_be(LOG), entry_id
+
+    def history(self, name: str, limit: int = 100) -> list[DocumentVersion]:
+        """The versions of a document, newest first."""
+        path = self._paths[check_document_name(name)]
+        with self._store.lock:
+            self._store.refresh([path])
+            stored = self._store.memory.versions(path, limit)
+        return [DocumentVersion(v.version[:VERSION_DIGITS], v.author, v.at, v.summary) for v in stored]
+
+    def text_at(self, name: str, version: str) -> str:
+        """The document as it was.
+
+        Raises:
+            DocumentNotFound: unknown name or version.
+        """
+        path = self._paths[check_document_name(name)]
+        with self._store.lock:
+            text = self._store.memory.text_at(path, version)
+        if text is None:
+            raise DocumentNotFound(f"{name} has no version {version[:80]!r}.", "Its history lists them.")
+        return text
+
+    def diff(self, name: str, old: str, new: str | None = None) -> str:
+        """Unified diff of two versions; `new` None: against the present one. Raises as `text_at`."""
+        new = self.document(name).version if new is None else new
+        before, after = (split_lines(self.text_at(name, version)) for version in (old, new))
+        lines = difflib.unified_diff(before, after, f"{name} {old}", f"{name} {new}", lineterm="")
+        return "".join(f"{line}\n" for line in lines)
+
+    def restore(self, name: str, version: str, *, author: str | None = None) -> Document:
+        """Make an earlier version the present one; a new edit, so nothing is lost.
+
+        Raises:
+            DocumentNotFound: unknown name or version. Otherwise as `edit`.
+        """
+        text = self.text_at(name, version)
+        return self.edit(name, text, base_version=None, author=author, summary=f"restored {version}")
+
+    def conflicts(self) -> list[LineConflict]:
+        """Places that two devices changed at once, in document order."""
+        with self._store.lock:
+            self._store.refresh(self._paths.values())
+            return [
+                LineConflict(
+                    contest.contest_id,
+                    name,
+                    contest.indexes[0] + 1,
+                    tuple(ConflictSide(hunk.author, hunk.text) for hunk in contest.hunks),
+                )
+                for name, path in self._paths.items()
+                for contest in self._store.memory.contests(path)
+            ]
+
+    def resolve(self, conflict_id: str, text: str, *, author: str | None = None) -> Document:
+        """Put `text` in the place of all sides of a conflict; empty text removes them.
+
+        Raises:
+            DocumentNotFound: no such conflict, or one of its sides changed meanwhile.
+            DocumentRejected: as `edit`.
+        """
+        with self._store.lock:
+            for name, path in self._paths.items():
+                lines = self._writable(name, refuse=False)
+                for contest in self._store.memory.contests(path):
+                    if contest.contest_id == conflict_id:
+                        self._refuse_trouble(name)
+                        first, *others = contest.indexes
+                        new = split_lines(in_style_of(lines, text.removesuffix("\n")))
+                        changes = [LineChange(first, first + 1, tuple(new))]
+                        changes += [LineChange(index, index + 1) for index in others]
+                        self._change(name, changes, author, f"resolved conflict {conflict_id}")
+                        return self._must_be(name)
+        raise DocumentNotFound(
+            f"There is no conflict {conflict_id[:80]!r}.", "It was resolved or changed; list them again."
+        )
+
+    def _present(self, path: str) -> Document | None:
+        state = self._store.memory.state(path)
+        if state is None:
+            return None
+        name, version = path.rpartition("/")[2], state.version[:VERSION_DIGITS]
+        return Document(name, state.text, version, state.at, state.author, state.conflicts)
+
+    def _must_be(self, name: str) -> Document:
+        document = self._present(self._paths[name])
+        if document is None:
+            raise DocumentNotFound(f"{name} has no text yet.")
+        return document
+
+    def _writable(self, name: str, refuse: bool = True) -> list[str]:
+        """The document's lines now, in a state that may be changed."""
+        self._store.refresh([self._paths[name]])
+        if refuse:
+            self._refuse_trouble(name)
+        return self._store.memory.texts(self._paths[name])
+
+    def _refuse_trouble(self, name: str) -> None:
+        trouble = self._store.trouble(self._paths[name])
+        if trouble is not None:
+            raise DocumentRejected(
+                f"{name} {trouble}, so it is left alone.", "Mend or remove the file, then try again."
+            )
+
+    def _base(self, name: str, version: str | None, current: list[str]) -> str:
+        if version is None:
+            return join_lines(current)
+        text = self._store.memory.text_at(self._paths[name], version)
+        if text is None:
+            raise StaleVersion(
+                f"{name} has no version {version[:80]!r}.", "Read the document again and redo the edit."
+            )
+        return text
+
+    def _change(
+        self,
+        name: str,
+        changes: list[LineChange],
+        author: str | None,
+        summary: str | None,
+        entry_id: str | None = None,
+    ) -> None:
+        path = self._paths[name]
+        if not changes:
+            return
+        _check_size(name, join_lines(apply_changes(self._store.memory.texts(path), changes)))
+        shown = None if summary is None else f"{path}: {summary}"
+        self._store.change(path, changes, author=author or self._author, summary=shown, entry_id=entry_id)
+
+
+def _check_size(name: str, text: str) -> None:
+    try:
+        size = len(text.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        raise DocumentRejected(
+            f"The text holds {text[error.start]!r}, half a character that UTF-8 cannot store.",
+            "Send whole characters.",
+        ) from error
+    if size > MAX_DOCUMENT_BYTES:
+        raise DocumentRejected(
+            f"{name} would have {size} bytes; at most {MAX_DOCUMENT_BYTES} are allowed.",
+            "Move older parts to another file.",
+        )
