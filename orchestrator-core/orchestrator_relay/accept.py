@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator_core.errors import InvalidRequest
-
+from orchestrator_relay.errors import HandshakeRejected
 from orchestrator_relay.message_socket import MessageSocket
 
 
@@ -14,17 +13,17 @@ def accept(environ: dict[str, Any], *, stall_s: float = 30.0) -> MessageSocket:
     on. The WSGI server must give its socket away (gunicorn's thread workers and Werkzeug do).
 
     Raises:
-        InvalidRequest: it is no WebSocket handshake.
+        HandshakeRejected: it is no WebSocket handshake.
     """
     import simple_websocket
     from wsproto.utilities import RemoteProtocolError
 
     if "websocket" not in environ.get("HTTP_UPGRADE", "").lower():
-        raise InvalidRequest("This address wants a WebSocket.", hint="docs/relay.md tells the protocol.")
+        raise HandshakeRejected("This address wants a WebSocket.", hint="docs/relay.md tells the protocol.")
     try:
         server = simple_websocket.Server.accept(environ, thread_class=_NoThread)
     except (simple_websocket.ConnectionError, RemoteProtocolError):
-        raise InvalidRequest("The WebSocket handshake is wrong.") from None
+        raise HandshakeRejected("The WebSocket handshake is wrong.") from None
     return MessageSocket(server.sock, server.ws, stall_s=stall_s)
 
 

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from orchestrator_core.errors import TierLost, TierUnreachable
-
+from orchestrator_relay.errors import AnswerLost, BadFrame, BodyUnwanted, RequestNotSent
 from orchestrator_relay.flow import Inflow, Outflow
-from orchestrator_relay.frames import BadFrame, End
+from orchestrator_relay.frames import End
 from orchestrator_relay.heads import ResponseHead
 from orchestrator_relay.waiter import Waiter
 
 
-class AnswerCame(Exception):
-    """The other side answers already: it does not want the rest of the body."""
-
-
 class RelayStream:
-    """The answer to one request; a `RemoteResponse` (see `tiers/remote.py`) once its head is there.
+    """The answer to one request.
 
     Args:
         grant: sends credit for so many bytes.
@@ -53,12 +48,12 @@ class RelayStream:
     def wait_for_head(self, timeout_s: float) -> None:
         """
         Raises:
-            TierLost: the connection ended first, or it took too long; the stream is left.
-            TierUnreachable: the other side had no free place; nothing happened.
+            AnswerLost: the connection ended first, or it took too long; the stream is left.
+            RequestNotSent: the other side had no free place; nothing happened.
         """
         if not self._head_waiter.wait(timeout_s):
             self.close()
-            raise TierLost(
+            raise AnswerLost(
                 f"The other tier did not begin its answer within {timeout_s:g} s.", code="tier_timeout"
             )
         if self._head_waiter.error is not None:
@@ -68,7 +63,7 @@ class RelayStream:
         """The body, as it comes.
 
         Raises:
-            TierLost: the tier was lost, or its answer broke off, before the end.
+            AnswerLost: the tier was lost, or its answer broke off, before the end.
         """
         try:
             while data := self._inflow.read():
@@ -82,8 +77,8 @@ class RelayStream:
         self._left = True
         ended = self._inflow.ended
         self._inflow.drop()
-        self.outflow.end(AnswerCame())
-        self._head_waiter.done(TierLost("The answer was not waited for."))
+        self.outflow.end(BodyUnwanted("The answer has come."))
+        self._head_waiter.done(AnswerLost("The answer was not waited for."))
         self._leave(not ended)
 
     # What the connection's reader calls. None of it waits.
@@ -92,7 +87,7 @@ class RelayStream:
         if self._head is not None:
             raise BadFrame(f"a second HEAD on stream {self.stream}")
         self._head = head
-        self.outflow.end(AnswerCame())
+        self.outflow.end(BodyUnwanted("The answer has come."))
         self._head_waiter.done()
 
     def take_chunk(self, data: bytes) -> None:
@@ -111,17 +106,17 @@ class RelayStream:
             self._finish(None)
         elif end is End.REFUSED and self._head is None:
             self._finish(
-                TierUnreachable("The other tier serves as many requests as it may.", code="tier_busy")
+                RequestNotSent("The other tier serves as many requests as it may.", code="tier_busy")
             )
         else:
-            self._finish(TierLost("The other tier failed in the middle of its answer."))
+            self._finish(AnswerLost("The other tier failed in the middle of its answer."))
 
     def lose(self, why: str) -> None:
-        self._finish(TierLost(f"The connection to the other tier was lost: {why}."))
+        self._finish(AnswerLost(f"The connection to the other tier was lost: {why}."))
 
     def _finish(self, error: Exception | None) -> None:
         self._inflow.end(error)
-        self.outflow.end(error or AnswerCame())
+        self.outflow.end(error or BodyUnwanted("The answer has come."))
         self._head_waiter.done(error)
 
     def _known_head(self) -> ResponseHead:

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from orchestrator_relay import heads
 from orchestrator_relay.client_stream import RelayStream
+from orchestrator_relay.errors import BadFrame, SocketClosed
 from orchestrator_relay.frames import (
-    BadFrame,
     Frame,
     Kind,
     decode,
@@ -27,7 +27,6 @@ from orchestrator_relay.frames import (
 )
 from orchestrator_relay.heads import Goodbye, RequestHead, Status
 from orchestrator_relay.keeper import Keeper
-from orchestrator_relay.message_socket import SocketClosed
 from orchestrator_relay.outbox import Messages as Messages
 from orchestrator_relay.outbox import SendQueue
 from orchestrator_relay.sent_requests import SentRequests
@@ -137,7 +136,7 @@ class RelayConnection:
             _log.warning("Closing the connection to %s: it sent %s", self.name, error)
             self.goodbye(heads.PROTOCOL_ERROR, f"You sent {error}.")
         except SocketClosed as error:
-            self._end(Ending(heads.LOST, error.why, by_peer=True))
+            self._end(Ending(heads.LOST, error.message, by_peer=True))
         except Exception:
             _log.exception("Closing the connection to %s: reading it failed", self.name)
             self._end(Ending(heads.LOST, "reading failed", by_peer=False))
@@ -182,12 +181,12 @@ class RelayConnection:
             head: its `body` is set to the length of `body`.
             timeout_s: for the head once everything was sent, and for each pause in sending.
             begun: given the stream before anything is waited for; closing it, from any thread, ends
-                the waiting with TierLost.
+                the waiting with AnswerLost.
 
         Raises:
-            InvalidRequest: its head is too large.
-            TierUnreachable: it was not sent, or not begun; nothing happened there.
-            TierLost: it was sent, and the connection was lost or the head took too long.
+            HeadTooLarge: its head is too large.
+            RequestNotSent: it was not sent, or not begun; nothing happened there.
+            AnswerLost: it was sent, and the connection was lost or the head took too long.
         """
         return self._sent.open(head, body, timeout_s, begun)
 

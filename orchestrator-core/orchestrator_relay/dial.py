@@ -17,36 +17,11 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Event, RejectConnection, RejectData, Request
 from wsproto.utilities import RemoteProtocolError
 
+from orchestrator_relay.errors import DialFailed, DialRefused
 from orchestrator_relay.message_socket import MessageSocket
 
 PATH = "/relay"
 MAX_REFUSAL_BYTES = 16 * 1024
-
-
-class DialFailed(Exception):
-    """There is no connection: nobody answers, or not as a relay.
-
-    Args:
-        why: in a few words, for people.
-    """
-
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.why = why
-
-
-class DialRefused(DialFailed):
-    """The server answered with something else than a connection.
-
-    Args:
-        status: HTTP status.
-        code: of its error body; "" when there was none that is ours.
-    """
-
-    def __init__(self, status: int, code: str, why: str) -> None:
-        super().__init__(why)
-        self.status = status
-        self.code = code
 
 
 def dial(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from orchestrator_relay.frames import BadFrame
+from orchestrator_relay.errors import BadFrame
 
 WINDOW = 256 * 1024
 """Bytes that may be sent before credit comes. At 16 KiB per frame and 100 ms there and back that

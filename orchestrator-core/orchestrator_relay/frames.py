@@ -14,6 +14,8 @@ import struct
 from enum import IntEnum
 from typing import NamedTuple
 
+from orchestrator_relay.errors import BadFrame
+
 PROTOCOL = 1
 """Both sides name it in their greeting; another number is refused."""
 
@@ -31,11 +33,6 @@ MAX_STREAM = 2**32 - 1
 _HEADER = struct.Struct(">BI")
 _CREDIT = struct.Struct(">I")
 _PING = struct.Struct(">I")
-
-
-class BadFrame(ValueError):
-    """Bytes that are no frame, or a frame that may not come now. The connection is closed: after
-    one of them nothing is known of what the other side means."""
 
 
 class Kind(IntEnum):

@@ -4,34 +4,20 @@ from __future__ import annotations
 
 import contextlib
 
-from orchestrator_relay.frames import PROTOCOL, BadFrame, Frame, Kind, decode, encode
+from orchestrator_relay.errors import BadFrame, GreetingRefused, SocketClosed
+from orchestrator_relay.frames import PROTOCOL, Frame, Kind, decode, encode
 from orchestrator_relay.heads import PROTOCOL_ERROR, SILENT, VERSION, Goodbye, Hello, Welcome
-from orchestrator_relay.message_socket import SocketClosed
 from orchestrator_relay.outbox import Messages
 
 GREETING_S = 10.0
 """How long a greeting may take."""
 
 
-class Refused(Exception):
-    """There will be no connection; the socket is closed.
-
-    Args:
-        code: of the GOODBYE; see `heads`.
-        message: for people.
-    """
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-
-
 def introduce(socket: Messages, hello: Hello, timeout_s: float = GREETING_S) -> Welcome:
     """For the side that dialled.
 
     Raises:
-        Refused: the other side said why, or said nothing, or what it said was no greeting.
+        GreetingRefused: the other side said why, or said nothing, or what it said was no greeting.
         SocketClosed: it closed the connection without a word.
     """
     socket.send(encode(Kind.HELLO, 0, hello.pack()))
@@ -48,7 +34,7 @@ def receive_hello(socket: Messages, timeout_s: float = GREETING_S) -> Hello:
     """For the side that was dialled; it answers with `welcome` or `refuse`.
 
     Raises:
-        Refused, SocketClosed: as `introduce`.
+        GreetingRefused, SocketClosed: as `introduce`.
     """
     try:
         hello = Hello.unpack(_expect(socket, Kind.HELLO, timeout_s).payload)
@@ -67,12 +53,12 @@ def welcome(socket: Messages, message: Welcome) -> None:
     socket.send(encode(Kind.WELCOME, 0, message.pack()))
 
 
-def refuse(socket: Messages, code: str, message: str) -> Refused:
+def refuse(socket: Messages, code: str, message: str) -> GreetingRefused:
     """Say why there will be no connection, and close. Returns the error, to be raised or not."""
     with contextlib.suppress(SocketClosed):
         socket.send(encode(Kind.GOODBYE, 0, Goodbye(code=code, message=message[:2000]).pack()))
     socket.close()
-    return Refused(code, message)
+    return GreetingRefused(code, message)
 
 
 def _expect(socket: Messages, kind: Kind, timeout_s: float) -> Frame:
@@ -83,7 +69,7 @@ def _expect(socket: Messages, kind: Kind, timeout_s: float) -> Frame:
     if frame.kind is Kind.GOODBYE:
         goodbye = Goodbye.unpack(frame.payload)
         socket.close()
-        raise Refused(goodbye.code, goodbye.message)
+        raise GreetingRefused(goodbye.code, goodbye.message)
     if frame.kind is not kind:
         raise BadFrame(f"a {frame.kind.name} frame where {kind.name} has to come")
     return frame

@@ -11,7 +11,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from orchestrator_relay.frames import PROTOCOL, BadFrame
+from orchestrator_relay.errors import BadFrame
+from orchestrator_relay.frames import PROTOCOL
 
 MAX_HEADERS = 200
 MAX_BODY_BYTES = 64 * 1024 * 1024

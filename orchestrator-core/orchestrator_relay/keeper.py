@@ -6,8 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from orchestrator_relay.frames import BadFrame
-from orchestrator_relay.message_socket import SocketClosed
+from orchestrator_relay.errors import BadFrame, SocketClosed
 from orchestrator_relay.outbox import SendQueue
 
 
@@ -86,7 +85,7 @@ class Keeper:
                 if time.monotonic() >= self._due:
                     self._outbox.ping(self._next_number())
             except SocketClosed as error:
-                self._failed(error.why)
+                self._failed(error.message)
 
     def _wanted(self) -> bool:
         return self._outbox.owing or self._over.is_set() or self._due <= time.monotonic()

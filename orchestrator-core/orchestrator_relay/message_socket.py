@@ -21,6 +21,7 @@ from wsproto import WSConnection
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
+from orchestrator_relay.errors import SocketClosed
 from orchestrator_relay.frames import MAX_FRAME_BYTES
 
 RECEIVE_BYTES = 64 * 1024
@@ -33,18 +34,6 @@ MAX_OWED = 64
 
 NORMAL, PROTOCOL_ERROR, UNSUPPORTED, TOO_BIG = 1000, 1002, 1003, 1009
 """Close codes of RFC 6455 §7.4.1."""
-
-
-class SocketClosed(ConnectionError):
-    """The connection is no more.
-
-    Args:
-        why: a few words.
-    """
-
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.why = why
 
 
 class MessageSocket:

@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from orchestrator_relay.frames import BadFrame, Kind, encode_ping
+from orchestrator_relay.errors import BadFrame, SocketClosed
+from orchestrator_relay.frames import Kind, encode_ping
 from orchestrator_relay.heads import Status
-from orchestrator_relay.message_socket import SocketClosed
 
 MAX_REPLIES = 1024
 """Answers of the reader that wait to be sent. A side that causes more does not read."""

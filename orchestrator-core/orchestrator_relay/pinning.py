@@ -12,8 +12,9 @@ import ssl
 from typing import Any
 
 import requests
-from orchestrator_core.errors import InvalidRequest
 from requests.adapters import HTTPAdapter
+
+from orchestrator_relay.errors import InvalidFingerprint
 
 
 def certificate_of(host: str, port: int, timeout_s: float = 10.0) -> str:
@@ -40,11 +41,11 @@ def same_fingerprint(certificate: str, given: str) -> bool:
     `SHA256 Fingerprint=`).
 
     Raises:
-        InvalidRequest: it is no SHA-256 fingerprint at all.
+        InvalidFingerprint: it is no SHA-256 fingerprint at all.
     """
     text = given.lower().rpartition("=")[2].removeprefix("sha256:").replace(":", "").replace(" ", "")
     if len(text) != 64 or set(text) - set("0123456789abcdef"):
-        raise InvalidRequest(
+        raise InvalidFingerprint(
             f"{given[:100]!r} is no SHA-256 fingerprint.",
             hint="It has 64 hexadecimal digits; deploy_vps.sh prints it on the VPS.",
         )

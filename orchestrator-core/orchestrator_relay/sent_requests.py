@@ -6,14 +6,19 @@ import contextlib
 import threading
 from collections.abc import Callable
 
-from orchestrator_core.errors import InvalidRequest, TierLost, TierUnreachable
-
-from orchestrator_relay.client_stream import AnswerCame, RelayStream
+from orchestrator_relay.client_stream import RelayStream
+from orchestrator_relay.errors import (
+    AnswerLost,
+    BadFrame,
+    BodyUnwanted,
+    HeadTooLarge,
+    RequestNotSent,
+    SocketClosed,
+)
 from orchestrator_relay.frames import (
     CHUNK_BYTES,
     HEAD_BYTES,
     MAX_STREAM,
-    BadFrame,
     End,
     Frame,
     Kind,
@@ -24,7 +29,6 @@ from orchestrator_relay.frames import (
     end_of,
 )
 from orchestrator_relay.heads import RequestHead, ResponseHead
-from orchestrator_relay.message_socket import SocketClosed
 from orchestrator_relay.outbox import SendQueue
 
 
@@ -57,10 +61,9 @@ class SentRequests:
         """See `RelayConnection.open`."""
         packed = head.model_copy(update={"body": len(body)}).pack()
         if len(packed) > HEAD_BYTES:
-            raise InvalidRequest(
+            raise HeadTooLarge(
                 f"The request's headers are too large to be relayed: {len(packed)} bytes, "
-                f"where {HEAD_BYTES} may be.",
-                code="headers_too_large",
+                f"where {HEAD_BYTES} may be."
             )
         stream = self._begin(packed)
         try:
@@ -129,15 +132,15 @@ class SentRequests:
             self._outbox.send_made(make)
         except SocketClosed as error:
             self._leave(begun[0].stream, tell=False)
-            raise TierUnreachable(f"The other tier cannot be reached: {error}.") from None
+            raise RequestNotSent(f"The other tier cannot be reached: {error}.") from None
         return begun[0]
 
     def _enter(self) -> RelayStream:
         with self._lock:
             if self._lost is not None:
-                raise TierUnreachable(f"The other tier cannot be reached: {self._lost}.")
+                raise RequestNotSent(f"The other tier cannot be reached: {self._lost}.")
             if len(self._streams) >= self._most or self._last == MAX_STREAM:
-                raise TierUnreachable(
+                raise RequestNotSent(
                     f"{len(self._streams)} requests to the other tier are under way; there may be no more.",
                     code="tier_busy",
                 )
@@ -158,12 +161,12 @@ class SentRequests:
                 allowed = stream.outflow.take(min(len(rest), CHUNK_BYTES), timeout_s)
                 self._outbox.send(encode(Kind.BODY, stream.stream, rest[:allowed]))
                 rest = rest[allowed:]
-        except AnswerCame:
+        except BodyUnwanted:
             self._send_quietly(encode_end(stream.stream, End.BROKEN))
         except SocketClosed as error:
-            raise TierLost(f"The connection to the other tier was lost: {error}.") from None
+            raise AnswerLost(f"The connection to the other tier was lost: {error}.") from None
         except TimeoutError:
-            raise TierLost(
+            raise AnswerLost(
                 f"The other tier did not read the request within {timeout_s:g} s.", code="tier_timeout"
             ) from None
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from orchestrator_relay.frames import BadFrame, End, Frame, Kind, credit_of, encode_end, end_of
+from orchestrator_relay.errors import BadFrame
+from orchestrator_relay.frames import End, Frame, Kind, credit_of, encode_end, end_of
 from orchestrator_relay.heads import RequestHead
 from orchestrator_relay.outbox import SendQueue
 from orchestrator_relay.server_stream import Serve, ServedStream

@@ -6,10 +6,10 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from orchestrator_relay.errors import AnswerUnwanted, BadFrame, BodyCutShort
 from orchestrator_relay.flow import Inflow, Outflow
 from orchestrator_relay.frames import (
     CHUNK_BYTES,
-    BadFrame,
     End,
     Kind,
     encode,
@@ -31,19 +31,11 @@ Serve = Callable[[RequestHead, "RequestBody"], ServedResponse]
 """Answers one request, in a thread of its own. An exception is logged and ends the stream."""
 
 
-class Gone(Exception):
-    """Nobody waits for this answer any more."""
-
-
-class CutShort(OSError):
-    """The body of a request ended before its time, or the one who sent it has gone."""
-
-
 class RequestBody(io.RawIOBase):
     """The body as a file. Reading waits for what has not come yet.
 
     Raises (when reading):
-        CutShort.
+        BodyCutShort.
     """
 
     def __init__(self, size: int, inflow: Inflow, gone: Callable[[], bool]) -> None:
@@ -61,7 +53,7 @@ class RequestBody(io.RawIOBase):
             return 0
         data = self._inflow.read(min(len(buffer), self._left))
         if not data:
-            raise CutShort("The body of the request was cut short.")
+            raise BodyCutShort("The body of the request was cut short.")
         self._left -= len(data)
         buffer[: len(data)] = data
         return len(data)
@@ -92,7 +84,7 @@ class ServedStream:
         try:
             answer = serve(self.head, self._body)
             self._send_answer(answer)
-        except Gone:
+        except AnswerUnwanted:
             return
         except BaseException:
             self._send_quietly(encode_end(self.stream, End.BROKEN))
@@ -109,13 +101,13 @@ class ServedStream:
 
     def take_end(self) -> None:
         self._expected = 0
-        self._inflow.end(CutShort("The body of the request was cut short."))
+        self._inflow.end(BodyCutShort("The body of the request was cut short."))
 
     def leave(self) -> None:
         """The other side has gone, or wants no more. Does not wait."""
         self._gone = True
-        self._inflow.end(CutShort("The client has gone."))
-        self.outflow.end(Gone())
+        self._inflow.end(BodyCutShort("The client has gone."))
+        self.outflow.end(AnswerUnwanted("The client has left."))
 
     def _send_answer(self, answer: ServedResponse) -> None:
         try:
@@ -140,12 +132,12 @@ class ServedStream:
 
     def _send_if_wanted(self, frame: bytes) -> None:
         if self._gone:
-            raise Gone
+            raise AnswerUnwanted("The client has left.")
         try:
             self._send(frame)
         except OSError:
             self.leave()
-            raise Gone from None
+            raise AnswerUnwanted("The client has left.") from None
 
     def _send_quietly(self, frame: bytes) -> None:
         if not self._gone:

@@ -19,15 +19,16 @@ from orchestrator_core.tiers.remote import TierState
 from orchestrator_relay import heads
 from orchestrator_relay.client_stream import RelayStream
 from orchestrator_relay.connection import Ending, Messages, RelayConnection
-from orchestrator_relay.greeting import Refused, receive_hello, refuse, welcome
+from orchestrator_relay.errors import GreetingRefused, SocketClosed
+from orchestrator_relay.greeting import receive_hello, refuse, welcome
 from orchestrator_relay.heads import RequestHead, Welcome
-from orchestrator_relay.message_socket import SocketClosed
 from pydantic import ValidationError
 from shared_context.errors import SharedContextError
 from shared_context.exchange.change_feed import ChangeFeed
 from shared_context.exchange.replica import Replica
 
 from orchestrator_vps.credentials import Credentials, Desktop
+from orchestrator_vps.desktop_response import DesktopResponse, translated
 from orchestrator_vps.link import DESKTOP, Link, in_words, state_of
 
 ADDRESS = "x-forwarded-for"
@@ -87,7 +88,7 @@ class Hub:
         try:
             hello = receive_hello(socket)
             link = self._admit(desktop, socket, min(hello.max_streams, self._relay.max_streams))
-        except (Refused, SocketClosed, SharedContextError) as error:
+        except (GreetingRefused, SocketClosed, SharedContextError) as error:
             _log.warning("The desktop %s was not let in: %s", desktop.desktop_id, error)
             socket.close()
             socket.release()
@@ -139,7 +140,7 @@ class Hub:
         body: bytes = b"",
         timeout_s: float | None = None,
         begun: Callable[[RelayStream], object] | None = None,
-    ) -> RelayStream:
+    ) -> DesktopResponse:
         """See `RemoteTier`.
 
         Args:
@@ -169,7 +170,7 @@ class Hub:
         body: bytes = b"",
         timeout_s: float | None = None,
         begun: Callable[[RelayStream], object] | None = None,
-    ) -> RelayStream:
+    ) -> DesktopResponse:
         """`open`, of a certain desktop."""
         fields = {name.lower(): value for name, value in (headers or {}).items()}
         address = fields.pop(ADDRESS, "")
@@ -180,7 +181,10 @@ class Hub:
         except ValidationError as error:
             where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
             raise InvalidRequest(f"The request cannot be passed on: its {where} is not usable.") from None
-        return link.connection.open(head, body, timeout_s or self._relay.answer_timeout_s, begun=begun)
+        with translated():
+            return DesktopResponse(
+                link.connection.open(head, body, timeout_s or self._relay.answer_timeout_s, begun=begun)
+            )
 
     def lenders(self) -> list[Link]:
         """Extra desktops that can answer now, the least busy first."""
@@ -220,7 +224,7 @@ class Hub:
     def _admit(self, desktop: Desktop, socket: Messages, max_streams: int) -> Link:
         """
         Raises:
-            Refused, SocketClosed.
+            GreetingRefused, SocketClosed.
         """
         with self._admitting:
             self._refuse_unwanted(desktop, socket)
@@ -264,7 +268,7 @@ class Hub:
     def _refuse_unwanted(self, desktop: Desktop, socket: Messages) -> None:
         """
         Raises:
-            Refused: it was revoked, is one too many, or is connected already.
+            GreetingRefused: it was revoked, is one too many, or is connected already.
         """
         if self._closed.is_set():
             raise refuse(socket, heads.STOPPING, "The VPS is being stopped.")

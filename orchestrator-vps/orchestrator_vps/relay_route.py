@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from flask import Response, g, request
-from orchestrator_core.errors import Forbidden
+from orchestrator_core.errors import Forbidden, InvalidRequest
 from orchestrator_http.api import Api
 from orchestrator_relay.accept import accept
+from orchestrator_relay.errors import HandshakeRejected
 
 from orchestrator_vps.credentials import Desktop
 from orchestrator_vps.hub import Hub
@@ -37,7 +38,11 @@ def relay_api(hub: Hub) -> Api:
                 code="not_a_desktop",
                 hint="orchestrator vps enroll, at home, makes it one.",
             )
-        hub.serve(desktop, accept({**request.environ, "HTTP_UPGRADE": request.environ.get(UPGRADE, "")}))
+        try:
+            socket = accept({**request.environ, "HTTP_UPGRADE": request.environ.get(UPGRADE, "")})
+        except HandshakeRejected as error:
+            raise InvalidRequest(error.message, hint=error.hint) from None
+        hub.serve(desktop, socket)
         return HandedOver()
 
     return api

@@ -27,6 +27,7 @@ from orchestrator_relay.client_stream import RelayStream
 from werkzeug.exceptions import MethodNotAllowed
 
 from orchestrator_vps import forwarded
+from orchestrator_vps.desktop_response import DesktopResponse
 from orchestrator_vps.disconnects import Leavers
 from orchestrator_vps.hub import ADDRESS, Hub
 from orchestrator_vps.link import DESKTOP
@@ -134,7 +135,7 @@ class Relaying:
 
     def _pass_on(
         self,
-        open_: Callable[..., RelayStream],
+        open_: Callable[..., DesktopResponse],
         reason: str,
         *,
         instead: str | None = None,
@@ -171,7 +172,7 @@ class Relaying:
                 response.call_on_close(held.pop_all().close)
             return response
 
-    def _asked(self, open_: Callable[..., RelayStream], held: ExitStack) -> RelayStream:
+    def _asked(self, open_: Callable[..., DesktopResponse], held: ExitStack) -> DesktopResponse:
         """
         Args:
             held: is given what leaves the answer in the end.
@@ -187,7 +188,7 @@ class Relaying:
             begun=lambda answer: self._hold(answer, held),
         )
 
-    def _small_body(self, answer: RelayStream) -> bytes | None:
+    def _small_body(self, answer: DesktopResponse) -> bytes | None:
         """
         Raises:
             TierLost.
@@ -198,7 +199,7 @@ class Relaying:
             return b"".join(answer.chunks())
         return None
 
-    def _response(self, answer: RelayStream, body: bytes | None) -> Response:
+    def _response(self, answer: DesktopResponse, body: bytes | None) -> Response:
         if body is None:
             events = answer.headers.get("content-type", "").startswith(EVENTS)
             parts = _whole_events(answer, request.path) if events else _whole_body(answer)
@@ -253,7 +254,7 @@ def _wish() -> str:
     return requested_tier
 
 
-def _whole_body(answer: RelayStream) -> Iterator[bytes]:
+def _whole_body(answer: DesktopResponse) -> Iterator[bytes]:
     """
     Raises:
         BrokenPipeError: it broke off; the connection to the client is to be cut as well, so that nobody
@@ -266,7 +267,7 @@ def _whole_body(answer: RelayStream) -> Iterator[bytes]:
         raise BrokenPipeError(errno.EPIPE, "the desktop was lost") from None
 
 
-def _whole_events(answer: RelayStream, path: str) -> Iterator[bytes]:
+def _whole_events(answer: DesktopResponse, path: str) -> Iterator[bytes]:
     """Event by event; a stream that breaks off ends with an event that says so."""
     rest = b""
     try:

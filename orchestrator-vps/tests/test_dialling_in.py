@@ -11,10 +11,10 @@ import threading
 import psutil
 import pytest
 from orchestrator_relay import heads
+from orchestrator_relay.errors import GreetingRefused, SocketClosed
 from orchestrator_relay.frames import Kind, decode, encode
-from orchestrator_relay.greeting import Refused, introduce
+from orchestrator_relay.greeting import introduce
 from orchestrator_relay.heads import Goodbye, Hello
-from orchestrator_relay.message_socket import SocketClosed
 from orchestrator_relay.server_stream import ServedResponse
 from support.vps import KEY, QUICK, DialRefused, PlayedDesktop, Vps, dial
 from support.waiting import wait_until
@@ -47,7 +47,7 @@ def refusal(vps, credential):
     """Why a desktop with this credential is not let in behind the handshake."""
     sock = dial(vps.port, credential)
     try:
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(GreetingRefused) as caught:
             introduce(sock, Hello())
     finally:
         sock.release()
@@ -304,10 +304,10 @@ def test_a_suspended_desktop_is_replaced_within_the_heartbeat_bound(tmp_path):
     """SIGSTOP to a real process that holds the connection: the socket stays open, nothing answers."""
     code = """
         import sys, time
-        from orchestrator_relay.server_stream import Answer
+        from orchestrator_relay.server_stream import ServedResponse
         from support.vps import PlayedDesktop
         class There: port = int(sys.argv[1])
-        desktop = PlayedDesktop(There, lambda head, body: Answer(200, (), [b"home"]), credential=sys.argv[2])
+        desktop = PlayedDesktop(There, lambda head, body: ServedResponse(200, (), [b"home"]), credential=sys.argv[2])
         print("in", flush=True)
         time.sleep(600)
     """

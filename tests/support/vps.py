@@ -17,9 +17,10 @@ from typing import Any, Self
 import psutil
 import requests
 from orchestrator_relay.connection import Ending, RelayConnection
+from orchestrator_relay.errors import SocketClosed
 from orchestrator_relay.greeting import introduce
 from orchestrator_relay.heads import Hello, Status, Welcome
-from orchestrator_relay.message_socket import MessageSocket, SocketClosed
+from orchestrator_relay.message_socket import MessageSocket
 from orchestrator_relay.server_stream import Serve
 from shared_context.storage.identity import new_id
 from support.processes import children

@@ -11,10 +11,10 @@ from typing import Protocol
 from orchestrator_core.settings import RelaySettings
 from orchestrator_relay import heads
 from orchestrator_relay.connection import Ending, RelayConnection
-from orchestrator_relay.dial import DialFailed, DialRefused, dial
-from orchestrator_relay.greeting import Refused, introduce
+from orchestrator_relay.dial import dial
+from orchestrator_relay.errors import DialRefused, RelayError
+from orchestrator_relay.greeting import introduce
 from orchestrator_relay.heads import Hello, Status, Welcome
-from orchestrator_relay.message_socket import SocketClosed
 from orchestrator_relay.pinning import context_for
 from orchestrator_relay.server_stream import Serve
 
@@ -116,14 +116,9 @@ class Dialler:
         one, None when there shall be none."""
         try:
             connection, welcome = self._connect()
-        except DialRefused as refusal:
-            return self._after(refusal.code, refusal.why, slow=refusal.status in (401, 403))
-        except DialFailed as failure:
-            return self._after(heads.LOST, failure.why)
-        except Refused as refusal:
-            return self._after(refusal.code, refusal.message)
-        except SocketClosed as error:
-            return self._after(heads.LOST, error.why)
+        except RelayError as error:
+            unwelcome = isinstance(error, DialRefused) and error.status in (401, 403)
+            return self._after(error.code, error.message, slow=unwelcome)
         began = time.monotonic()
         ending = self._hold(connection, welcome)
         self._backoff.held(time.monotonic() - began)
@@ -132,7 +127,7 @@ class Dialler:
     def _connect(self) -> tuple[RelayConnection, Welcome]:
         """
         Raises:
-            DialFailed, Refused, SocketClosed.
+            DialFailed, GreetingRefused, SocketClosed.
         """
         timeout_s = max(self._relay.silence_s, 5.0)
         socket = dial(

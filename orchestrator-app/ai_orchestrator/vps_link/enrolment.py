@@ -23,6 +23,7 @@ from orchestrator_core.errors import (
     TierLost,
     TierUnreachable,
 )
+from orchestrator_relay.errors import InvalidFingerprint
 from orchestrator_relay.pinning import certificate_of, fingerprint, same_fingerprint, session_for
 from shared_context.storage.identity import now
 
@@ -145,7 +146,11 @@ def _trusted_certificate(base: str, expected: str | None, confirm: Confirm) -> s
             hint="Check the address, and that the VPS runs.",
         ) from None
     if expected is not None:
-        if not same_fingerprint(shown, expected):
+        try:
+            same = same_fingerprint(shown, expected)
+        except InvalidFingerprint as error:
+            raise InvalidRequest(error.message, hint=error.hint) from None
+        if not same:
             raise Forbidden(
                 f"The certificate of {host} has another fingerprint: {fingerprint(shown)}.",
                 code="wrong_fingerprint",

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from orchestrator_relay.connection import RelayConnection
+from orchestrator_relay.errors import SocketClosed
 from orchestrator_relay.heads import Welcome
-from orchestrator_relay.message_socket import SocketClosed
 from shared_context.errors import SharedContextError
 from shared_context.exchange.replica import Replica
 from shared_context.exchange.sync_client import SyncClient

@@ -4,8 +4,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from orchestrator_core.errors import TierLost, TierUnreachable
 from orchestrator_relay import heads
+from orchestrator_relay.errors import AnswerLost, RequestNotSent
 from orchestrator_relay.heads import RequestHead
 from orchestrator_relay.server_stream import RequestBody, ServedResponse
 from support.relay_ends import answering, connected, echo, get
@@ -29,15 +29,15 @@ def test_a_lost_connection_ends_everything_at_once() -> None:
         waiting = pool.submit(vps.open, get("/silent"))
         assert began.wait(SOON_S)
         desktop.close()
-        with pytest.raises(TierLost):
+        with pytest.raises(AnswerLost):
             waiting.result(SOON_S)
-        with pytest.raises(TierLost):
+        with pytest.raises(AnswerLost):
             for _ in stream.chunks():
                 pass
         assert gone.wait(SOON_S)
-        with pytest.raises(TierUnreachable) as caught:
+        with pytest.raises(RequestNotSent) as caught:
             vps.open(get())
-        assert not isinstance(caught.value, TierLost)
+        assert not isinstance(caught.value, AnswerLost)
         ending = vps.wait(SOON_S)
         assert ending is not None and ending.by_peer
         wait_until(lambda: desktop.streams == 0)

@@ -7,11 +7,10 @@ from contextlib import contextmanager, suppress
 
 import pytest
 from orchestrator_relay import greeting, heads
-from orchestrator_relay.dial import DialFailed, DialRefused, dial
+from orchestrator_relay.dial import dial
+from orchestrator_relay.errors import DialFailed, DialRefused, GreetingRefused, SocketClosed
 from orchestrator_relay.frames import Kind, encode
-from orchestrator_relay.greeting import Refused
 from orchestrator_relay.heads import Hello
-from orchestrator_relay.message_socket import SocketClosed
 from support.played_vps import CREDENTIAL, PlayedVps
 from support.ports import nobody_listens
 from support.relay_ends import message_sockets
@@ -108,7 +107,7 @@ def test_a_greeting_that_is_refused_or_garbage() -> None:
         near, far = message_sockets()
         other = threading.Thread(target=act, args=(far,))
         other.start()
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(GreetingRefused) as caught:
             greeting.introduce(near, Hello())
         assert caught.value.code == code
         other.join(20)
@@ -126,7 +125,7 @@ def test_a_hello_that_never_comes_or_is_none() -> None:
         near, far = message_sockets()
         if said is not None:
             near.send(said)
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(GreetingRefused) as caught:
             greeting.receive_hello(far, timeout_s=0.1 if said is None else 20)
         assert caught.value.code == code
         near.release()

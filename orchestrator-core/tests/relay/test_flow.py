@@ -5,8 +5,8 @@ import threading
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from orchestrator_relay.errors import BadFrame
 from orchestrator_relay.flow import Inflow, Outflow
-from orchestrator_relay.frames import BadFrame
 
 SIZES = st.lists(st.integers(1, 400), max_size=60)
 

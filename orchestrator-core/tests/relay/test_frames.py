@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from orchestrator_relay import frames
-from orchestrator_relay.frames import BadFrame, End, Frame, Kind, decode, encode
+from orchestrator_relay.errors import BadFrame
+from orchestrator_relay.frames import End, Frame, Kind, decode, encode
 from orchestrator_relay.heads import Goodbye, Hello, RequestHead, ResponseHead, Status, Welcome
 
 KINDS = st.sampled_from(list(Kind))

@@ -5,7 +5,7 @@ import contextlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from orchestrator_relay.frames import BadFrame
+from orchestrator_relay.errors import BadFrame
 from orchestrator_relay.heads import Goodbye, Hello, RequestHead, ResponseHead, Status, Welcome
 
 

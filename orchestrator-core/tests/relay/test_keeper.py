@@ -3,6 +3,7 @@
 import threading
 
 from orchestrator_relay import heads
+from orchestrator_relay.errors import SocketClosed
 from orchestrator_relay.flow import WINDOW
 from orchestrator_relay.frames import (
     Kind,
@@ -11,7 +12,7 @@ from orchestrator_relay.frames import (
     encode_ping,
 )
 from orchestrator_relay.heads import Status
-from orchestrator_relay.message_socket import MessageSocket, SocketClosed
+from orchestrator_relay.message_socket import MessageSocket
 from support.relay_ends import answering, connected, echo, get, half_connected
 from support.waiting import wait_until
 

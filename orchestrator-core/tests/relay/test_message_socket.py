@@ -4,8 +4,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from orchestrator_relay.errors import SocketClosed
 from orchestrator_relay.frames import MAX_FRAME_BYTES
-from orchestrator_relay.message_socket import MessageSocket, SocketClosed
+from orchestrator_relay.message_socket import MessageSocket
 from support.relay_ends import message_sockets, tcp_pair, ws_pair
 from wsproto.events import BytesMessage, Ping, Pong, TextMessage
 
@@ -114,13 +115,13 @@ def test_closing_wakes_the_reader_and_the_writer() -> None:
             while True:
                 near.send(bytes(60_000))
         except SocketClosed as error:
-            ended.append(error.why)
+            ended.append(error.message)
 
     def read() -> None:
         try:
             near.receive()
         except SocketClosed as error:
-            ended.append(error.why)
+            ended.append(error.message)
 
     threads = [threading.Thread(target=write), threading.Thread(target=read)]
     for thread in threads:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import requests
-from orchestrator_core.errors import InvalidRequest
-from orchestrator_relay.dial import DialFailed, dial
+from orchestrator_relay.dial import dial
+from orchestrator_relay.errors import DialFailed, InvalidFingerprint
 from orchestrator_relay.pinning import (
     certificate_of,
     context_for,
@@ -63,7 +63,7 @@ def test_the_fingerprint_is_the_one_that_openssl_prints(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("given", ["", "AB:CD", "g" * 64, "a" * 65])
 def test_what_is_no_fingerprint_is_said(tmp_path: Path, given: str) -> None:
-    with pytest.raises(InvalidRequest, match="no SHA-256 fingerprint"):
+    with pytest.raises(InvalidFingerprint, match="no SHA-256 fingerprint"):
         same_fingerprint(self_signed(tmp_path).pem, given)
 
 

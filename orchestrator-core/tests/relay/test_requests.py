@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from orchestrator_core.errors import InvalidRequest, TierLost, TierUnreachable
+from orchestrator_relay.errors import AnswerLost, HeadTooLarge, RequestNotSent
 from orchestrator_relay.flow import WINDOW
 from orchestrator_relay.heads import RequestHead
 from orchestrator_relay.server_stream import RequestBody, ServedResponse
@@ -137,10 +137,10 @@ def test_a_failure_before_the_head_and_one_in_the_middle(caplog: pytest.LogCaptu
         return ServedResponse(200, (), body())
 
     with connected(serve) as (vps, _):
-        with pytest.raises(TierLost, match="failed in the middle"):
+        with pytest.raises(AnswerLost, match="failed in the middle"):
             vps.open(get("/before"))
         got = b""
-        with pytest.raises(TierLost, match="failed in the middle"):
+        with pytest.raises(AnswerLost, match="failed in the middle"):
             for part in vps.open(get("/middle")).chunks():
                 got += part
         assert got == b"half"
@@ -165,9 +165,9 @@ def test_more_requests_than_there_are_places() -> None:
 
     with connected(answering(body), vps={"max_streams": 2}) as (vps, _):
         held = [vps.open(get()), vps.open(get())]
-        with pytest.raises(TierUnreachable, match="under way") as caught:
+        with pytest.raises(RequestNotSent, match="under way") as caught:
             vps.open(get())
-        assert not isinstance(caught.value, TierLost)
+        assert not isinstance(caught.value, AnswerLost)
         go_on.set()
         assert [b"".join(one.chunks()) for one in held] == [b"begin"] * 2
         assert vps.open(get()).status == 200
@@ -182,9 +182,9 @@ def test_the_other_side_has_fewer_places() -> None:
 
     with connected(answering(body), desktop={"max_streams": 1}) as (vps, _):
         held = vps.open(get())
-        with pytest.raises(TierUnreachable, match="as many requests as it may") as caught:
+        with pytest.raises(RequestNotSent, match="as many requests as it may") as caught:
             vps.open(RequestHead(method="POST", target="/"), bytes(3 * WINDOW))
-        assert not isinstance(caught.value, TierLost)
+        assert not isinstance(caught.value, AnswerLost)
         go_on.set()
         assert b"".join(held.chunks()) == b"begin"
 
@@ -196,7 +196,7 @@ def test_a_whole_connection_keeps_a_window_for_each_place_and_no_more() -> None:
     with connected(endless, vps={"max_streams": places}) as (vps, _):
         stalled = [vps.open(get()) for _ in range(places)]
         wait_until(lambda: all(one._inflow.buffered == WINDOW for one in stalled))
-        with pytest.raises(TierUnreachable):
+        with pytest.raises(RequestNotSent):
             vps.open(get())
         # Every other frame still comes through, and brings nothing more of these.
         assert vps.ping(SOON_S)
@@ -212,7 +212,7 @@ def test_the_head_must_come_in_time() -> None:
         return ServedResponse(200, (), [])
 
     with connected(serve) as (vps, _):
-        with pytest.raises(TierLost, match=r"within 0\.05 s"):
+        with pytest.raises(AnswerLost, match=r"within 0\.05 s"):
             vps.open(get(), timeout_s=0.05)
         assert seen_gone.wait(SOON_S)
 
@@ -225,7 +225,7 @@ def test_a_body_nobody_reads_times_out() -> None:
         return ServedResponse(200, (), [])
 
     with connected(serve) as (vps, _):
-        with pytest.raises(TierLost, match="did not read"):
+        with pytest.raises(AnswerLost, match="did not read"):
             vps.open(RequestHead(method="POST", target="/"), bytes(WINDOW + 1), timeout_s=0.05)
         go_on.set()
 
@@ -233,6 +233,6 @@ def test_a_body_nobody_reads_times_out() -> None:
 def test_headers_that_are_too_large_are_the_callers_fault() -> None:
     headers = tuple((f"X-{number}", "y" * 30_000) for number in range(4))
     with connected(echo) as (vps, _):
-        with pytest.raises(InvalidRequest, match="too large to be relayed"):
+        with pytest.raises(HeadTooLarge, match="too large to be relayed"):
             vps.open(RequestHead(method="GET", target="/", headers=headers))
         assert vps.open(get()).status == 200

@@ -5,8 +5,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from orchestrator_core.errors import TierLost
 from orchestrator_relay import heads
+from orchestrator_relay.errors import AnswerLost, SocketClosed
 from orchestrator_relay.frames import (
     End,
     Kind,
@@ -17,7 +17,7 @@ from orchestrator_relay.frames import (
     encode_ping,
 )
 from orchestrator_relay.heads import Goodbye, RequestHead, ResponseHead, Status
-from orchestrator_relay.message_socket import MessageSocket, SocketClosed
+from orchestrator_relay.message_socket import MessageSocket
 from orchestrator_relay.server_stream import RequestBody, ServedResponse
 from support.relay_ends import echo, get, half_connected
 
@@ -110,7 +110,7 @@ def test_garbage_for_an_answer_loses_the_request_and_nothing_more(messages: list
                 far.send(message)
         except SocketClosed:
             pass
-        with pytest.raises(TierLost):
+        with pytest.raises(AnswerLost):
             asked.result(SOON_S)
         ending = connection.wait(SOON_S)
         assert ending is not None and ending.code == heads.PROTOCOL_ERROR
@@ -121,7 +121,7 @@ def test_frames_of_a_stream_that_was_left_are_ignored() -> None:
         asked = pool.submit(connection.open, get(), b"", 0.05)
         while decode(far.receive(SOON_S) or b"").kind is not Kind.REQUEST:
             pass
-        with pytest.raises(TierLost):
+        with pytest.raises(AnswerLost):
             asked.result(SOON_S)
         far.send(encode(Kind.HEAD, 1, ResponseHead(status=200).pack()))
         far.send(encode(Kind.CHUNK, 1, b"late"))

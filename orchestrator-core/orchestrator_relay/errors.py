@@ -1,0 +1,134 @@
+"""Every error the wire between tiers raises, in one tree.
+
+RelayError
+├── HandshakeRejected             a request to the relay's address is no WebSocket handshake
+├── InvalidFingerprint            a text is no SHA-256 fingerprint
+├── DialFailed                    there is no connection: nobody answers, or not as a relay
+│   └── DialRefused               the server answered with something else than a connection
+├── GreetingRefused               one side said, or found out, why there will be no connection
+├── SocketClosed                  the connection is no more (a ConnectionError)
+├── BadFrame                      bytes that are no frame, or a frame out of turn (a ValueError)
+├── HeadTooLarge                  a request's headers fit no frame; nothing was sent
+├── RequestNotSent                a request did not begin at the other side; nothing happened there
+├── AnswerLost                    a request was sent and its answer lost or late; it may have happened
+├── BodyCutShort                  the body of a request ended before its time (an OSError)
+├── BodyUnwanted                  the answer has come: the rest of the body is not sent
+└── AnswerUnwanted                the client has left: the rest of the answer is not sent
+
+These are this package's own: whoever sends requests over the relay translates them at his boundary (the
+VPS's hub into `TierUnreachable` and `TierLost`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+
+class RelayError(Exception):
+    """
+    Args:
+        message: what is wrong, with the value at fault.
+        hint: what to do next.
+        code: overrides the class's machine-readable code.
+    """
+
+    code: str = "relay_error"
+
+    def __init__(self, message: str, *, hint: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message: Final = message
+        self.hint: Final = hint
+        if code is not None:
+            self.code = code
+
+
+class HandshakeRejected(RelayError):
+    """A request to the relay's address is no WebSocket handshake."""
+
+    code = "invalid_request"
+
+
+class InvalidFingerprint(RelayError):
+    """A text is no SHA-256 fingerprint of a certificate."""
+
+    code = "invalid_request"
+
+
+class DialFailed(RelayError):
+    """There is no connection: nobody answers, or not as a relay. The message is a few words."""
+
+    code = "lost"
+
+
+class DialRefused(DialFailed):
+    """The server answered with something else than a connection.
+
+    Args:
+        status: HTTP status.
+        code: of its error body; "" when there was none that is ours.
+    """
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message, code=code)
+        self.status: Final = status
+
+
+class GreetingRefused(RelayError):
+    """There will be no connection; the socket is closed.
+
+    Args:
+        code: of the GOODBYE; see `heads`.
+        message: for people.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message, code=code)
+
+
+class SocketClosed(RelayError, ConnectionError):
+    """The connection is no more. The message is a few words."""
+
+    code = "lost"
+
+
+class BadFrame(RelayError, ValueError):
+    """Bytes that are no frame, or a frame that may not come now. The connection is closed: after
+    one of them nothing is known of what the other side means."""
+
+    code = "protocol"
+
+
+class HeadTooLarge(RelayError):
+    """The headers of a request fit no frame. Nothing was sent."""
+
+    code = "headers_too_large"
+
+
+class RequestNotSent(RelayError):
+    """The request did not begin at the other side: nothing happened there."""
+
+    code = "tier_unreachable"
+
+
+class AnswerLost(RelayError):
+    """The request was sent; its answer was lost, or came too late. It may have been done."""
+
+    code = "tier_lost"
+
+
+class BodyCutShort(RelayError, OSError):
+    """The body of a request ended before its time, or the client that sent it has gone."""
+
+    code = "body_cut_short"
+
+
+class BodyUnwanted(RelayError):
+    """The other side answers already: it does not want the rest of the body."""
+
+    code = "body_unwanted"
+
+
+class AnswerUnwanted(RelayError):
+    """Nobody waits for this answer any more."""
+
+    code = "answer_unwanted"
