@@ -24,6 +24,7 @@ from pathlib import Path
 import console
 import engine
 import environment
+import fetched
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,6 +63,8 @@ def main() -> int:
         engine.ensure(
             venv, ROOT, wanted=options.engine, wheelhouse=options.wheelhouse, gpu=not options.no_gpu
         )
+        if options.profile == "dev":
+            fetched.fetch(environment.interpreter(venv), venv / "setup-fetched.log")
     except console.SetupError as error:
         console.failure(error)
         return 1

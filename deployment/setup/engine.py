@@ -170,10 +170,9 @@ def _cached_wheel(build: Build, machine: Machine) -> Path | None:
 
 
 def _wheel_folder(build: Build, machine: Machine) -> Path:
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     key = json.dumps([VERSION, build.cmake, COMMON, machine.arch, _flags_key(build, machine)])
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-    return base / "orchestrator" / "wheels" / f"{build.name}-{digest}"
+    return environment.cache() / "wheels" / f"{build.name}-{digest}"
 
 
 def _flags_key(build: Build, machine: Machine) -> list[str]:

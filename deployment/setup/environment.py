@@ -38,6 +38,11 @@ def interpreter(folder: Path) -> Path:
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
+def cache() -> Path:
+    """What is slow to make or fetch again; shared by every checkout of this user."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "orchestrator"
+
+
 def install(venv: Path, root: Path, profile: str, extras: Sequence[str], *, editable: bool = True) -> None:
     """Install this repository with `extras`, unless exactly that is installed already.
 

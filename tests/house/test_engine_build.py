@@ -1,22 +1,17 @@
 """Which llama.cpp builds are tried, in which order, and that a bad one is passed over."""
 
-import importlib
 import json
-import sys
 from pathlib import Path
 
 import pytest
+from support.setup_modules import setup_part
 
-SETUP = Path(__file__).resolve().parents[2] / "deployment" / "setup"
 AVX2 = frozenset({"avx2", "fma", "f16c"})
 
 
 @pytest.fixture
-def engine(monkeypatch):
-    monkeypatch.syspath_prepend(str(SETUP))
-    yield importlib.import_module("engine")
-    for name in ("engine", "environment", "console"):
-        sys.modules.pop(name, None)
+def engine():
+    return setup_part("engine")
 
 
 def names(engine, **machine):
