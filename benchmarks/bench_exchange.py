@@ -11,6 +11,7 @@ edit on one tier until a connected one has it, over HTTP and server-sent events 
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -25,7 +26,6 @@ import click
 from ai_orchestrator.server import Server
 from measuring import describe_run, middle, show
 from orchestrator_core.assistant import open_assistant
-from orchestrator_core.backends.scripted import ScriptedBackend, echo
 from orchestrator_core.settings import Settings
 from shared_context.conversations.store import ConversationStore
 from shared_context.documents.context_folder import ContextFolder
@@ -33,6 +33,11 @@ from shared_context.exchange.exchange import Exchange, answer
 from shared_context.exchange.replica import Replica
 from shared_context.exchange.sync_client import SyncClient
 from shared_context.exchange.wire import SyncAnswer, SyncRequest
+
+# The test double of a model.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from support.scripted import BACKEND, ScriptedBackend, echo
 
 REPEAT = 5
 COLUMNS = ["ms", "processor ms", "kB", "rounds"]
@@ -162,7 +167,7 @@ def documents(root: Path, entries: int, edits: int) -> None:
 def latency(root: Path, times: int) -> None:
     """From an edit on the server until a client that listens has taken it in."""
     settings = Settings.model_validate(
-        {"data": root / "server", "model": {"backend": "scripted", "path": "echo"}, "server": {"port": 0}}
+        {"data": root / "server", "model": {"backend": BACKEND, "path": "echo"}, "server": {"port": 0}}
     )
     with ExitStack() as stack:
         assistant = stack.enter_context(open_assistant(settings, backend=ScriptedBackend(echo)))

@@ -30,6 +30,11 @@ from orchestrator_core.backends.llama_cpp import LlamaCppBackend
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.settings import Settings
 
+# The test double of a model.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from support.scripted import ENVIRONMENT
+
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCHER = ROOT / "orchestrator-app" / "orchestrator_api.py"
 START_TIMEOUT_S = 120.0
@@ -145,7 +150,7 @@ def help_seconds() -> float:
 def main(model: Path | None, size: str, quant: str, threads: int, tokens: int, rounds: int) -> None:
     describe_run()
     rows = []
-    scripted = {"ORCHESTRATOR_BACKEND": "scripted", "ORCHESTRATOR_MODEL": SAID}
+    scripted = {**ENVIRONMENT, "ORCHESTRATOR_MODEL": SAID}
     with server(scripted) as running:
         first, each = through_server(running, tokens, rounds)
         rows.append(

@@ -49,8 +49,8 @@ def _configured(settings: Settings) -> KnownModel:
     backend = ""
     try:
         backend = choose_backend(settings).value
-        local = backend == "llama_cpp" or Path(name).expanduser().exists()
-        path = resolve_model_path(settings) if local and backend != "scripted" else None
+        local = backend == "llama_cpp" or (backend == "transformers" and Path(name).expanduser().exists())
+        path = resolve_model_path(settings) if local else None
     except OrchestratorError as error:
         return KnownModel(name, backend, source, active=True, problem=error.message)
     return KnownModel(name, backend, source, _text(path), _size(path), active=True)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from ai_orchestrator import MistralOrchestrator
-from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.errors import (
     ConfigurationError,
     ContextLengthExceeded,
@@ -22,6 +21,8 @@ from orchestrator_core.errors import (
 )
 from orchestrator_core.settings import ENVIRONMENT, Config
 from shared_context.errors import DocumentNotFound, DocumentRejected, InvalidImport
+from support import scripted
+from support.scripted import Gate, Reply, ScriptedBackend
 
 APP = Path(__file__).parents[1]
 
@@ -259,7 +260,7 @@ def test_a_program_that_never_closes_it_leaves_nothing_behind(tmp_path: Path) ->
     )
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    env = {**os.environ, "TMPDIR": str(scratch), "ORCHESTRATOR_BACKEND": "scripted"}
+    env = {**os.environ, "TMPDIR": str(scratch), **scripted.ENVIRONMENT}
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
     assert out.stdout == "one\ntwo 1\n"
     assert list(scratch.iterdir()) == []
@@ -293,10 +294,11 @@ def test_config_can_be_imported_where_the_examples_say() -> None:
     code = (
         "from config import Config\n"
         "from ai_orchestrator import MistralOrchestrator\n"
-        "cfg = Config(); cfg.model.backend = 'scripted'; cfg.model.path = 'say:It works.'\n"
+        f"cfg = Config(); cfg.model.backend = {scripted.BACKEND!r}; cfg.model.path = 'say:It works.'\n"
         "print(MistralOrchestrator(config=cfg).generate_response('?'))"
     )
+    env = {**os.environ, **scripted.ENVIRONMENT}
     out = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=APP
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=APP, env=env
     ).stdout
     assert out == "It works.\n"

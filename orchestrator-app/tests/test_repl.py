@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from gguf_models import preset_model
+from support import scripted
 from support.terminal_session import CTRL_C, CTRL_D, PASTE_BEGIN, PASTE_END, TerminalSession
 
 SLOW = """
@@ -35,7 +36,7 @@ def env(tmp_path: Path) -> dict[str, str]:
         "HOME": str(tmp_path),
         "LANG": "C.UTF-8",
         "ORCHESTRATOR_DATA": str(tmp_path / "data"),
-        "ORCHESTRATOR_BACKEND": "scripted",
+        **scripted.ENVIRONMENT,
         "ORCHESTRATOR_MODEL": str(script),
         "ORCHESTRATOR_ENGINE__SAVE_PREFIX": "false",
     }

@@ -17,10 +17,11 @@ import pytest
 import requests
 from ai_orchestrator import server_file
 from ai_orchestrator.server import Server
-from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.errors import ConfigurationError, PortInUse
 from shared_context.errors import StoreLocked
+from support import scripted
 from support.desktop import listening, settings_for
+from support.scripted import Gate, Reply, ScriptedBackend
 from support.waiting import wait_until
 
 LAUNCHER = Path(__file__).resolve().parents[1] / "orchestrator_api.py"
@@ -199,7 +200,7 @@ class Process:
             text=True,
             env={
                 **clean,
-                "ORCHESTRATOR_BACKEND": "scripted",
+                **scripted.ENVIRONMENT,
                 "ORCHESTRATOR_MODEL": str(script),
                 "PYTHONUNBUFFERED": "1",
                 **environment,

@@ -26,7 +26,7 @@ HOLDER = """
     from orchestrator_core.settings import Settings
 
     settings = Settings.model_validate(
-        {"data": sys.argv[1], "model": {"backend": "scripted", "path": "echo"}}
+        {"data": sys.argv[1], "model": {"backend": "support.scripted:ScriptedBackend.from_settings", "path": "echo"}}
     )
     with open_assistant(settings) as assistant:
         print("held")

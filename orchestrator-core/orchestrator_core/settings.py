@@ -8,6 +8,7 @@ defaults. `orchestrator.example.yaml` documents each key and a test keeps the tw
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
@@ -36,6 +37,7 @@ __all__ = [
     "load_settings",
 ]
 
+BACKENDS = ("auto", "llama_cpp", "transformers", "openai")
 BUILTIN_MODEL = "builtin"
 """`model.path` value that means the small model shipped with this repository."""
 
@@ -63,6 +65,12 @@ def _home(value: str) -> str:
     return str(Path(value).expanduser()) if value.startswith("~") else value
 
 
+def _backend(text: str) -> str:
+    if text not in BACKENDS and not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", text):
+        raise ValueError(f"use {', '.join(BACKENDS)}, or module:function for a backend of your own")
+    return text
+
+
 Words = Annotated[list[str], NoDecode, BeforeValidator(_words)]
 Location = Annotated[str, AfterValidator(_home)]
 Folder = Annotated[Path, AfterValidator(Path.expanduser)]
@@ -79,7 +87,8 @@ class ModelSettings(Section):
 
     path: Location = Field(BUILTIN_MODEL, min_length=1)
     """`builtin`, a GGUF file, a Hugging Face folder or id, or a remote model's name."""
-    backend: Literal["auto", "llama_cpp", "transformers", "openai", "scripted"] = "auto"
+    backend: Annotated[str, AfterValidator(_backend)] = "auto"
+    """One of `BACKENDS`, or `module:function`, which is given the settings and returns a `ChatBackend`."""
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     context_length: int | None = Field(None, ge=64, le=10_000_000)
     url: str | None = None

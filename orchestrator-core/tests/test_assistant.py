@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from orchestrator_core.assistant import Assistant
 from orchestrator_core.backend import Prompt
-from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.chat_request import ChatRequest, GenerateRequest
 from orchestrator_core.errors import (
     BackendError,
@@ -25,6 +24,7 @@ from orchestrator_core.messages import ChatMessage, Role
 from orchestrator_core.runs.spec import RunState
 from orchestrator_core.settings import Settings
 from shared_context.errors import ConversationNotFound, DocumentNotFound
+from support.scripted import Gate, Reply, ScriptedBackend
 
 WAIT = 20.0
 Open = Callable[..., Assistant]

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from gguf_random import preset_model
 from orchestrator_core.assistant import open_assistant
-from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import ModelNotFound
 from orchestrator_core.runs.spec import RunState
@@ -18,6 +17,7 @@ from shared_context.retrieval.embedding import EmbeddingState
 from shared_context.retrieval.index import MIGRATIONS
 from shared_context.storage.database import Database
 from shared_context.storage.identity import new_id
+from support.scripted import ScriptedBackend
 from support.tiny_bert import TinyBert
 from support.waiting import wait_until
 

@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path
 
 from orchestrator_core.assistant import open_assistant
-from orchestrator_core.backends.scripted import ScriptedBackend, echo
 from support.desktop import settings_for
+from support.scripted import ScriptedBackend, echo
 from support.waiting import wait_until
 
 

@@ -10,12 +10,12 @@ from orchestrator_core.assistant import open_assistant
 from orchestrator_core.assistant.data_folder import DataFolder
 from orchestrator_core.assistant.debounced import Debounced
 from orchestrator_core.backend import Prompt
-from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import ModelNotFound
 from orchestrator_core.settings import Settings
 from shared_context.errors import StoreCorrupt, StoreError, StoreLocked
 from support.children import Child
+from support.scripted import BACKEND, ScriptedBackend
 
 WAIT = 20.0
 
@@ -77,7 +77,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 def test_the_backend_comes_from_the_settings(tmp_path: Path) -> None:
-    with open_assistant(settings(tmp_path, model={"backend": "scripted", "path": "say:Hello"})) as assistant:
+    with open_assistant(settings(tmp_path, model={"backend": BACKEND, "path": "say:Hello"})) as assistant:
         assert assistant.backend.describe().model == "say"
 
 

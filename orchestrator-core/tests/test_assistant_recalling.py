@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from orchestrator_core.assistant import Assistant
-from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.runs.spec import RunState
 from orchestrator_core.settings import Settings
+from support.scripted import ScriptedBackend
 
 WAIT = 20.0
 QUESTION = "Where did I hide the walnut box?"

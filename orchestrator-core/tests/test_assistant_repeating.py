@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from orchestrator_core.assistant import Assistant, open_assistant
-from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import Conflict
 from orchestrator_core.runs.spec import RunState
 from orchestrator_core.settings import Settings
+from support.scripted import Gate, Reply, ScriptedBackend
 
 WAIT = 20.0
 REQUEST = ChatRequest(message="Hello", message_id="m-1")

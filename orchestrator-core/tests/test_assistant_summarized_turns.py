@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from orchestrator_core.assistant import Assistant, open_assistant
 from orchestrator_core.assistant import summarized_turns as module
-from orchestrator_core.backends.scripted import ScriptedBackend, echo
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.handoff.history_summary import OPENING, summary
 from shared_context.conversations.messages import Message
 from shared_context.errors import StoreFull
 from support.desktop import settings_for
+from support.scripted import ScriptedBackend, echo
 
 NOISE = "and so it went on for a while, with one thing and another being said about the garden. " * 5
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from orchestrator_core.assistant import open_assistant
-from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.settings import Settings
+from support.scripted import ScriptedBackend
 
 
 def test_advice_fills_what_nobody_has_set() -> None:

@@ -9,6 +9,7 @@ import venv
 
 import pytest
 import requests
+from support import scripted
 from support.source_copy import ROOT, copy_source
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -50,7 +51,7 @@ def test_nothing_heavy_is_installed(installed):
 def test_it_serves_and_enrols(installed, tmp_path):
     environment = {
         **clean_environment(tmp_path),
-        "ORCHESTRATOR_BACKEND": "scripted",
+        **scripted.ENVIRONMENT,
         "ORCHESTRATOR_MODEL": "echo",
         "ORCHESTRATOR_API_KEY": "k",
     }

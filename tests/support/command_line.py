@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from support import scripted
+
 COMMAND = [sys.executable, "-m", "ai_orchestrator.cli"]
 
 
@@ -20,7 +22,7 @@ def fresh_user(folder: Path, model: str = "echo") -> dict[str, str]:
         "HOME": str(folder),
         "LANG": "C.UTF-8",
         "ORCHESTRATOR_DATA": str(folder / "data"),
-        "ORCHESTRATOR_BACKEND": "scripted",
+        **scripted.ENVIRONMENT,
         "ORCHESTRATOR_MODEL": model,
     }
 

@@ -15,9 +15,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from orchestrator_core.assistant import open_assistant
 from orchestrator_core.backend import ChatBackend
-from orchestrator_core.backends.scripted import ScriptedBackend, echo
 from orchestrator_core.settings import Settings
 from orchestrator_http.services import Services
+from support.scripted import BACKEND, ScriptedBackend, echo
 
 
 class ReadingClient(FlaskClient):
@@ -47,7 +47,7 @@ def settings_for(data: Path, **server: Any) -> Settings:
     return Settings.model_validate(
         {
             "data": data,
-            "model": {"backend": "scripted", "path": "echo"},
+            "model": {"backend": BACKEND, "path": "echo"},
             "server": {"port": 0, "threads": 16, **server},
         }
     )

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import requests
 from shared_context.storage.identity import new_id
+from support import scripted
 from support.command_line import orchestrator, run
 from support.namespaces import Host
 from support.nginx import Nginx
@@ -147,7 +148,7 @@ class Fleet:
     def _environment(self, name: str, model: str) -> dict[str, str]:
         home = self._folder / name
         home.mkdir(parents=True, exist_ok=True)
-        engine = {} if model.endswith(".gguf") else {"ORCHESTRATOR_BACKEND": "scripted"}
+        engine = {} if model.endswith(".gguf") else scripted.ENVIRONMENT
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(home),

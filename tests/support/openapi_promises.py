@@ -10,10 +10,10 @@ import pytest
 import schemathesis
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
-from orchestrator_core.backends.scripted import Reply, ScriptedBackend
 from orchestrator_http.api import Api
 from schemathesis import GenerationMode
 from schemathesis.config import SchemathesisConfig
+from support.scripted import Reply, ScriptedBackend
 
 ENDLESS = {"/sync/events", "/relay"}
 """End only with their client; their tests are beside their routes'."""

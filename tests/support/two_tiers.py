@@ -25,6 +25,7 @@ from orchestrator_core.tiers.remote import TierState
 from shared_context.conversations.messages import Message
 from shared_context.exchange.exchange import Exchange, answer
 from shared_context.exchange.replica import Replica
+from support.scripted import BACKEND
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 WAIT = 20.0
@@ -163,7 +164,7 @@ class TwoTiers:
 
 def settings(data: Path, **relay: Any) -> Settings:
     return Settings.model_validate(
-        {"data": data, "relay": relay, "model": {"backend": "scripted"}, "server": {"port": 0}}
+        {"data": data, "relay": relay, "model": {"backend": BACKEND}, "server": {"port": 0}}
     )
 
 

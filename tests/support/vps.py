@@ -23,6 +23,7 @@ from orchestrator_relay.heads import Hello, Status, Welcome
 from orchestrator_relay.message_socket import MessageSocket
 from orchestrator_relay.server_stream import Serve
 from shared_context.storage.identity import new_id
+from support import scripted
 from support.processes import children
 from support.waiting import wait_until
 from wsproto import ConnectionType, WSConnection
@@ -41,7 +42,7 @@ class Vps:
     """`python -m orchestrator_vps serve` on a free port of loopback, with a scripted model.
 
     Args:
-        model: what the `scripted` backend reads.
+        model: what the scripted backend reads.
         through: a program that runs it, with its arguments.
         environ: further environment.
     """
@@ -62,7 +63,7 @@ class Vps:
         }
         self.environ = {
             **clean,
-            "ORCHESTRATOR_BACKEND": "scripted",
+            **scripted.ENVIRONMENT,
             "ORCHESTRATOR_MODEL": model,
             "ORCHESTRATOR_API_KEY": KEY,
             "PYTHONUNBUFFERED": "1",

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from orchestrator_core.backend import ChatBackend
-from orchestrator_core.backends.scripted import ScriptedBackend, echo
 from orchestrator_vps.app import app_hub, app_services, close_app, create_app
 from support.desktop import ReadingClient, settings_for
+from support.scripted import ScriptedBackend, echo
 
 KEY = "client-key"
 

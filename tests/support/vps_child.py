@@ -15,9 +15,9 @@ from pathlib import Path
 import requests
 from ai_orchestrator.server import Server
 from orchestrator_core.assistant import open_assistant
-from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.settings import Settings
 from orchestrator_core.tiers.http_tier import HttpTier
+from support.scripted import BACKEND, ScriptedBackend
 
 SAYS = " And the vps ends it."
 
@@ -27,7 +27,7 @@ def main(data: str, desktop_url: str) -> None:
     desktop.look()
     desktop.watch(0.2)
     settings = Settings.model_validate(
-        {"data": Path(data), "model": {"backend": "scripted"}, "server": {"port": 0}}
+        {"data": Path(data), "model": {"backend": BACKEND}, "server": {"port": 0}}
     )
     backend = ScriptedBackend(otherwise=SAYS, name="small")
     with open_assistant(settings, "vps", backend=backend, remote=desktop) as assistant:

@@ -12,9 +12,9 @@ import pytest
 from ai_orchestrator.cli.chatbot import SEED_MODEL, chatbot
 from ai_orchestrator.cli.link.local import LocalLink
 from click.testing import CliRunner, Result
-from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.settings import ENVIRONMENT, HF_SEED_MODEL, Settings
 from support.command_line import fresh_user, orchestrator, run
+from support.scripted import ScriptedBackend
 from support.terminal_session import CTRL_C, TerminalSession
 
 APP = Path(__file__).parents[2]

@@ -1,8 +1,8 @@
 import openai
 import pytest
-from orchestrator_core.backends.scripted import Reply, ScriptedBackend
 from support.desktop import listening
 from support.openai_calls import KEY
+from support.scripted import Reply, ScriptedBackend
 
 
 @pytest.fixture

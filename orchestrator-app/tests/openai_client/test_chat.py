@@ -2,8 +2,8 @@
 
 import openai
 import pytest
-from orchestrator_core.backends.scripted import Gate, Reply
 from support.openai_calls import HELLO
+from support.scripted import Gate, Reply
 
 
 def test_chat(serve):

@@ -4,8 +4,8 @@ import json
 
 import openai
 import pytest
-from orchestrator_core.backends.scripted import Reply
 from support.openai_calls import CALL, CLOCK, HELLO, WEATHER, added_up
+from support.scripted import Reply
 
 
 def test_tools_are_called_when_the_model_wants_to(serve):

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 from ai_orchestrator.server import Server
-from orchestrator_core.backends.scripted import Reply, ScriptedBackend, question
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from support.desktop import listening
+from support.scripted import Reply, ScriptedBackend, question
 
 CHROMIUM_FLAGS = [
     "--no-sandbox",

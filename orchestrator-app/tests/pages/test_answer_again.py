@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.errors import ModelUnusable
 from playwright.sync_api import Page, expect
+from support.scripted import Gate, Reply, ScriptedBackend
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

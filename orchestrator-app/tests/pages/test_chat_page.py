@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from playwright.sync_api import Page, expect
 from support.desktop import listening
+from support.scripted import Gate, Reply, ScriptedBackend
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from orchestrator_core.backends.scripted import Reply, ScriptedBackend
 from playwright.sync_api import Page, expect
+from support.scripted import Reply, ScriptedBackend
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 from ai_orchestrator.server import Server
-from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from playwright.sync_api import Page, expect
+from support.scripted import Gate, Reply, ScriptedBackend
 from support.two_tiers import TwoTiers, lost_after, two_tiers
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

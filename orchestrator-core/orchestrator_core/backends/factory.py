@@ -7,6 +7,9 @@ in its own `load`, and says with MissingExtra what to install.
 from __future__ import annotations
 
 import logging
+import pkgutil
+from collections.abc import Callable
+from typing import cast
 
 from orchestrator_core.backend import ChatBackend
 from orchestrator_core.backends.adapters import is_adapter
@@ -19,7 +22,7 @@ from orchestrator_core.backends.model_files import (
     model_not_found,
     resolve_model_path,
 )
-from orchestrator_core.errors import ModelUnusable
+from orchestrator_core.errors import ConfigurationError, ModelUnusable
 from orchestrator_core.settings import BUILTIN_MODEL, Settings
 
 log = logging.getLogger(__name__)
@@ -30,17 +33,14 @@ def create_backend(settings: Settings) -> ChatBackend:
 
     Raises:
         ModelNotFound: `model.backend` is `auto` and `model.path` names nothing that is known.
-        ConfigurationError: `model.backend` is `openai` and `model.url` is missing or wrong.
+        ConfigurationError: `model.backend` is `openai` and `model.url` is missing or wrong, or it is
+            an import path that leads nowhere.
     """
     choice = choose_backend(settings)
     log.info("Backend %s: %s", choice.value, choice.reason)
     if settings.quantization.enabled and choice.value != "transformers":
         log.warning("quantization.enabled has no effect: only the transformers backend quantises at load.")
     match choice.value:
-        case "scripted":
-            from orchestrator_core.backends.scripted import ScriptedBackend
-
-            return ScriptedBackend.from_settings(settings)
         case "openai":
             from orchestrator_core.backends.openai import OpenAIBackend
 
@@ -49,10 +49,12 @@ def create_backend(settings: Settings) -> ChatBackend:
             from orchestrator_core.backends.transformers import TransformersBackend
 
             return TransformersBackend(settings)
-        case _:
+        case "llama_cpp":
             from orchestrator_core.backends.llama_cpp import LlamaCppBackend
 
             return LlamaCppBackend(settings, path=resolve_model_path(settings))
+        case import_path:
+            return _imported(import_path)(settings)
 
 
 def choose_backend(settings: Settings) -> Choice[str]:
@@ -89,6 +91,23 @@ def choose_backend(settings: Settings) -> Choice[str]:
         f"model.path {model.path!r} is neither a GGUF file nor a folder with a Hugging Face model.",
         hint="Give a *.gguf file, or a folder that holds a config.json or an adapter_config.json.",
     )
+
+
+def _imported(path: str) -> Callable[[Settings], ChatBackend]:
+    """
+    Raises:
+        ConfigurationError: there is nothing callable at this import path.
+    """
+    try:
+        make = pkgutil.resolve_name(path)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(
+            f"model.backend {path!r} cannot be imported: {error}.",
+            hint="Give module:function, where the module can be imported (PYTHONPATH).",
+        ) from error
+    if not callable(make):
+        raise ConfigurationError(f"model.backend {path!r} is no function that makes a backend from settings.")
+    return cast("Callable[[Settings], ChatBackend]", make)
 
 
 def _choose_by_name(name: str) -> Choice[str]:

@@ -16,13 +16,13 @@ import pytest
 from orchestrator_core.backend import ChatBackend, FinishReason, Prompt
 from orchestrator_core.backends.factory import create_backend
 from orchestrator_core.backends.openai import OpenAIBackend
-from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import ContextLengthExceeded, Unsupported
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import ChatMessage, Role
 from orchestrator_core.settings import Settings
 from support.generations import said
 from support.openai_server import ModelServer, backend_for
+from support.scripted import ScriptedBackend
 
 SENTENCE = (
     "A parrot 🦜 named Plume keeps the journal of a lighthouse; each morning she writes the wind, "

@@ -6,9 +6,9 @@ import pytest
 from orchestrator_core.backends.factory import choose_backend, create_backend
 from orchestrator_core.backends.llama_cpp import LlamaCppBackend
 from orchestrator_core.backends.model_files import builtin_folders, find_builtin, resolve_model_path
-from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import ConfigurationError, ModelNotFound, ModelUnusable
 from orchestrator_core.settings import Settings
+from support.scripted import BACKEND, ScriptedBackend
 
 
 def settings(data: Path, **model: object) -> Settings:
@@ -68,20 +68,32 @@ def test_a_file_or_folder_of_something_else_is_unusable(tmp_path: Path) -> None:
             choose_backend(settings(tmp_path, path=str(tmp_path / name)))
 
 
-def test_the_scripted_backend_is_made_without_loading(
+def test_a_backend_of_ones_own_is_made_without_loading(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        backend = create_backend(settings(tmp_path, backend="scripted", path="echo"))
+        backend = create_backend(settings(tmp_path, backend=BACKEND, path="echo"))
     assert isinstance(backend, ScriptedBackend)
     assert not backend.stats().loaded
-    assert "Backend scripted: model.backend is scripted" in caplog.text
+    assert f"Backend {BACKEND}: model.backend is {BACKEND}" in caplog.text
+
+
+@pytest.mark.parametrize("path", ["no_such_module:make", "json:no_such_name", "json:decoder.__name__"])
+def test_an_import_path_that_leads_nowhere_is_named(tmp_path: Path, path: str) -> None:
+    with pytest.raises(ConfigurationError, match="model.backend '" + path):
+        create_backend(settings(tmp_path, backend=path))
+
+
+@pytest.mark.parametrize("text", ["scripted", "os", "a:b c", "a.b", ":b", "a:"])
+def test_a_backend_that_is_none_is_refused_when_settings_are_read(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ValueError, match="module:function"):
+        settings(tmp_path, backend=text)
 
 
 def test_quantisation_without_transformers_is_said_to_have_no_effect(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    wanted = settings(tmp_path, backend="scripted", path="echo")
+    wanted = settings(tmp_path, backend=BACKEND, path="echo")
     wanted.quantization.enabled = True
     create_backend(wanted)
     assert "quantization.enabled has no effect" in caplog.text

@@ -1,6 +1,6 @@
 import pytest
-from orchestrator_core.backends.scripted import Reply, ScriptedBackend
 from support.desktop import desk
+from support.scripted import Reply, ScriptedBackend
 
 
 @pytest.fixture

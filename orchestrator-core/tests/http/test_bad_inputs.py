@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from orchestrator_core.backends.scripted import ScriptedBackend
 from support.desktop import desk
+from support.scripted import ScriptedBackend
 
 JSON = {"Content-Type": "application/json"}
 

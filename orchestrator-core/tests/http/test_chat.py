@@ -2,9 +2,9 @@
 
 import threading
 
-from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.errors import ModelNotFound
 from support.desktop import desk, events
+from support.scripted import Gate, Reply, ScriptedBackend
 
 CHAT_FIELDS = {
     *("response", "conversation_id", "message_id", "run_id", "tier", "model"),

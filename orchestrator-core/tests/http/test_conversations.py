@@ -1,8 +1,8 @@
 import threading
 
-from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.runs.run import Run
 from support.desktop import desk
+from support.scripted import Gate, Reply, ScriptedBackend
 
 
 def test_a_conversation_that_is_being_answered_names_its_run(tmp_path):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from orchestrator_core.backends.scripted import Reply, ScriptedBackend
 from orchestrator_core.errors import ModelUnusable
 from support.desktop import desk
+from support.scripted import Reply, ScriptedBackend
 
 SAID = "ok so we'll go with SQLite 3.45 for the queue. TODO: write docs/queue.md"
 

@@ -4,9 +4,9 @@ import threading
 
 from ai_orchestrator.app import create_app
 from orchestrator_core.assistant import open_assistant
-from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import ModelNotFound
 from support.desktop import desk, settings_for
+from support.scripted import ScriptedBackend
 from support.waiting import wait_until
 
 

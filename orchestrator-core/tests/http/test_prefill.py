@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from orchestrator_core.backends.scripted import ScriptedBackend
 from support.desktop import Desk, desk, events
+from support.scripted import ScriptedBackend
 
 ASKED = [{"role": "user", "content": "Count."}]
 ANSWER = "One two \n three."

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from orchestrator_core.backends.scripted import ScriptedBackend, echo
 from shared_context.documents.document_names import DOCUMENT_NAMES
 from support.desktop import Desk, desk
+from support.scripted import ScriptedBackend, echo
 
 BRIEFING, LOG = "SESSION_BRIEFING.md", "SESSION_LOG.md"
 

@@ -3,11 +3,11 @@
 import threading
 
 import pytest
-from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import BackendError, BackendLoading, ConfigurationError, ModelNotFound
 from orchestrator_http.deferred_backend import DeferredBackend
 from orchestrator_http.problems import ServerStopping
 from orchestrator_http.readiness import RETRY_AFTER_S, ModelLoader
+from support.scripted import ScriptedBackend
 
 
 class Clock:

@@ -1,7 +1,7 @@
 import threading
 
-from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from support.desktop import desk, events
+from support.scripted import Gate, Reply, ScriptedBackend
 from support.waiting import wait_until
 
 

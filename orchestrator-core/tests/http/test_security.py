@@ -3,10 +3,10 @@
 import logging
 
 import pytest
-from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import ConfigurationError
 from orchestrator_http.keys import MAX_FAILURES
 from support.desktop import desk, settings_for
+from support.scripted import ScriptedBackend
 
 KEY = "correct-horse-battery"
 BEARER = {"Authorization": f"Bearer {KEY}"}

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from orchestrator_core.backend import Prompt
-from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import ContextLengthExceeded
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import ChatMessage, Role
@@ -17,6 +16,7 @@ from orchestrator_core.prompt.receipt import Receipt
 from shared_context.conversations.messages import Message
 from support.chat_templates import CHATML, GEMMA, LLAMA_3, MISTRAL_LAST
 from support.prompt_data import AT, conversation, documents
+from support.scripted import ScriptedBackend
 
 DOCUMENTS = documents(
     [

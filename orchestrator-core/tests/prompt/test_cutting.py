@@ -5,7 +5,6 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from orchestrator_core.backends.script import words
 from orchestrator_core.prompt.cutting import (
     LEFT_OUT_MARK,
     cut_document,
@@ -14,6 +13,7 @@ from orchestrator_core.prompt.cutting import (
     units,
     without_comments,
 )
+from support.scripted.script import words
 
 
 def count(text: str) -> int:

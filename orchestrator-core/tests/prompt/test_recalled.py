@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import ContextLengthExceeded
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.prompt.builder import PromptBuilder, PromptRequest
@@ -23,6 +22,7 @@ from orchestrator_core.prompt.request import BuiltPrompt
 from shared_context.retrieval.recall import Found
 from support.chat_templates import CHATML, GEMMA, LLAMA_3, MISTRAL_LAST
 from support.prompt_data import AT, conversation, documents
+from support.scripted import ScriptedBackend
 
 
 def said(text: str, item: str = "m99", **more: Any) -> Found:

@@ -10,7 +10,6 @@ from itertools import pairwise
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import ContextLengthExceeded
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.handoff.history_summary import CLOSING, LEAST_WINDOW, OPENING, room_of, summary
@@ -18,6 +17,7 @@ from orchestrator_core.prompt.builder import BuiltPrompt, PromptBuilder, PromptR
 from shared_context.conversations.messages import Message
 from support.chat_templates import CHATML, GEMMA, LLAMA_3, MISTRAL_LAST
 from support.prompt_data import AT, conversation, documents
+from support.scripted import ScriptedBackend
 
 DOCUMENTS = documents(["# P\n\nOne house.\n", "# Q\n\nTo live in.\n", "", ""])
 NOISE = "and so it went on for a while, with one thing and another being said about the garden. " * 4

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from orchestrator_core.backend import SpecialTokens
-from orchestrator_core.backends.script import words
-from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.messages import ChatMessage, Role
 from orchestrator_core.prompt.template import TODAY_IN_WORDS, ChatTemplate
 from support.chat_templates import CHATML, GEMMA, LLAMA_3, MISTRAL_LAST, SILENT_ABOUT_SYSTEM
+from support.scripted import ScriptedBackend
+from support.scripted.script import words
 
 CONTROL = frozenset(
     [

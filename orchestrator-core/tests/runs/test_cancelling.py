@@ -4,9 +4,9 @@ import threading
 from typing import Any
 
 from orchestrator_core.backend import FinishReason
-from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.runs.spec import RunState
 from support.run_clients import TEXT, make_spec, wait_for_offset
+from support.scripted import Gate, Reply, ScriptedBackend
 
 
 def test_cancelling_keeps_and_stores_the_text_so_far(servers: Any) -> None:

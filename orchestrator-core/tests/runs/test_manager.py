@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 from orchestrator_core.backend import Usage
-from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.errors import NotFound, Overloaded
 from orchestrator_core.runs import manager as manager_module
 from orchestrator_core.runs.spec import RunState
 from support.run_clients import TEXT, make_spec, wait_until_idle
+from support.scripted import Gate, Reply, ScriptedBackend
 
 
 def test_an_answer_is_shown_stored_and_told_in_the_done_event(servers: Any) -> None:

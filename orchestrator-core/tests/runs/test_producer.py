@@ -8,13 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from orchestrator_core.backend import FinishReason
-from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.errors import BackendUnreachable, EngineLost, ModelUnusable
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.runs import producer as producer_module
 from orchestrator_core.runs.continuation import RetryPolicy
 from orchestrator_core.runs.spec import RunState
 from support.run_clients import RunClient, make_spec, wait_for_offset
+from support.scripted import Gate, Reply, ScriptedBackend
 
 WORDS = [f" w{number}" for number in range(30)]
 

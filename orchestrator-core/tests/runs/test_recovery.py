@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.runs.manager import RunManager
 from orchestrator_core.runs.run import Run
 from orchestrator_core.runs.spec import RunEvent, RunState
 from orchestrator_core.runs.store import RunStore
 from support.children import Child
 from support.run_clients import Answers, RunClient, make_spec
+from support.scripted import Gate, Reply, ScriptedBackend
 
 WORDS = tuple(f" w{number}" for number in range(24))
 TEXT = "".join(WORDS)
@@ -117,7 +117,7 @@ def test_every_client_ends_with_the_one_stored_text(
 SERVER = """
     import json, sys, threading
     from pathlib import Path
-    from orchestrator_core.backends.scripted import Reply, ScriptedBackend
+    from support.scripted import Reply, ScriptedBackend
     from orchestrator_core.runs.manager import RunManager
     from orchestrator_core.runs.store import RunStore
     from support.run_clients import make_spec

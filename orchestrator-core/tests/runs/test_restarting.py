@@ -6,7 +6,6 @@ import threading
 from typing import Any
 
 import pytest
-from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.runs.event_log import MAX_EVENTS
 from orchestrator_core.runs.manager import MAX_RECOVERIES
@@ -14,6 +13,7 @@ from orchestrator_core.runs.spec import RunState
 from orchestrator_core.runs.store import RunStore
 from shared_context.errors import StoreFull
 from support.run_clients import TEXT, RunClient, make_spec, wait_for_offset, wait_until_idle
+from support.scripted import Gate, Reply, ScriptedBackend
 
 
 def test_closing_lets_running_answers_end(servers: Any) -> None:

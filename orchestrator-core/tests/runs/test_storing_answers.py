@@ -6,12 +6,12 @@ import sqlite3
 from typing import Any
 
 import pytest
-from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.runs.spec import RunState
 from orchestrator_core.runs.store import RunStore
 from shared_context.errors import ConversationNotFound, StoreFull
 from support.run_clients import TEXT, make_spec, wait_until_idle
+from support.scripted import Gate, Reply, ScriptedBackend
 
 
 def test_a_store_that_is_full_fails_the_run_and_the_next_start_stores_the_answer(servers: Any) -> None:

@@ -4,8 +4,8 @@ import threading
 from typing import Any
 
 import pytest
-from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from support.run_clients import TEXT, make_spec
+from support.scripted import Gate, Reply, ScriptedBackend
 
 
 def test_many_watchers_see_the_same_events_from_any_offset(servers: Any) -> None:

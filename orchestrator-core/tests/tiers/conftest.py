@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from orchestrator_core.backend import ChatBackend
-from orchestrator_core.backends.scripted import ScriptedBackend
+from support.scripted import ScriptedBackend
 from support.two_tiers import TwoTiers, two_tiers
 
 Pair = Callable[..., TwoTiers]

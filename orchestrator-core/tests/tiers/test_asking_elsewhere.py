@@ -6,8 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from orchestrator_core.backends.script import words
-from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import (
     Conflict,
@@ -18,6 +16,8 @@ from orchestrator_core.errors import (
     TierUnreachable,
 )
 from orchestrator_core.runs.spec import RunState
+from support.scripted import Gate, Reply, ScriptedBackend
+from support.scripted.script import words
 from support.two_tiers import WAIT, kinds, last, lost_after
 
 DESKTOP_SAYS = "The desktop knows: a seam is where 🦜 another one goes on."

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from orchestrator_core.assistant.reanswer_queue import MOST_KEPT, KeptQuestions
-from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import Conflict, TierLost
+from support.scripted import Gate, Reply, ScriptedBackend
 from support.two_tiers import WAIT, TwoTiers, last, lost_after, two_tiers
 from support.waiting import wait_until
 

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from orchestrator_core.backend import Prompt
-from orchestrator_core.backends.script import words
-from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import ModelNotFound, TierLost
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.runs.run import Run
 from orchestrator_core.runs.spec import RunState
 from support.run_clients import RunClient
+from support.scripted import Gate, Reply, ScriptedBackend
+from support.scripted.script import words
 from support.two_tiers import WAIT, TwoTiers, kinds, last, lost_after, two_tiers
 
 DESKTOP_SAYS = "The desktop knows: a seam is where 🦜 another one goes on."

@@ -18,7 +18,6 @@ from ai_orchestrator.vps_link import credentials
 from ai_orchestrator.vps_link.credentials import VpsCredential
 from orchestrator_core.assistant import Assistant, open_assistant
 from orchestrator_core.backend import BackendStats
-from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import Overloaded, TierLost, TierUnreachable
 from orchestrator_core.settings import Settings
@@ -26,6 +25,7 @@ from orchestrator_core.tiers.http_tier import HttpTier
 from shared_context.exchange.replica import Replica
 from support.desktop import settings_for
 from support.ports import nobody_listens
+from support.scripted import BACKEND, Gate, Reply, ScriptedBackend
 from support.two_tiers import WAIT, last
 from support.waiting import wait_until
 
@@ -225,7 +225,7 @@ def enrolled(folder: Path, desktop: Busy, vps: Busy) -> Iterator[tuple[Assistant
     with open_assistant(there, "vps", backend=vps) as vps_assistant, Server(there, vps_assistant) as server:
         server.services.model.ensure(WAIT)
         here = Settings.model_validate(
-            {"data": folder / "desktop", "model": {"backend": "scripted"}, "relay": {"overflow_queue": 2}}
+            {"data": folder / "desktop", "model": {"backend": BACKEND}, "relay": {"overflow_queue": 2}}
         )
         credentials.write(here.data, VpsCredential(server.url, "d1", "secret"))
         remote = EnrolledVps(here)
@@ -276,7 +276,7 @@ class TestOverflow:
 
     def test_without_a_vps_the_desktop_answers_itself(self, tmp_path: Path) -> None:
         settings = Settings.model_validate(
-            {"data": tmp_path, "model": {"backend": "scripted"}, "relay": {"overflow_queue": 0}}
+            {"data": tmp_path, "model": {"backend": BACKEND}, "relay": {"overflow_queue": 0}}
         )
         backend = Busy(otherwise="From home.", name="large")
         backend.waiting = 5

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from orchestrator_core.assistant import Assistant, open_assistant
-from orchestrator_core.backends.script import words
-from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from orchestrator_core.runs.run import Run
 from orchestrator_core.runs.spec import RunState
+from support.scripted import Gate, Reply, ScriptedBackend
+from support.scripted.script import words
 from support.two_tiers import WAIT, TwoTiers, kinds, last, settings, two_tiers
 
 DESKTOP_SAYS = "The desktop knows: a seam is where 🦜 another one goes on."

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import requests
 from ai_orchestrator.server import Server
-from orchestrator_core.backends.script import words
-from orchestrator_core.backends.scripted import Gate, Reply, ScriptedBackend
 from support import vps_child
 from support.desktop import listening
+from support.scripted import Gate, Reply, ScriptedBackend
+from support.scripted.script import words
 
 WAIT = 20.0
 DESKTOP_SAYS = "The desktop knows: a seam is where 🦜 another one goes on."

@@ -1,8 +1,8 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from orchestrator_core.backends.scripted import ScriptedBackend
 from support.openai_server import Answer, Exchange, HttpDouble, ModelServer
+from support.scripted import ScriptedBackend
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 from orchestrator_core.backend import FinishReason
-from orchestrator_core.backends.script import Gate, Reply
-from orchestrator_core.backends.scripted import ScriptedBackend
 from support.generations import said
 from support.openai_server import ASK, CONFIG, Exchange, HttpDouble, ModelServer, backend_for, text_chunk
+from support.scripted import ScriptedBackend
+from support.scripted.script import Gate, Reply
 
 
 def half_until(hung_up: threading.Event) -> Callable[[Exchange], None]:

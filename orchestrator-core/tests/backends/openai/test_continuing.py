@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 import pytest
-from orchestrator_core.backends.script import Reply
-from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import BackendUnreachable
 from orchestrator_core.generation import GenerationConfig
 from support.generations import said
 from support.openai_server import ASK, CONFIG, HttpDouble, ModelServer, backend_for, text_chunk
+from support.scripted import ScriptedBackend
+from support.scripted.script import Reply
 
 
 @pytest.mark.parametrize("owned_by", ["vllm", "llamacpp", "orchestrator", "someone"])

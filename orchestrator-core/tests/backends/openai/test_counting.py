@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 from orchestrator_core.backend import Prompt
 from orchestrator_core.backends.openai_tokens import estimate
-from orchestrator_core.backends.scripted import ScriptedBackend, echo
 from orchestrator_core.errors import ContextLengthExceeded
 from support.generations import said
 from support.openai_server import ASK, CONFIG, HttpDouble, ModelServer, backend_for
+from support.scripted import ScriptedBackend, echo
 
 
 @pytest.mark.parametrize("owned_by", ["vllm", "llamacpp"])

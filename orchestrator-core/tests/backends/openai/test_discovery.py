@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 from orchestrator_core.backends.openai import DEFAULT_CONTEXT_LENGTH, OpenAIBackend
-from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import ConfigurationError, ModelNotFound
 from orchestrator_core.settings import Settings
 from support.generations import said
 from support.openai_server import ASK, CONFIG, HttpDouble, ModelServer, backend_for, text_chunk
+from support.scripted import ScriptedBackend
 
 
 def test_the_first_listed_model_is_used_when_none_is_named(serve: Callable[..., HttpDouble]) -> None:

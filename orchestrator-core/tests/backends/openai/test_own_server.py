@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 from orchestrator_core.backend import Prompt
-from orchestrator_core.backends.script import words
-from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import BackendUnreachable
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import ChatMessage, Role
 from support.cutting_proxy import CuttingProxy
 from support.desktop import desk, listening
 from support.openai_server import backend_for
+from support.scripted import ScriptedBackend
+from support.scripted.script import words
 
 ANSWER = "One two,\n\n  three three three 🦜 three; and so on \nand so on \n\nto the end."
 ASK = Prompt(("[INST] Count. [/INST]",), (ChatMessage(Role.USER, "Count."),))

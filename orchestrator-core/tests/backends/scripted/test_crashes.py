@@ -1,10 +1,10 @@
 """Crashes in mid-answer, and what is said behind the seam."""
 
 import pytest
-from orchestrator_core.backends.script import Reply
-from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import BackendUnreachable, EngineLost
 from support.generations import said
+from support.scripted import ScriptedBackend
+from support.scripted.script import Reply
 from support.scripted_answers import ASK, config, until_error
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 from orchestrator_core.backend import FinishReason, Prompt
-from orchestrator_core.backends.script import Reply, words
-from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import ContextLengthExceeded, Overloaded
 from support.generations import said
+from support.scripted import ScriptedBackend
+from support.scripted.script import Reply, words
 from support.scripted_answers import ASK, config
 
 

@@ -3,9 +3,9 @@
 import threading
 
 import pytest
-from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import ModelUnusable
 from support.generations import said
+from support.scripted import ScriptedBackend
 from support.scripted_answers import ASK, config
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 from orchestrator_core.backend import Prompt
-from orchestrator_core.backends.script import Reply
-from orchestrator_core.backends.scripted import ScriptedBackend, echo
 from orchestrator_core.errors import BackendError, ContextLengthExceeded, Overloaded, Unsupported
 from support.generations import said
+from support.scripted import ScriptedBackend, echo
+from support.scripted.script import Reply
 from support.scripted_answers import ASK, asking, config
 
 

@@ -3,16 +3,16 @@
 from pathlib import Path
 
 import pytest
-from orchestrator_core.backends.scripted import ScriptedBackend
 from orchestrator_core.errors import ConfigurationError, ContextLengthExceeded, ModelNotFound
 from orchestrator_core.settings import Settings
 from support.generations import said
+from support.scripted import BACKEND, ScriptedBackend
 from support.scripted_answers import ASK, asking, config, until_error
 
 
 def scripted(path: str, **model: object) -> ScriptedBackend:
     return ScriptedBackend.from_settings(
-        Settings.model_validate({"model": {"backend": "scripted", "path": path, **model}})
+        Settings.model_validate({"model": {"backend": BACKEND, "path": path, **model}})
     )
 
 

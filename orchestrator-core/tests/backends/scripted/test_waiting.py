@@ -5,9 +5,9 @@ import threading
 
 import pytest
 from orchestrator_core.backend import FinishReason
-from orchestrator_core.backends.script import Gate, Reply
-from orchestrator_core.backends.scripted import ScriptedBackend
 from support.generations import said
+from support.scripted import ScriptedBackend
+from support.scripted.script import Gate, Reply
 from support.scripted_answers import ASK, config
 
 

@@ -24,8 +24,6 @@ from orchestrator_core.backend import (
     SpecialTokens,
     Usage,
 )
-from orchestrator_core.backends.script import CONTROL_TOKENS, Gate, Reply, read_script, trouble, words
-from orchestrator_core.backends.scripted_answer import Attempt, ScriptedGeneration
 from orchestrator_core.errors import (
     BackendError,
     ContextLengthExceeded,
@@ -37,8 +35,8 @@ from orchestrator_core.errors import (
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import Role
 from orchestrator_core.settings import BUILTIN_MODEL, Settings
-
-__all__ = ["Call", "Gate", "Reply", "ScriptedBackend", "echo"]
+from support.scripted.answer import Attempt, ScriptedGeneration
+from support.scripted.script import CONTROL_TOKENS, Reply, read_script, trouble, words
 
 REMEMBERED_CALLS = 1000
 """Calls kept for tests to look at; older ones are dropped."""
@@ -134,7 +132,7 @@ class ScriptedBackend(ChatBackend):
 
     @classmethod
     def from_settings(cls, settings: Settings) -> ScriptedBackend:
-        """The backend of `model.backend: scripted`.
+        """The backend that settings with `model.backend` set to `support.scripted.BACKEND` ask for.
 
         `model.path` is a script file (see `script`), `say:` followed by the one answer it
         gives, or `echo` (also the default).

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrator_core.backend import FinishReason, Generation, Prompt, Token, Usage
-from orchestrator_core.backends.script import Reply, trouble
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.text.answer import AnswerText
+from support.scripted.script import Reply, trouble
 
 
 @dataclass(slots=True)

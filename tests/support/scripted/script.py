@@ -23,8 +23,6 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
 from orchestrator_core.errors import (
     BackendTimeout,
     BackendUnreachable,
@@ -36,6 +34,7 @@ from orchestrator_core.errors import (
     Overloaded,
 )
 from orchestrator_core.generation import GenerationConfig
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 CONTROL_TOKENS = ("<s>", "</s>", "[INST]", "[/INST]")
 """Control tokens of the scripted model; `<s>` is BOS and `</s>` EOS, as with Mistral."""
