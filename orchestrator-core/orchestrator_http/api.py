@@ -1,13 +1,14 @@
-"""Routes declared by the models that validate them.
+"""Routes declared once, by what the rest of the house must know of them.
 
-A view says in its annotations what it takes and gives:
+    api = Api("context")
 
     @api.route("PUT", "/context/<name>", summary="Edit a document", errors=(404, 428))
     def edit(path: DocumentPath, headers: IfMatch, body: EditBody) -> DocumentAnswer: ...
 
-`body`, `query`, `path` and `headers` are validated before the view runs; the answer is
-serialised by its model. `openapi.py` reads the same declarations, so the document cannot
-say anything else than the code does.
+`body`, `query`, `path` and `headers` are validated before the view runs; the answer is serialised by
+its model. Everything else is derived from the declaration: the OpenAPI document (`openapi`), the need for a
+key and the log's level (`edge`), which tier answers and whether it may be done twice (the VPS's `relaying`),
+and what the credential of a desktop opens (the VPS's `enrolment`).
 """
 
 from __future__ import annotations
@@ -17,19 +18,35 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, Literal, TypedDict, Unpack
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Flask, Response, current_app, request
 from orchestrator_core.chat_request import invalid_request
 from orchestrator_core.errors import NotFound
 from pydantic import BaseModel, ValidationError
+from werkzeug.exceptions import MethodNotAllowed
 
 from orchestrator_http.bodies import read_body
 
-ErrorShape = Literal["orchestrator", "openai"]
 JSON = "application/json"
 EVENTS = "text/event-stream"
 TEXT = "text/plain"
+
+AnsweredBy = Literal["desktop", "here", "any_model", "run_tier"]
+"""Which tier answers a request that reaches the VPS.
+
+- `desktop`: the desktop while it is connected, else the VPS.
+- `here`: always the tier that was asked.
+- `any_model`: as `desktop`; its body is all it needs, so that any desktop's model can answer it.
+- `run_tier`: the tier on which the run `run_id` began.
+"""
+
+ForDesktop = Literal["none", "source", "any"]
+"""Which enrolled desktops may use the route with their own credential: none (it takes the API key), the source
+of truth, or extra ones too."""
+
+_OPERATIONS = "orchestrator_operations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,135 +64,148 @@ class Reply:
     status: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+class Declaration(TypedDict, total=False):
+    """What `Api` and `Api.route` take by name; see `Operation`."""
+
+    status: int
+    media: tuple[str, ...]
+    errors: tuple[int, ...]
+    answer: type[BaseModel]
+    also: Mapping[int, type[BaseModel] | None]
+    open: bool
+    max_body_bytes: int
+    answered_by: AnsweredBy
+    repeatable: bool
+    quiet: bool
+    for_desktop: ForDesktop
+
+
+@dataclass(frozen=True)
 class Operation:
     """One route, as declared.
 
     Args:
-        errors: statuses this route can answer besides the ones every route has.
-        open: whether it is served without an API key.
+        status: of the successful answer.
         media: content types of the successful answer.
-        answer: model of the JSON answer; None where the answer is not JSON.
+        errors: statuses this route can answer besides the ones every route has.
+        answer: model of the JSON answer, where the view's annotation (Response, Reply) does not name it.
         also: further statuses that are no errors, with their models; None: without a body.
+        open: whether it is served without an API key.
         max_body_bytes: replaces the server's limit for request bodies.
+        repeatable: changes nothing, whatever its method: who asks twice only gets two answers. The VPS may
+            then answer what was lost on the way to the desktop. So is all that any model can answer.
+        quiet: polled by machines or by the page; logged at DEBUG only.
     """
 
     method: str
     rule: str
-    name: str
     tag: str
+    view: Callable[..., Any]
     summary: str
-    description: str
-    status: int
-    media: tuple[str, ...]
-    errors: tuple[int, ...]
-    error_shape: ErrorShape
-    open: bool
-    body: type[BaseModel] | None
-    query: type[BaseModel] | None
-    path: type[BaseModel] | None
-    headers: type[BaseModel] | None
-    answer: type[BaseModel] | None
-    also: Mapping[int, type[BaseModel] | None]
+    status: int = 200
+    media: tuple[str, ...] = (JSON,)
+    errors: tuple[int, ...] = ()
+    answer: type[BaseModel] | None = None
+    also: Mapping[int, type[BaseModel] | None] = field(default_factory=dict)
+    open: bool = False
     max_body_bytes: int | None = None
+    answered_by: AnsweredBy = "desktop"
+    repeatable: bool = False
+    quiet: bool = False
+    for_desktop: ForDesktop = "none"
+
+    @property
+    def name(self) -> str:
+        return self.view.__name__
+
+    @property
+    def description(self) -> str:
+        return inspect.getdoc(self.view) or ""
+
+    @cached_property
+    def parts(self) -> dict[str, type[BaseModel]]:
+        """The models of what the view takes: of `body`, `query`, `path` and `headers`."""
+        return {name: kind for name, kind in self._hints.items() if name != "return"}
+
+    @property
+    def answer_model(self) -> type[BaseModel] | None:
+        """None where the answer is not JSON, or of no fixed shape."""
+        returned = self._hints.get("return")
+        named = isinstance(returned, type) and issubclass(returned, BaseModel)
+        return self.answer or (returned if named else None)
+
+    @cached_property
+    def _hints(self) -> dict[str, Any]:
+        return typing.get_type_hints(self.view)
 
 
 class Api:
-    """A Flask blueprint that keeps its operations.
+    """A group of routes.
 
     Args:
-        name: blueprint name and OpenAPI tag.
-        error_shape: which error body its routes answer with.
+        name: OpenAPI tag, and name of the Flask blueprint.
+        documented: whether its routes are in the OpenAPI document.
+        every: what is declared of each of its routes.
     """
 
-    def __init__(self, name: str, *, error_shape: ErrorShape = "orchestrator") -> None:
+    def __init__(self, name: str, *, documented: bool = True, **every: Unpack[Declaration]) -> None:
         self.name = name
-        self.error_shape: ErrorShape = error_shape
-        self.blueprint = Blueprint(name, __name__)
+        self.documented = documented
         self.operations: list[Operation] = []
+        self._every = every
+        self._blueprint = Blueprint(name, __name__)
 
     def route(
-        self,
-        method: str,
-        rule: str,
-        *,
-        summary: str,
-        errors: tuple[int, ...] = (),
-        status: int = 200,
-        media: tuple[str, ...] = (JSON,),
-        answer: type[BaseModel] | None = None,
-        also: Mapping[int, type[BaseModel] | None] | None = None,
-        open: bool = False,
-        max_body_bytes: int | None = None,
+        self, method: str, rule: str, *, summary: str, **declared: Unpack[Declaration]
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Declare a view; see the module's example.
-
-        Args:
-            answer: the answer's model, where the return annotation (Response, Reply) does
-                not name it.
-        """
+        """Declare a view; see the module's example, and `Operation` for the keywords."""
 
         def declare(view: Callable[..., Any]) -> Callable[..., Any]:
-            hints = typing.get_type_hints(view)
-            returned = hints.get("return")
-            operation = Operation(
-                method=method,
-                rule=rule,
-                name=view.__name__,
-                tag=self.name,
-                summary=summary,
-                description=inspect.getdoc(view) or "",
-                status=status,
-                media=media,
-                errors=errors,
-                error_shape=self.error_shape,
-                open=open,
-                body=hints.get("body"),
-                query=hints.get("query"),
-                path=hints.get("path"),
-                headers=hints.get("headers"),
-                answer=answer or (returned if _is_model(returned) else None),
-                also=also or {},
-                max_body_bytes=max_body_bytes,
-            )
+            operation = Operation(method, rule, self.name, view, summary, **(self._every | declared))
             self.operations.append(operation)
-            wrapped = _validated(view, operation)
-            if open:
-                wrapped = without_key(wrapped)
-            self.blueprint.add_url_rule(
-                rule, view.__name__, wrapped, methods=[method], provide_automatic_options=False
+            self._blueprint.add_url_rule(
+                rule, operation.name, _validated(operation), methods=[method], provide_automatic_options=False
             )
             return view
 
         return declare
 
-
-def without_key(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Marks a view as served without an API key. Every other view needs one, also the views
-    of blueprints that do not use `Api`."""
-    view.served_without_key = True  # type: ignore[attr-defined]
-    return view
-
-
-def needs_key(view: Callable[..., Any]) -> bool:
-    return not getattr(view, "served_without_key", False)
+    def attach(self, app: Flask) -> None:
+        """Serve the routes."""
+        app.register_blueprint(self._blueprint)
+        known = app.extensions.setdefault(_OPERATIONS, {})
+        known.update({f"{self.name}.{operation.name}": operation for operation in self.operations})
 
 
-def _validated(view: Callable[..., Any], operation: Operation) -> Callable[..., Any]:
-    @functools.wraps(view)
+def current_operation() -> Operation | None:
+    """The one that the current request's path belongs to, also where it does not take the request's
+    method; None: this server has no such route."""
+    rule, refusal = request.url_rule, request.routing_exception
+    if isinstance(refusal, MethodNotAllowed) and refusal.valid_methods:
+        addresses = current_app.create_url_adapter(request)
+        if addresses is not None:
+            rule, _ = addresses.match(method=next(iter(refusal.valid_methods)), return_rule=True)
+    operation: Operation | None = current_app.extensions[_OPERATIONS].get(rule.endpoint) if rule else None
+    return operation
+
+
+def _validated(operation: Operation) -> Callable[..., Response]:
+    parts = operation.parts
+
+    @functools.wraps(operation.view)
     def call(**path_arguments: str) -> Response:
         arguments: dict[str, BaseModel] = {}
-        if operation.path is not None:
-            arguments["path"] = _path(operation.path, path_arguments)
-        if operation.query is not None:
-            arguments["query"] = operation.query.model_validate(request.args.to_dict())
-        if operation.headers is not None:
-            arguments["headers"] = operation.headers.model_validate(_headers(operation.headers))
-        if operation.body is not None:
+        if "path" in parts:
+            arguments["path"] = _path(parts["path"], path_arguments)
+        if "query" in parts:
+            arguments["query"] = parts["query"].model_validate(request.args.to_dict())
+        if "headers" in parts:
+            arguments["headers"] = parts["headers"].model_validate(_headers(parts["headers"]))
+        if "body" in parts:
             if operation.max_body_bytes is not None:
                 request.max_content_length = operation.max_body_bytes
-            arguments["body"] = read_body(request, operation.body)
-        return respond(view(**arguments), operation.status)
+            arguments["body"] = read_body(request, parts["body"])
+        return respond(operation.view(**arguments), operation.status)
 
     return call
 
@@ -210,7 +240,3 @@ def respond(result: Any, status: int = 200) -> Response:
     )
     response.headers.extend(dict(reply.headers))
     return response
-
-
-def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)

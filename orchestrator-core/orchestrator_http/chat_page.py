@@ -9,9 +9,10 @@ from __future__ import annotations
 import mimetypes
 from pathlib import Path
 
-from flask import Blueprint, Response, send_from_directory
+from flask import Response, send_from_directory
 
-from orchestrator_http.api import without_key
+from orchestrator_http.api import Api
+from orchestrator_http.schemas.common import Parameters
 
 FOLDER = Path(__file__).parent / "pages"
 
@@ -36,21 +37,23 @@ for _suffix, _type in ((".js", "text/javascript"), (".css", "text/css"), (".svg"
     mimetypes.add_type(_type, _suffix)
 
 
-def create_pages(folder: Path = FOLDER) -> Blueprint:
-    """The page's routes. Browsers keep the files and ask by ETag whether they changed."""
-    pages = Blueprint("pages", __name__)
+class FileName(Parameters):
+    name: str
 
-    @pages.get("/")
-    @without_key
+
+def pages_api(folder: Path = FOLDER) -> Api:
+    """The page's routes. Browsers keep the files and ask by ETag whether they changed."""
+    api = Api("pages", documented=False, open=True, answered_by="here")
+
+    @api.route("GET", "/", summary="The chat page")
     def chat() -> Response:
         return _file(folder, "chat.html")
 
-    @pages.get("/static/<path:name>")
-    @without_key
-    def static(name: str) -> Response:
-        return _file(folder / "static", name)
+    @api.route("GET", "/static/<path:name>", summary="Its files")
+    def static(path: FileName) -> Response:
+        return _file(folder / "static", path.name)
 
-    return pages
+    return api
 
 
 def _file(folder: Path, name: str) -> Response:

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from flask import Flask, Response, g, request
 from orchestrator_relay.wsgi_call import is_relayed
 
-from orchestrator_http.api import JSON, needs_key
+from orchestrator_http.api import JSON, current_operation
+from orchestrator_http.error_formats import error_format
 from orchestrator_http.keys import KeyGuard
 from orchestrator_http.origins import HostGuard
 from orchestrator_http.problems import Problem, problem_from, unexpected
@@ -36,9 +37,6 @@ SECURITY_HEADERS = {
 CLIENT_GONE = 499
 """nginx's status for a client that left; only logs and metrics ever see it."""
 
-_QUIET = frozenset({"/health", "/info", "/ready", "/metrics", "/model/info"})
-"""Polled by machines and by the page: logged only at DEBUG."""
-
 _log = logging.getLogger("orchestrator.http")
 
 
@@ -49,8 +47,8 @@ def guard(app: Flask, services: Services, keys: KeyGuard, hosts: HostGuard) -> N
         g.started = time.monotonic()
         g.request_id = secrets.token_hex(6)
         hosts.check(request.headers.get("Host"), request.headers.get("Origin"))
-        view = app.view_functions.get(request.endpoint or "")
-        if view is None or not needs_key(view):
+        operation = current_operation()
+        if request.endpoint is None or (operation is not None and operation.open):
             return
         if not is_relayed(request.environ):
             keys.check(request.headers.get("Authorization"), request.remote_addr or "")
@@ -74,8 +72,7 @@ def error_response(error: Exception) -> Response:
 
 
 def problem_response(problem: Problem) -> Response:
-    openai = request.path == "/v1" or request.path.startswith("/v1/")
-    body = problem.openai_body() if openai else problem.body()
+    body = error_format(request.path).body(problem)
     response = Response(json.dumps(body), status=problem.status, content_type=JSON)
     response.headers.extend(dict(problem.headers))
     return response
@@ -98,7 +95,8 @@ def _logged(services: Services, status: int) -> Callable[[], None]:
     method, path = request.method, ascii(request.path[:200])[1:-1]
     route = request.url_rule.rule if request.url_rule is not None else "unmatched"
     request_id, started, address = g.request_id, g.started, request.remote_addr
-    level = logging.DEBUG if path in _QUIET else logging.INFO
+    operation = current_operation()
+    level = logging.DEBUG if operation is not None and operation.quiet else logging.INFO
 
     def write() -> None:
         spent_ms = (time.monotonic() - started) * 1000

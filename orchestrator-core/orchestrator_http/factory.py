@@ -9,7 +9,7 @@ from flask import Flask, Response, current_app
 
 from orchestrator_http import edge
 from orchestrator_http.api import JSON, Api
-from orchestrator_http.chat_page import create_pages
+from orchestrator_http.chat_page import pages_api
 from orchestrator_http.keys import KeyGuard, refuse_open_bind
 from orchestrator_http.openapi import document
 from orchestrator_http.origins import HostGuard
@@ -17,7 +17,7 @@ from orchestrator_http.routes import SHARED
 from orchestrator_http.services import Services
 
 TITLE = "Orchestrator"
-_OPERATIONS = "orchestrator_operations"
+_DOCUMENT = "orchestrator_openapi"
 _KEYS = "orchestrator_keys"
 
 
@@ -49,14 +49,14 @@ def create_http_app(
     app.extensions[_KEYS] = keys
     edge.guard(app, services, keys, HostGuard(server.host, server.allowed_hosts))
     about = Api("about")
-    about.route("GET", "/openapi.json", summary="This API, as an OpenAPI 3.1 document")(_openapi)
-    everything = [*SHARED, *apis, about]
+    about.route("GET", "/openapi.json", summary="This API, as an OpenAPI 3.1 document", answered_by="here")(
+        _openapi
+    )
+    everything = [*SHARED, *apis, about, pages_api()]
     for api in everything:
-        app.register_blueprint(api.blueprint)
-    app.register_blueprint(create_pages())
-    operations = [operation for api in everything for operation in api.operations]
-    app.extensions[_OPERATIONS] = document(
-        operations,
+        api.attach(app)
+    app.extensions[_DOCUMENT] = document(
+        [operation for api in everything if api.documented for operation in api.operations],
         title=TITLE,
         version=services.version,
         locked=keys.required,
@@ -72,4 +72,4 @@ def key_guard(app: Flask) -> KeyGuard:
 
 
 def _openapi() -> Response:
-    return Response(json.dumps(current_app.extensions[_OPERATIONS]), content_type=JSON)
+    return Response(json.dumps(current_app.extensions[_DOCUMENT]), content_type=JSON)

@@ -14,15 +14,11 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from orchestrator_http.api import EVENTS, JSON, ErrorShape, Operation
+from orchestrator_http.api import EVENTS, JSON, Operation
 from orchestrator_http.bodies import has_required_fields
-from orchestrator_http.schemas.errors import ErrorAnswer, OpenAIErrorAnswer
+from orchestrator_http.error_formats import FORMATS, error_format
 
 _REF = "#/components/schemas/{model}"
-_ERROR_MODEL: dict[ErrorShape, type[BaseModel]] = {
-    "orchestrator": ErrorAnswer,
-    "openai": OpenAIErrorAnswer,
-}
 EDGE_STATUSES = (400, 403, 500)
 """What any route may answer: unreadable request or Host, foreign Host or Origin, a bug."""
 
@@ -64,7 +60,7 @@ def document(
         further_statuses: errors that any route behind the key can answer here.
     """
     further = frozenset(further_statuses)
-    ordered = sorted(operations, key=lambda one: (one.rule, one.method))
+    ordered = sorted(operations, key=lambda each: (each.rule, each.method))
     schemas, definitions = _schemas(ordered)
     paths: dict[str, dict[str, Any]] = {}
     for operation in ordered:
@@ -83,28 +79,20 @@ def document(
 
 def statuses(operation: Operation) -> list[int]:
     """Every status the operation documents."""
-    found = {operation.status, *operation.also, *operation.errors, *EDGE_STATUSES}
-    if not operation.open:
-        found |= set(KEY_STATUSES)
-    if operation.body is not None:
-        found |= set(BODY_STATUSES)
-    return sorted(found)
+    key = () if operation.open else KEY_STATUSES
+    body = BODY_STATUSES if "body" in operation.parts else ()
+    own = (operation.status, *operation.also, *operation.errors)
+    return sorted({*own, *EDGE_STATUSES, *key, *body})
 
 
 def _schemas(operations: Sequence[Operation]) -> tuple[_Schemas, dict[str, Any]]:
-    wanted: list[tuple[type[BaseModel], _Mode]] = [
-        (ErrorAnswer, "serialization"),
-        (OpenAIErrorAnswer, "serialization"),
-    ]
+    wanted: list[tuple[type[BaseModel], _Mode]] = [(each.model, "serialization") for each in FORMATS]
     for operation in operations:
-        taken = (operation.body, operation.query, operation.path, operation.headers)
-        wanted += [(model, "validation") for model in taken if model is not None]
-        given = (operation.answer, *operation.also.values())
+        wanted += [(model, "validation") for model in operation.parts.values()]
+        given = (operation.answer_model, *operation.also.values())
         wanted += [(model, "serialization") for model in given if model is not None]
     references, top = models_json_schema(list(dict.fromkeys(wanted)), ref_template=_REF)
-    definitions: dict[str, Any] = top.get("$defs", {})
-    found: _Schemas = {**references}
-    return found, definitions
+    return {**references}, top.get("$defs", {})
 
 
 def _operation(
@@ -121,17 +109,17 @@ def _operation(
     }
     if operation.description:
         out["description"] = operation.description
-    if operation.body is not None:
+    if (body := operation.parts.get("body")) is not None:
         out["requestBody"] = {
-            "required": has_required_fields(operation.body),
-            "content": {JSON: {"schema": schemas[operation.body, "validation"]}},
+            "required": has_required_fields(body),
+            "content": {JSON: {"schema": schemas[body, "validation"]}},
         }
     return out
 
 
 def _parameters(operation: Operation) -> Iterable[dict[str, Any]]:
-    for place, model in (("path", operation.path), ("query", operation.query), ("header", operation.headers)):
-        if model is None:
+    for part, place in (("path", "path"), ("query", "query"), ("headers", "header")):
+        if (model := operation.parts.get(part)) is None:
             continue
         schema = model.model_json_schema(ref_template=_REF)
         required = set(schema.get("required", ()))
@@ -153,12 +141,12 @@ def _response(operation: Operation, status: int, schemas: _Schemas) -> dict[str,
         if also is not None:
             out["content"] = {JSON: {"schema": schemas[also, "serialization"]}}
     else:
-        model = _ERROR_MODEL[operation.error_shape]
+        model = error_format(operation.rule).model
         out["content"] = {JSON: {"schema": schemas[model, "serialization"]}}
     return out
 
 
 def _answer(operation: Operation, media: str, schemas: _Schemas) -> dict[str, Any]:
-    if media == JSON and operation.answer is not None:
-        return schemas[operation.answer, "serialization"]
+    if media == JSON and operation.answer_model is not None:
+        return schemas[operation.answer_model, "serialization"]
     return _MEDIA_SCHEMAS.get(media, {"type": "string"})

@@ -15,21 +15,13 @@ from typing import Annotated, Literal
 
 from flask import g, request
 from orchestrator_core.errors import Forbidden, NotFound, Overloaded, Unauthorized
-from orchestrator_http.api import Api
+from orchestrator_http.api import Api, current_operation
 from orchestrator_http.keys import FailedAttempts
 from orchestrator_http.schemas.common import Body, Identifier, Parameters
 from orchestrator_http.services import services
 from pydantic import BaseModel, Field
 
 from orchestrator_vps.credentials import Credentials, Desktop, ExtraDesktops
-
-SELF = "self"
-"""In a path: the desktop whose credential the request carries."""
-
-_OWN_PATHS = ("/relay", f"/desktops/{SELF}")
-_SOURCE_PATHS = (*_OWN_PATHS, "/sync", "/sync/events", "/info", "/ready", "/chat", "/chat/stream")
-_SOURCE_PREFIXES = ("/runs/",)
-"""Besides its connection: the exchange, and answers when it has too many to give."""
 
 _log = logging.getLogger(__name__)
 
@@ -92,13 +84,15 @@ class Enrolment:
         self._drop = drop
         self._attempts = FailedAttempts()
         self._one_at_a_time = threading.Lock()
-        self.api = Api("desktops")
+        self.api = Api("desktops", answered_by="here")
         declare = self.api.route
         declare("POST", "/enroll", summary="Enrol a desktop", errors=(409, 429, 507), open=True,
                 status=201, max_body_bytes=4096)(self.enroll)  # fmt: skip
         declare("GET", "/desktops", summary="The enrolled desktops")(self.index)
         declare("DELETE", "/desktops/<desktop_id>", summary="Refuse a desktop from now on",
                 errors=(404, 507))(self.revoke)  # fmt: skip
+        declare("DELETE", "/desktops/self", summary="Refuse the desktop that asks from now on",
+                errors=(404, 507), for_desktop="any")(self.revoke_self)  # fmt: skip
 
     def verify(self, key: str) -> bool:
         """Whether the key is a desktop's credential, good for this request; `g.desktop` says whose.
@@ -116,7 +110,9 @@ class Enrolment:
                     hint="Enrol it anew: orchestrator vps enroll.",
                 )
             return False
-        if not _may(desktop, request.path):
+        operation = current_operation()
+        reach = "none" if operation is None else operation.for_desktop
+        if reach != "any" and reach != desktop.role:
             raise Forbidden(
                 f"A desktop's credential is not for {request.path[:80]!r}.",
                 code="not_for_desktops",
@@ -161,23 +157,21 @@ class Enrolment:
         return DesktopsAnswer(desktops=[_shown(one, connected) for one in self._credentials.desktops()])
 
     def revoke(self, path: DesktopPath) -> DesktopAnswer:
-        """Its connection ends at once. `self` is the desktop that asks."""
-        desktop_id = path.desktop_id
-        if desktop_id == SELF:
-            asking: Desktop | None = g.get("desktop")
-            if asking is None:
-                raise NotFound("Only a desktop is 'self' here.", hint="GET /desktops lists the ids.")
-            desktop_id = asking.desktop_id
+        """Its connection ends at once."""
+        return self._revoke(path.desktop_id)
+
+    def revoke_self(self) -> DesktopAnswer:
+        """The desktop whose credential the request carries; its connection ends at once."""
+        asking: Desktop | None = g.get("desktop")
+        if asking is None:
+            raise NotFound("Only a desktop is 'self' here.", hint="GET /desktops lists the ids.")
+        return self._revoke(asking.desktop_id)
+
+    def _revoke(self, desktop_id: str) -> DesktopAnswer:
         desktop = self._credentials.revoke(desktop_id)
         self._drop(desktop_id)
         _log.info("Revoked the desktop %s", desktop_id)
         return _shown(desktop, frozenset())
-
-
-def _may(desktop: Desktop, path: str) -> bool:
-    if desktop.role != "source":
-        return path in _OWN_PATHS
-    return path in _SOURCE_PATHS or path.startswith(_SOURCE_PREFIXES)
 
 
 def _shown(desktop: Desktop, connected: frozenset[str]) -> DesktopAnswer:

@@ -1,5 +1,4 @@
-"""Which requests the desktop answers, and what of their headers travels. Pure: paths, methods and headers
-in, decisions out.
+"""What of a request, and of its answer, travels between client and desktop. Pure: headers in, headers out.
 
 RFC 9110 §7.6.1 names the headers that belong to one hop. The key of this server is never passed
 on: the desktop trusts the connection, not the client.
@@ -10,14 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote
-
-HERE = frozenset(
-    {"/health", "/ready", "/metrics", "/openapi.json", "/relay", "/enroll", "/info", "/model/info"}
-)
-HERE_UNDER = ("/desktops", "/sync", "/chat")
-"""This tier's own. Questions go to the desktop in the assistant's way, which can hand an answer over."""
-
-RUNS_UNDER = "/runs"
 
 HOP_BY_HOP = frozenset(
     {
@@ -34,42 +25,7 @@ _NOT_ANSWERED = HOP_BY_HOP | {"date", "server", "x-request-id", "x-tier", "x-tie
 _PROXIES = re.compile(r"forwarded|via|x-forwarded-.*|x-real-ip")
 _HARMLESS = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
-REPEATABLE = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
-"""Methods that may be done twice, and by two replicas. PUT is not among them: the same edit of a document,
-made at two replicas at once, is merged as two, and its lines are there twice."""
-
-_STATELESS = re.compile(r"/v1/.*|/generate|/context/load")
-"""POSTs that change nothing: who asks twice only gets two answers."""
-
-_ASKS_MODEL = re.compile(r"/v1/(chat/completions|completions|embeddings)|/generate")
-
 _VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
-
-
-def answered_here(path: str) -> bool:
-    """Whether this tier answers the path whatever the desktop does."""
-    return path in HERE or any(path == one or path.startswith(f"{one}/") for one in HERE_UNDER)
-
-
-def is_run(path: str) -> str | None:
-    """The id of the run that the path names, or None."""
-    parts = path.split("/")
-    return parts[2] if path.startswith(f"{RUNS_UNDER}/") and len(parts) > 2 else None
-
-
-def is_page(method: str, path: str) -> bool:
-    """The chat page and its files, which the desktop serves without a key, for they hold nothing."""
-    return method in ("GET", "HEAD") and (path == "/" or path.startswith("/static/"))
-
-
-def repeatable(method: str, path: str) -> bool:
-    """Whether the request may be done here after it may have been done there."""
-    return method in REPEATABLE or _STATELESS.fullmatch(path) is not None
-
-
-def asks_model(method: str, path: str) -> bool:
-    """Whether any model can answer it, with no memory besides the request."""
-    return method == "POST" and _ASKS_MODEL.fullmatch(path) is not None
 
 
 def request_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:

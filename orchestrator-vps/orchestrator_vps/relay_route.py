@@ -28,7 +28,15 @@ class HandedOver(Response):
 def relay_api(hub: Hub) -> Api:
     api = Api("relay")
 
-    @api.route("GET", "/relay", summary="Where a desktop dials in (WebSocket)", status=101, media=())
+    @api.route(
+        "GET",
+        "/relay",
+        summary="Where a desktop dials in (WebSocket)",
+        status=101,
+        media=(),
+        answered_by="here",
+        for_desktop="any",
+    )
     def dial_in() -> Response:
         """docs/relay.md tells the protocol. Only for the credential of an enrolled desktop."""
         desktop: Desktop | None = g.get("desktop")

@@ -17,14 +17,14 @@ from flask import Flask, Response, g, request
 from orchestrator_core.errors import InvalidRequest, NotFound, TierLost, TierUnreachable
 from orchestrator_core.tiers.router import RequestedTier, RouteReason
 from orchestrator_http import sse
-from orchestrator_http.api import EVENTS
+from orchestrator_http.api import EVENTS, Operation, current_operation
 from orchestrator_http.bodies import whole_body
+from orchestrator_http.error_formats import error_format
 from orchestrator_http.factory import key_guard
 from orchestrator_http.problems import problem_from
 from orchestrator_http.services import Services
 from orchestrator_http.watching import ClientGone, stopping
 from orchestrator_relay.client_stream import RelayStream
-from werkzeug.exceptions import MethodNotAllowed
 
 from orchestrator_vps import forwarded
 from orchestrator_vps.desktop_response import DesktopResponse
@@ -47,6 +47,10 @@ in the middle of it is no broken answer."""
 
 MAX_EVENT_BYTES = 1024 * 1024
 """Of one event that is held back until it is whole."""
+
+REPEATABLE = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+"""Methods that may be done twice, and by two replicas. PUT is not among them: the same edit of a document,
+made at two replicas at once, is merged as two, and its lines are there twice."""
 
 LOST_HINT = "It may have been done there: look before you send it again."
 
@@ -72,12 +76,12 @@ class Relaying:
             InvalidRequest: X-Tier names no tier.
             TierUnreachable: only the desktop could answer. TierLost: it may have.
         """
-        page = forwarded.is_page(request.method, request.path)
-        if page or forwarded.answered_here(request.path) or self._is_own_run():
+        operation = current_operation()
+        if operation is not None and (operation.answered_by == "here" or self._is_own_run(operation)):
             return None
         self._guard()
         decision = self._services.assistant.route(_wish())
-        for_any_model = forwarded.asks_model(request.method, request.path)
+        for_any_model = _is_for_any_model(operation)
         if decision.tier == DESKTOP:
             if not for_any_model:
                 self._hub.catch_up(SETTLE_S)
@@ -100,13 +104,12 @@ class Relaying:
             response.headers["X-Tier-Reason"] = forwarded.in_a_header(label[1])
         return response
 
-    def _is_own_run(self) -> bool:
-        """A run that began here, or that nobody can know: one that is not known here may be the desktop's."""
-        run_id = forwarded.is_run(request.path)
-        if run_id is None:
+    def _is_own_run(self, operation: Operation) -> bool:
+        """Whether it asks for a run that began here: one that is not known here may be the desktop's."""
+        if operation.answered_by != "run_tier":
             return False
         try:
-            self._services.assistant.runs.get(run_id)
+            self._services.assistant.runs.get((request.view_args or {}).get("run_id", ""))
         except NotFound:
             return False
         return True
@@ -124,8 +127,8 @@ class Relaying:
         Raises:
             TierUnreachable: there is no such route or run here, and the desktop may have one.
         """
-        unknown = request.endpoint is None and not isinstance(request.routing_exception, MethodNotAllowed)
-        if unknown or forwarded.is_run(request.path) is not None:
+        operation = current_operation()
+        if operation is None or operation.answered_by == "run_tier":
             if self._hub.enrolled:
                 raise TierUnreachable(
                     f"Only the desktop could answer this, and {reason}.", hint="Ask again when it is back."
@@ -177,7 +180,7 @@ class Relaying:
         Args:
             held: is given what leaves the answer in the end.
         """
-        waits_for_model = forwarded.asks_model(request.method, request.path)
+        waits_for_model = _is_for_any_model(current_operation())
         query = request.query_string.decode("latin-1")
         return open_(
             request.method,
@@ -232,11 +235,22 @@ class Relaying:
             TierUnreachable: only the desktop could do it.
         """
         lost = isinstance(error, TierLost)
-        if lost and not forwarded.repeatable(request.method, request.path):
+        if lost and not _may_be_repeated(current_operation()):
             raise TierLost(error.message, hint=LOST_HINT, code=error.code)
         self._answer_here(
             instead or ("the desktop was lost while it answered" if lost else "the desktop is away")
         )
+
+
+def _is_for_any_model(operation: Operation | None) -> bool:
+    return operation is not None and operation.answered_by == "any_model"
+
+
+def _may_be_repeated(operation: Operation | None) -> bool:
+    """Whether the request may be done here after it may have been done there."""
+    if operation is None or request.endpoint is None:
+        return request.method in REPEATABLE
+    return request.method in REPEATABLE or operation.repeatable or operation.answered_by == "any_model"
 
 
 def _wish() -> str:
@@ -286,7 +300,5 @@ def _whole_events(answer: DesktopResponse, path: str) -> Iterator[bytes]:
             TierLost("The desktop was lost in the middle of its answer.", hint="Ask again.")
         )
         assert problem is not None
-        if path.startswith("/v1/"):
-            yield sse.frame(problem.openai_body())
-        else:
-            yield sse.frame(problem.body(), event="error")
+        errors = error_format(path)
+        yield sse.frame(errors.body(problem), event=errors.event)

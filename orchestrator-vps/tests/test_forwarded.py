@@ -78,31 +78,6 @@ def test_a_target_is_kept_as_it_was_written():
     assert forwarded.target({"RAW_URI": "/a%2Fb/%C3%BC?x=%20"}, "/a/b/ü", "") == "/a%2Fb/%C3%BC?x=%20"
 
 
-@pytest.mark.parametrize(
-    ("path", "here"),
-    [
-        ("/health", True), ("/info", True), ("/chat", True), ("/chat/stream", True), ("/sync/events", True),
-        ("/desktops/x", True), ("/enroll", True), ("/relay", True), ("/model/info", True), ("/metrics", True),
-        ("/chatter", False), ("/models", False), ("/conversations", False), ("/", False), ("/info/x", False),
-        ("/generate", False), ("/v1/models", False), ("/context", False), ("/syncs", False),
-    ],
-)  # fmt: skip
-def test_what_is_always_answered_here(path, here):
-    assert forwarded.answered_here(path) == here
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "safe"),
-    [
-        ("GET", "/x", True), ("PUT", "/context/a", False), ("DELETE", "/conversation", True), ("HEAD", "/", True),
-        ("POST", "/conversations", False), ("PATCH", "/conversations/x", False), ("POST", "/pair", False),
-        ("POST", "/v1/chat/completions", True), ("POST", "/generate", True), ("POST", "/generates", False),
-    ],
-)  # fmt: skip
-def test_what_may_be_done_twice(method, path, safe):
-    assert forwarded.repeatable(method, path) == safe
-
-
 @given(st.text())
 def test_words_for_people_are_always_a_header(text):
     value = forwarded.in_a_header(text)

@@ -9,7 +9,12 @@ from support.vps_app import vps_app
 EXAMPLES = 15
 """Requests per route; the desktop's test asks the shared ones more."""
 
-OWN = [("POST", "/enroll"), ("GET", "/desktops"), ("DELETE", "/desktops/{desktop_id}")]
+OWN = [
+    ("POST", "/enroll"),
+    ("GET", "/desktops"),
+    ("DELETE", "/desktops/self"),
+    ("DELETE", "/desktops/{desktop_id}"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -33,8 +33,8 @@ from orchestrator_http.schemas.openai_answers import (
 )
 from orchestrator_http.services import services
 
-chat_api = Api("chat-completions", error_shape="openai")
-text_api = Api("text-completions", error_shape="openai")
+chat_api = Api("chat-completions", answered_by="any_model")
+text_api = Api("text-completions", answered_by="any_model")
 
 
 @chat_api.route(

@@ -66,6 +66,7 @@ def preview(query: PreviewQuery) -> PreviewAnswer:
     "/context/load",
     summary="A document as context for a question, within a number of tokens",
     errors=(404, 502, 504, 507),
+    repeatable=True,
 )
 def load(body: LoadContextBody) -> LoadedContextAnswer:
     here = services()

@@ -19,7 +19,7 @@ from orchestrator_http.schemas.health import (
 )
 from orchestrator_http.services import services
 
-api = Api("health")
+api = Api("health", answered_by="here", quiet=True)
 
 
 @api.route("GET", "/health", summary="Whether the server answers", open=True)
@@ -28,7 +28,7 @@ def health() -> HealthAnswer:
     return HealthAnswer(status="stopping" if services().stopping.is_set() else "ok")
 
 
-@api.route("GET", "/ready", summary="Whether the model is loaded")
+@api.route("GET", "/ready", summary="Whether the model is loaded", for_desktop="source")
 def ready() -> ReadyAnswer:
     """503 with the code `loading` until then, or with the reason why it cannot be loaded."""
     services().model.check()
@@ -40,7 +40,7 @@ def metrics() -> Response:
     return Response(services().metrics.render(), content_type=CONTENT_TYPE)
 
 
-@api.route("GET", "/info", summary="What this server is")
+@api.route("GET", "/info", summary="What this server is", for_desktop="source")
 def info() -> InfoAnswer:
     here = services()
     described = here.assistant.backend.describe() if here.model.state == "ready" else None

@@ -12,7 +12,7 @@ from orchestrator_http.schemas.common import Parameters
 from orchestrator_http.schemas.openai_answers import ModelCard, ModelCards
 from orchestrator_http.services import services
 
-api = Api("models", error_shape="openai")
+api = Api("models")
 
 
 class ModelPath(Parameters):

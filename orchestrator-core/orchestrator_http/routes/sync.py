@@ -19,7 +19,7 @@ from orchestrator_http.watching import PING_S, TICK_S, ClientGone, disconnect_ch
 MAX_BODY_BYTES = 8 * 1024 * 1024
 """A page is half a megabyte by default, but an update of the documents comes in one piece."""
 
-api = Api("sync")
+api = Api("sync", answered_by="here", for_desktop="source")
 
 
 @api.route(
