@@ -63,7 +63,7 @@ class SamplingFields(BaseModel):
             asked["stop"] = [self.stop] if isinstance(self.stop, str) else list(self.stop)
         if self.temperature:
             asked["greedy"] = False
-        return GenerationConfig.model_validate(defaults.model_dump() | asked)
+        return defaults.having(asked)
 
     @classmethod
     def parse(cls, body: object) -> Self:

@@ -1,9 +1,13 @@
-"""How an answer is sampled: one validated set of fields for every backend."""
+"""How an answer is sampled: one validated set of fields for every backend.
+
+`GenerationConfig` starts neutral: what a published API gives a client that asks for nothing, the
+model's own distribution. `ChatSampling` starts from this program's taste, for its own conversations only.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,22 +22,23 @@ class GenerationConfig(BaseModel):
     """Sampling and limits for one answer.
 
     Fields follow the names of Hugging Face's GenerationConfig; HTTP requests map
-    `max_tokens` onto `max_new_tokens`. Assignments are validated.
+    `max_tokens` onto `max_new_tokens`. Assignments are validated. `model_fields_set` are the
+    fields that somebody asked for: weaker advice never replaces those.
     """
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
     max_new_tokens: int = Field(512, ge=1, le=MAX_NEW_TOKENS)
     """Upper bound of the answer, in tokens."""
-    temperature: float = Field(0.7, ge=0.0, le=5.0)
+    temperature: float = Field(1.0, ge=0.0, le=5.0)
     """0 means greedy."""
-    top_p: float = Field(0.9, gt=0.0, le=1.0)
+    top_p: float = Field(1.0, gt=0.0, le=1.0)
     """Nucleus sampling: smallest set of tokens with this probability mass."""
-    top_k: int = Field(50, ge=0, le=1_000_000)
+    top_k: int = Field(0, ge=0, le=1_000_000)
     """Only the k most likely tokens; 0 switches it off."""
     min_p: float = Field(0.0, ge=0.0, le=1.0)
     """Drops tokens below this fraction of the most likely one's probability."""
-    repetition_penalty: float = Field(1.15, gt=0.0, le=10.0)
+    repetition_penalty: float = Field(1.0, gt=0.0, le=10.0)
     """Divides the logits of recent tokens; 1 switches it off."""
     stop: list[StopText] = Field(default_factory=list, max_length=MAX_STOPS)
     """The answer ends before the first of these."""
@@ -52,13 +57,33 @@ class GenerationConfig(BaseModel):
             raise ValueError("grammar and json_schema exclude each other: give one of them")
         return self
 
-    def advised(self, suggested: Mapping[str, float]) -> GenerationConfig:
+    def having(self, fields: Mapping[str, Any]) -> Self:
+        """With these fields set, validated.
+
+        Raises:
+            pydantic.ValidationError
+        """
+        return type(self).model_validate(self.model_dump(exclude_unset=True) | dict(fields))
+
+    def advised(self, suggested: Mapping[str, float]) -> Self:
         """With a model's own suggestions in the fields nobody has set; nonsense in them is ignored."""
-        fitting = {name: value for name, value in suggested.items() if name not in self.model_fields_set}
         try:
-            return GenerationConfig.model_validate(self.model_dump() | fitting)
+            return self.having(
+                {name: value for name, value in suggested.items() if name not in self.model_fields_set}
+            )
         except ValidationError:
             return self
+
+    @property
+    def wanted(self) -> dict[str, Any]:
+        """The fields that somebody set, or that differ from neutral sampling. Another server is told
+        only these: the rest is its own to decide."""
+        neutral = GenerationConfig.model_fields
+        return {
+            name: value
+            for name, value in self.model_dump().items()
+            if name in self.model_fields_set or value != neutral[name].get_default(call_default_factory=True)
+        }
 
     @property
     def deterministic(self) -> bool:
@@ -68,3 +93,18 @@ class GenerationConfig(BaseModel):
     @property
     def is_greedy(self) -> bool:
         return self.greedy or self.temperature == 0.0
+
+
+class ChatSampling(GenerationConfig):
+    """How this program's own conversations are sampled where the owner says nothing."""
+
+    temperature: float = Field(0.7, ge=0.0, le=5.0)
+    top_p: float = Field(0.9, gt=0.0, le=1.0)
+    top_k: int = Field(50, ge=0, le=1_000_000)
+    repetition_penalty: float = Field(1.15, gt=0.0, le=10.0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_plain(cls, value: object) -> object:
+        """What somebody set of a plain configuration; the rest is this class's."""
+        return value.model_dump(exclude_unset=True) if type(value) is GenerationConfig else value

@@ -23,7 +23,7 @@ from pydantic_settings import (
 )
 
 from orchestrator_core.errors import ConfigurationError
-from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.generation import ChatSampling
 from orchestrator_core.settings_sources import ENVIRONMENT, Flags, Variables, YamlFile, explain
 
 __all__ = [
@@ -202,7 +202,7 @@ class Settings(BaseSettings):
 
     data: Folder = Field(default_factory=lambda: default_data_folder())
     model: ModelSettings = Field(default_factory=ModelSettings)
-    generation: GenerationConfig = Field(default_factory=GenerationConfig)
+    generation: ChatSampling = Field(default_factory=ChatSampling)
     quantization: QuantizationSettings = Field(default_factory=QuantizationSettings)
     lora: LoraSettings = Field(default_factory=LoraSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)

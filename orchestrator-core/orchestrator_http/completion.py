@@ -234,14 +234,14 @@ class Completion:
 def _forced_config(toolbox: Toolbox, config: GenerationConfig, only: str | None) -> GenerationConfig:
     """Stop texts are left out: one inside an argument would cut the JSON."""
     fields: dict[str, Any] = {"json_schema": toolbox.schema(only), "grammar": None, "stop": []}
-    return GenerationConfig.model_validate(config.model_dump() | fields)
+    return config.having(fields)
 
 
 def _again(config: GenerationConfig, attempt: int) -> GenerationConfig:
     """For a further attempt: it samples, and with another seed, or it would say the same."""
     fields: dict[str, Any] = {"greedy": False, "temperature": max(config.temperature, 0.7)}
     fields["seed"] = None if config.seed is None else (config.seed + attempt) % 2**32
-    return GenerationConfig.model_validate(config.model_dump() | fields)
+    return config.having(fields)
 
 
 def _valid_text(shown: str, text: str, schema: dict[str, Any]) -> list[Delta]:

@@ -47,8 +47,7 @@ def chat_config(body: ChatCompletionRequest, defaults: GenerationConfig) -> Gene
     Raises:
         InvalidRequest: the schema is none, or is asked for together with tools.
     """
-    config = body.generation(defaults)
-    fields = config.model_dump()
+    fields: dict[str, Any] = {}
     if body.max_completion_tokens is not None:
         fields["max_new_tokens"] = body.max_completion_tokens
     schema = _response_schema(body)
@@ -60,7 +59,7 @@ def chat_config(body: ChatCompletionRequest, defaults: GenerationConfig) -> Gene
                 param="response_format",
             )
         fields["json_schema"], fields["grammar"] = schema, None
-    return GenerationConfig.model_validate(fields)
+    return body.generation(defaults).having(fields)
 
 
 def toolbox(body: ChatCompletionRequest) -> Toolbox | None:

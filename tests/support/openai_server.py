@@ -221,8 +221,8 @@ class ModelServer(HttpDouble):
         config = GenerationConfig.model_validate(
             {
                 "max_new_tokens": body["max_tokens"],
-                "temperature": body["temperature"],
-                "top_p": body["top_p"],
+                "temperature": body.get("temperature", 1.0),
+                "top_p": body.get("top_p", 1.0),
                 "stop": body.get("stop", []),
                 "seed": body.get("seed"),
                 "top_k": max(0, body.get("top_k", 0)),

@@ -24,7 +24,7 @@ from orchestrator_core.assistant.tier_forwarding import Elsewhere
 from orchestrator_core.backend import ChatBackend
 from orchestrator_core.chat_request import ChatRequest, GenerateRequest
 from orchestrator_core.errors import InvalidRequest
-from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.generation import MAX_NEW_TOKENS, GenerationConfig
 from orchestrator_core.messages import ChatMessage
 from orchestrator_core.prompt.builder import BuiltPrompt, PromptBuilder
 from orchestrator_core.runs.manager import RunManager
@@ -167,7 +167,6 @@ class Assistant:
         config: GenerationConfig,
         tools: Sequence[dict[str, Any]] = (),
         *,
-        explicit_max_tokens: bool = False,
         shown: str = "",
     ) -> Run:
         """Answer exactly these messages; nothing is added and nothing is stored.
@@ -185,7 +184,6 @@ class Assistant:
         built = self.builder.build_messages(
             messages,
             config,
-            explicit_max_tokens=explicit_max_tokens,
             tools=tools,
             today=datetime.now().astimezone(),
             tier=self.tier,
@@ -200,13 +198,9 @@ class Assistant:
         Raises:
             ContextLengthExceeded, PayloadTooLarge, Overloaded, BackendError.
         """
-        return self.continue_text(
-            request.prompt,
-            request.generation(self.generation_defaults()),
-            explicit_max_tokens=request.max_tokens is not None,
-        )
+        return self.continue_text(request.prompt, request.generation(self.api_sampling()))
 
-    def continue_text(self, text: str, config: GenerationConfig, *, explicit_max_tokens: bool = False) -> Run:
+    def continue_text(self, text: str, config: GenerationConfig) -> Run:
         """`generate_raw` with a configuration of the caller's.
 
         Raises:
@@ -215,19 +209,18 @@ class Assistant:
         GenerateRequest.model_construct(prompt=text).check_size(self.settings.server.max_message_chars)
         self.runs.ensure_room()
         reason = self._prompting.reason(None)
-        built = self.builder.build_raw(
-            text, config, explicit_max_tokens=explicit_max_tokens, tier=self.tier, reason=reason
-        )
+        built = self.builder.build_raw(text, config, tier=self.tier, reason=reason)
         return self._start(built)
 
-    def generation_defaults(self) -> GenerationConfig:
-        """What a request that says nothing gets: the owner's settings, else the model's advice,
-        else ours.
+    def api_sampling(self) -> GenerationConfig:
+        """What a request outside of the conversations gets when it says nothing: the model's own
+        advice, else its plain distribution, for as long as the window has room. The settings of
+        `generation` are for conversations.
 
         Raises:
             BackendError: the model cannot be used.
         """
-        return self._prompting.generation_defaults()
+        return GenerationConfig(max_new_tokens=MAX_NEW_TOKENS).advised(self.backend.suggested_sampling())
 
     def context_of(self, project: str | None = None) -> ContextFolder | None:
         """The handoff documents of a project that exists, by default the active one.

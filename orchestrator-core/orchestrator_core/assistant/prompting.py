@@ -69,13 +69,9 @@ class Prompting:
                 )
             return self._builder
 
-    def generation_defaults(self) -> GenerationConfig:
-        """What a request that says nothing gets: the owner's settings, else the model's advice,
-        else ours.
-
-        Raises:
-            BackendError: the model cannot be used.
-        """
+    def _chat_sampling(self) -> GenerationConfig:
+        """What a question that says nothing gets: the owner's settings, else the model's advice,
+        else ours."""
         return self._settings.generation.advised(self._backend.suggested_sampling())
 
     def documents(self, project: str | None = None) -> list[Document]:
@@ -185,7 +181,7 @@ class Prompting:
         return PromptRequest(
             message=request.message,
             created_at=created_at,
-            config=request.generation(self.generation_defaults()),
+            config=request.generation(self._chat_sampling()),
             explicit_max_tokens=request.max_tokens is not None,
             history=history,
             turns_before=turns_before,

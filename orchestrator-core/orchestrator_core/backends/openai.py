@@ -184,7 +184,7 @@ class OpenAIBackend(ChatBackend):
             raise ContextLengthExceeded(
                 f"The prompt has {used} tokens; the window of {server.model!r} holds {server.context_length}."
             )
-        limit = server.dialect.renamed.get("max_tokens", "max_tokens")
+        limit = server.dialect.renamed.get("max_new_tokens", "max_tokens")
         body[limit] = min(body[limit], room)
 
     def _server(self) -> _Server:

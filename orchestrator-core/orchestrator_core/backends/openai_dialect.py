@@ -28,7 +28,7 @@ class Dialect:
     Args:
         name: for logs and /model/info.
         samplers: our sampling fields it understands beyond OpenAI's, with their names there.
-        renamed: OpenAI's fields that have another name there.
+        renamed: our fields whose names there are others than OpenAI's.
         max_stops: stop sequences it accepts; the others are cut on our side only.
         asks_usage: whether it must be asked for a usage chunk (and tolerates being asked).
         grammar: whether it takes a GBNF grammar.
@@ -56,10 +56,19 @@ class Dialect:
     top_k_off: int = 0
 
 
+_PUBLISHED = {
+    "max_new_tokens": "max_tokens",
+    **{name: name for name in ("temperature", "top_p", "seed", "stop")},
+}
+"""Our fields that OpenAI's API has, with their names there."""
+
+_OF_SAMPLES = {"temperature", "top_p", "top_k", "min_p"}
+"""What has no meaning where always the likeliest token is chosen."""
+
 _OPEN_SAMPLERS = {"top_k": "top_k", "min_p": "min_p", "repetition_penalty": "repetition_penalty"}
 
 PLAIN = Dialect("plain", max_stops=4)
-OPENAI = Dialect("openai", max_stops=4, renamed={"max_tokens": "max_completion_tokens"})
+OPENAI = Dialect("openai", max_stops=4, renamed={"max_new_tokens": "max_completion_tokens"})
 MISTRAL = Dialect(
     "mistral", renamed={"seed": "random_seed"}, asks_usage=False, marks_prefix=True, repeats_prefill=True
 )
@@ -134,27 +143,17 @@ def wire_messages(prompt: Prompt) -> list[dict[str, Any]]:
 
 
 def _sampling(dialect: Dialect, config: GenerationConfig) -> dict[str, Any]:
-    greedy = config.is_greedy
-    fields: dict[str, Any] = {
-        "max_tokens": config.max_new_tokens,
-        "temperature": 0.0 if greedy else config.temperature,
-        "top_p": 1.0 if greedy else config.top_p,
-    }
-    if config.seed is not None:
-        fields["seed"] = config.seed
-    if config.stop:
-        fields["stop"] = config.stop[: dialect.max_stops]
-    ours = {
-        "top_k": None if greedy else config.top_k or dialect.top_k_off,
-        "min_p": None if greedy else config.min_p,
-        "repetition_penalty": config.repetition_penalty,
-    }
-    for name, theirs in dialect.samplers.items():
-        if ours[name] is not None:
-            fields[theirs] = ours[name]
-    return {dialect.renamed.get(name, name): value for name, value in fields.items()} | _constraint(
-        dialect, config
-    )
+    wanted = config.wanted
+    if config.is_greedy:
+        wanted = {name: wanted[name] for name in wanted.keys() - _OF_SAMPLES} | {"temperature": 0.0}
+    if "top_k" in wanted:
+        wanted["top_k"] = wanted["top_k"] or dialect.top_k_off
+    names = _PUBLISHED | dialect.samplers | dialect.renamed
+    fields = {names[name]: value for name, value in wanted.items() if name in names and value is not None}
+    if "stop" in fields:
+        fields["stop"] = fields["stop"][: dialect.max_stops]
+    limit = names["max_new_tokens"]
+    return fields | {limit: config.max_new_tokens} | _constraint(dialect, config)
 
 
 def _constraint(dialect: Dialect, config: GenerationConfig) -> dict[str, Any]:

@@ -141,6 +141,9 @@ class TransformersBackend(ChatBackend):
             details={"dtype": loaded.dtype} if loaded else {},
         )
 
+    def suggested_sampling(self) -> dict[str, float]:
+        return self._model().weights.advised_sampling()
+
     def close(self) -> None:
         with self._loading:
             loaded, self._loaded = self._loaded, None

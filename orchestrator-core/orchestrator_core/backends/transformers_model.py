@@ -208,6 +208,7 @@ class Weights:
         self.device = bare.get_input_embeddings().weight.device
         takes = inspect.signature(bare.forward).parameters
         self._options = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
+        self._advice = bare.generation_config
         self.end_ids = _end_ids(bare, tokens)
 
     @property
@@ -215,6 +216,13 @@ class Weights:
         """What the model was trained for, where its configuration says so."""
         length = getattr(self._config.get_text_config(decoder=True), "max_position_embeddings", None)
         return length if isinstance(length, int) and length > 0 else None
+
+    def advised_sampling(self) -> dict[str, float]:
+        """What the model's `generation_config.json` states of the fields of GenerationConfig; they have
+        transformers' names."""
+        stated = {} if self._advice is None else self._advice.to_diff_dict()
+        fields = GenerationConfig.model_fields.keys() & stated.keys()
+        return {name: stated[name] for name in fields if type(stated[name]) in (int, float)}
 
     def begin(self, ids: Sequence[int]) -> tuple[Any, int]:
         """A cache for this prompt, and how many of its tokens are in it already.

@@ -170,7 +170,6 @@ class PromptBuilder:
         messages: Sequence[ChatMessage],
         config: GenerationConfig,
         *,
-        explicit_max_tokens: bool = False,
         tools: Sequence[dict[str, Any]] = (),
         today: datetime | None = None,
         tier: str = "desktop",
@@ -184,35 +183,33 @@ class PromptBuilder:
                 the window is kept for it.
 
         Raises:
-            ContextLengthExceeded: they do not fit, or not with the max_tokens asked for.
+            ContextLengthExceeded: they do not fit.
         """
         prompt = self.template.render(messages, tools=tools, today=today)
-        return self._fitted(prompt, config, explicit_max_tokens, tier, reason, shown)
+        return self._fitted(prompt, config, tier, reason, shown)
 
     def build_raw(
         self,
         text: str,
         config: GenerationConfig,
         *,
-        explicit_max_tokens: bool = False,
         tier: str = "desktop",
         reason: str = "",
     ) -> BuiltPrompt:
         """`text` as it stands; only a BOS the backend adds by itself is not doubled.
 
         Raises:
-            ContextLengthExceeded: it does not fit, or not with the max_tokens asked for.
+            ContextLengthExceeded: it does not fit.
         """
         special = self._backend.special_tokens()
         if special.adds_bos and special.bos:
             text = text.removeprefix(special.bos)
-        return self._fitted(Prompt.raw(text), config, explicit_max_tokens, tier, reason)
+        return self._fitted(Prompt.raw(text), config, tier, reason)
 
     def _fitted(
         self,
         prompt: Prompt,
         config: GenerationConfig,
-        explicit: bool,
         tier: str,
         reason: str,
         shown: str = "",
@@ -223,8 +220,8 @@ class PromptBuilder:
             tokens += self._backend.count_tokens(shown)
         wanted = config.max_new_tokens
         free = window - tokens
-        if free < (wanted if explicit else 1):
-            raise too_long(window, tokens, wanted, explicit and free >= 1)
+        if free < 1:
+            raise too_long(window, tokens, 1, False)
         room = AnswerRoom(min(wanted, free), wanted if wanted > free else None)
         receipt = self._receipt(tier, reason, tokens, room)
         return BuiltPrompt(prompt, receipt, _limited(config, room), tokens)

@@ -33,6 +33,9 @@ from orchestrator_http.schemas.openai_answers import (
 )
 from orchestrator_http.services import services
 
+DEFAULT_TEXT_TOKENS = 16
+"""Of `/v1/completions`, as OpenAI publishes it. An answer to messages is as long as the window lets it be."""
+
 chat_api = Api("chat-completions", answered_by="any_model")
 text_api = Api("text-completions", answered_by="any_model")
 
@@ -53,15 +56,14 @@ def chat(body: ChatCompletionRequest) -> ChatCompletion | Response:
     messages = chat_messages(body.messages)
     asked, shown = answer_begun(messages)
     box = toolbox(body)
-    config = chat_config(body, here.assistant.generation_defaults())
-    explicit = body.max_completion_tokens is not None or body.max_tokens is not None
+    config = chat_config(body, here.assistant.api_sampling())
 
     def start(config: GenerationConfig) -> Run:
         tools = box.tools if box else ()
         if box is not None and config.json_schema is not None:
             # A forced call stands alone: no text before it follows the grammar.
-            return here.assistant.complete(messages, config, tools, explicit_max_tokens=explicit)
-        return here.assistant.complete(asked, config, tools, explicit_max_tokens=explicit, shown=shown)
+            return here.assistant.complete(messages, config, tools)
+        return here.assistant.complete(asked, config, tools, shown=shown)
 
     def make(watch: Watch) -> Completion:
         return Completion(
@@ -102,11 +104,11 @@ def text(body: TextCompletionRequest) -> TextCompletion | Response:
     here = services()
     prompt = body.prompt if isinstance(body.prompt, str) else body.prompt[0]
     shown = prompt if body.echo else ""
-    config = body.generation(here.assistant.generation_defaults())
-    explicit = body.max_tokens is not None
+    defaults = here.assistant.api_sampling().having({"max_new_tokens": DEFAULT_TEXT_TOKENS})
+    config = body.generation(defaults)
 
     def start(config: GenerationConfig) -> Run:
-        return here.assistant.continue_text(prompt, config, explicit_max_tokens=explicit)
+        return here.assistant.continue_text(prompt, config)
 
     def make(watch: Watch) -> Completion:
         return Completion(start, watch, config)

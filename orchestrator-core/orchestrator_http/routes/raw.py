@@ -20,7 +20,7 @@ def generate(body: GenerateRequest) -> Reply:
     here = services()
     body.check_size(here.settings.server.max_message_chars)
     here.model.ensure()
-    config = body.generation(here.assistant.generation_defaults())
+    config = body.generation(here.assistant.api_sampling())
     described = here.assistant.backend.describe()
     here.cache.keep_for(model_identity(described, here.settings.model.path))
     key = cache_key(body.prompt, config, described)

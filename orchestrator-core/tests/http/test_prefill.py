@@ -101,7 +101,7 @@ def test_a_schema_is_checked_on_beginning_and_rest_together(there: Desk, backend
 
 def test_the_beginning_takes_its_room_in_the_window(there: Desk) -> None:
     assert ask(there, "word " * 60, max_tokens=20).status_code == 200
-    answer = ask(there, "word " * 90, max_tokens=20)
+    answer = ask(there, "word " * 100, max_tokens=20)
     assert answer.status_code == 400
     assert answer.get_json()["error"]["code"] == "context_length_exceeded"
 

@@ -7,7 +7,7 @@ from orchestrator_core.backend import Prompt
 from orchestrator_core.backends import openai_dialect as dialects
 from orchestrator_core.backends.openai_dialect import Dialect, Joint, context_length_of, recognise, request
 from orchestrator_core.errors import Unsupported
-from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.generation import ChatSampling, GenerationConfig
 from orchestrator_core.messages import ChatMessage, Role
 
 CHAT = Prompt(("rendered",), (ChatMessage(Role.SYSTEM, "be kind"), ChatMessage(Role.USER, "hi")))
@@ -73,7 +73,7 @@ def test_messages_go_to_the_chat_route_and_raw_text_to_completions(dialect: Dial
 
 
 def test_a_strict_server_is_sent_no_field_it_does_not_know() -> None:
-    sent = body(dialects.PLAIN, seed=3, stop=["a"], top_k=5, min_p=0.1)
+    sent = body(dialects.PLAIN, temperature=0.5, top_p=0.5, seed=3, stop=["a"], top_k=5, min_p=0.1)
     assert set(sent) == {
         "model", "stream", "stream_options", "messages", "max_tokens", "temperature", "top_p", "seed", "stop",
     }  # fmt: skip
@@ -91,11 +91,22 @@ def test_open_servers_get_every_sampling_field_under_their_names() -> None:
     assert body(dialects.ORCHESTRATOR, top_k=0)["top_k"] == 0
 
 
+@pytest.mark.parametrize("dialect", ALL, ids=lambda dialect: dialect.name)
+def test_what_nobody_asked_for_is_left_to_the_server(dialect: Dialect) -> None:
+    sent = body(dialect)
+    assert set(sent) - {"stream_options"} <= {
+        "model", "stream", "messages", "max_tokens", "max_completion_tokens",
+    }  # fmt: skip
+    chat = request(dialect, "m", CHAT, ChatSampling(), "")[1]
+    assert (chat["temperature"], chat["top_p"]) == (0.7, 0.9)
+    assert "stop" not in chat
+
+
 @pytest.mark.parametrize("greedy", [{"greedy": True}, {"temperature": 0}])
 def test_greedy_leaves_only_temperature_zero(greedy: dict[str, object]) -> None:
     sent = body(dialects.VLLM, top_k=5, min_p=0.1, top_p=0.5, **greedy)
-    assert (sent["temperature"], sent["top_p"]) == (0.0, 1.0)
-    assert not {"top_k", "min_p"} & set(sent)
+    assert sent["temperature"] == 0.0
+    assert not {"top_p", "top_k", "min_p"} & set(sent)
 
 
 def test_a_continued_answer_is_the_last_message() -> None:
