@@ -79,6 +79,9 @@ class DeferredBackend(ChatBackend):
     def special_tokens(self) -> SpecialTokens:
         return self._real().special_tokens()
 
+    def suggested_sampling(self) -> dict[str, float]:
+        return self._real().suggested_sampling()
+
     def prewarm(self, prompt: Prompt) -> None:
         self._real().prewarm(prompt)
 

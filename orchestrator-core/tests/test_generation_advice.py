@@ -9,6 +9,7 @@ from orchestrator_core.assistant import open_assistant
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.generation import ChatSampling, GenerationConfig
 from orchestrator_core.settings import Settings
+from orchestrator_http.deferred_backend import DeferredBackend
 from support.scripted import ScriptedBackend
 
 
@@ -55,3 +56,11 @@ def test_request_before_owner_before_model(
         assistant.ask(ChatRequest(message="Well?", **request_fields)).wait(20)
     used = backend.calls[0].config
     assert (used.temperature, used.repetition_penalty) == expected
+
+
+def test_the_advice_of_a_model_that_came_after_the_start_counts(tmp_path: Path) -> None:
+    backend = Advising(["Yes."])
+    settings = Settings.model_validate({"data": tmp_path})
+    with open_assistant(settings, backend=DeferredBackend(lambda: backend)) as assistant:
+        assistant.ask(ChatRequest(message="Well?")).wait(20)
+    assert backend.calls[0].config.temperature == 0.0
