@@ -1,14 +1,16 @@
-"""Who may ask: the API key and the limit on wrong ones.
+"""Who may ask: the API key, and what happens to wrong ones.
 
-Covered: a missing or wrong key, guessing (a bounded number of failures per address and
-minute), timing (constant-time comparison), a table of addresses that cannot grow.
-Not covered: which tier a device may use, and pairing; both come with devices.
+Covered: a missing or wrong key, timing (constant-time comparison), wrong keys in the log (for programs
+like fail2ban, docs/vps.md), clients that go on with one (429), a table of addresses that cannot grow.
+Not covered: guessing a weak key. Households and whole providers share addresses, so a right key
+passes whatever else came from its address; that it cannot be guessed is its length's work.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -21,7 +23,10 @@ from pydantic import SecretStr
 from orchestrator_http.origins import is_loopback
 
 MAX_FAILURES = 10
-"""Wrong keys an address may send before it has to wait."""
+"""Wrong keys in a row from an address before it is told to stop."""
+
+SHORT_KEY = 16
+"""Characters below which a key that people made up can be guessed in weeks."""
 
 WINDOW_S = 60.0
 """Seconds after which an address's failures are forgotten."""
@@ -29,23 +34,27 @@ WINDOW_S = 60.0
 MAX_ADDRESSES = 1024
 """Addresses remembered at once; the longest silent one is forgotten first."""
 
+_log = logging.getLogger(__name__)
+
 
 class FailedAttempts:
-    """Counts failures per address in a fixed window. Safe from any thread."""
+    """Counts and logs failures per address in a fixed window. Safe from any thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._failures: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
-    def seconds_blocked(self, address: str) -> float:
-        """How long this address still has to wait; 0 when it may try."""
-        with self._lock:
-            since, count = self._failures.get(address, (0.0, 0))
-            left = since + WINDOW_S - self._clock()
-            return left if count >= MAX_FAILURES and left > 0 else 0.0
+    def add(self, address: str, what: str) -> None:
+        """One more from this address.
 
-    def add(self, address: str) -> None:
+        Args:
+            what: for example "API key"; after "wrong" in words for people.
+
+        Raises:
+            Overloaded: there have been too many.
+        """
+        _log.warning("Refused %s: wrong %s", ascii(address[:64])[1:-1], what)
         now = self._clock()
         with self._lock:
             since, count = self._failures.pop(address, (now, 0))
@@ -54,6 +63,11 @@ class FailedAttempts:
             self._failures[address] = (since, count + 1)
             while len(self._failures) > MAX_ADDRESSES:
                 self._failures.popitem(last=False)
+        if count >= MAX_FAILURES:
+            raise Overloaded(
+                f"Too many requests with a wrong {what} from this address.",
+                retry_after_s=max(1, round(since + WINDOW_S - now)),
+            )
 
     def __len__(self) -> int:
         return len(self._failures)
@@ -63,11 +77,10 @@ class KeyGuard:
     """Checks `Authorization: Bearer <key>`.
 
     Without a configured key every caller may ask, with any key or none: the server then only
-    listens on loopback (`refuse_open_bind`). An address that failed too often is refused
-    before its key is looked at, so guessing cannot go on behind the refusals; a right key
-    from that address has to wait as well.
+    listens on loopback (`refuse_open_bind`).
 
     Args:
+        keys: those of the settings; of one that can be guessed the log says so.
         verifiers: know further keys, those of enrolled desktops for example. Each is asked within the
             request, may raise `Forbidden` for a key that is right and used where it must not be, and
             compares in constant time.
@@ -79,7 +92,12 @@ class KeyGuard:
         attempts: FailedAttempts | None = None,
         verifiers: Sequence[Callable[[str], bool]] = (),
     ) -> None:
-        self._digests = [_digest(key.get_secret_value()) for key in keys]
+        secrets = [key.get_secret_value() for key in keys]
+        if any(len(secret) < SHORT_KEY for secret in secrets):
+            _log.warning(
+                "server.api_key has fewer than %d characters; a longer one cannot be guessed.", SHORT_KEY
+            )
+        self._digests = [_digest(secret) for secret in secrets]
         self._attempts = FailedAttempts() if attempts is None else attempts
         self._verifiers = tuple(verifiers)
 
@@ -91,20 +109,12 @@ class KeyGuard:
         """
         Raises:
             Unauthorized: no key, or a wrong one.
-            Overloaded: too many failures from this address.
+            Overloaded: a wrong one, after too many from this address.
         """
-        if not self.required:
-            return
-        blocked_s = self._attempts.seconds_blocked(address)
-        if blocked_s:
-            raise Overloaded(
-                "Too many requests with a wrong API key from this address.",
-                retry_after_s=max(1, round(blocked_s)),
-            )
         if self.accepts(authorization):
             return
         if authorization is not None:
-            self._attempts.add(address)
+            self._attempts.add(address, "API key")
         raise Unauthorized(
             "The API key is wrong." if authorization else "This server needs an API key.",
             hint="Send the header Authorization: Bearer <key>, with the key from server.api_key.",

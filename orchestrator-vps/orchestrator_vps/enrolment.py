@@ -1,6 +1,6 @@
 """`/enroll` and `/desktops`: how a desktop gets its credential, and how it loses it.
 
-Covered: guessing codes (limited per address as wrong keys are), a credential used where it must not
+Covered: guessing codes (hopeless, see `codes`; wrong ones are logged as wrong keys are), a credential used where it must not
 be (a desktop reaches its connection, the exchange and the answers of this tier; an extra one
 only its connection).
 Not covered: what a person with the API key does: it may do everything.
@@ -9,12 +9,11 @@ Not covered: what a person with the API key does: it may do everything.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from typing import Annotated, Literal
 
 from flask import g, request
-from orchestrator_core.errors import Forbidden, NotFound, Overloaded, Unauthorized
+from orchestrator_core.errors import Forbidden, NotFound, Unauthorized
 from orchestrator_http.api import Api, current_operation
 from orchestrator_http.keys import FailedAttempts
 from orchestrator_http.schemas.common import Body, Identifier, Parameters
@@ -83,7 +82,6 @@ class Enrolment:
         self._connected = connected
         self._drop = drop
         self._attempts = FailedAttempts()
-        self._one_at_a_time = threading.Lock()
         self.api = Api("desktops", answered_by="here")
         declare = self.api.route
         declare("POST", "/enroll", summary="Enrol a desktop", errors=(409, 429, 507), open=True,
@@ -125,23 +123,12 @@ class Enrolment:
         """The code is good for one desktop and one hour. 403 with the code `wrong_code`,
         `used_code` or `expired_code`; 409 when another desktop is the source of truth and this server
         takes no further ones."""
-        address = request.remote_addr or ""
         here = services()
-        # In turn, so that the limit holds also for guesses that come at the same moment.
-        with self._one_at_a_time:
-            blocked_s = self._attempts.seconds_blocked(address)
-            if blocked_s:
-                raise Overloaded(
-                    "Too many wrong enrolment codes from this address.",
-                    retry_after_s=max(1, round(blocked_s)),
-                )
-            try:
-                desktop, credential = self._credentials.enroll(
-                    body.code, body.name, body.replica, self._extra
-                )
-            except Forbidden:
-                self._attempts.add(address)
-                raise
+        try:
+            desktop, credential = self._credentials.enroll(body.code, body.name, body.replica, self._extra)
+        except Forbidden:
+            self._attempts.add(request.remote_addr or "", "enrolment code")
+            raise
         _log.info("Enrolled the desktop %s as %s", desktop.desktop_id, desktop.role)
         return EnrollAnswer(
             credential=credential,

@@ -67,11 +67,17 @@ def test_a_second_desktop_is_refused_by_default(vps, code):
     assert answer.status_code == 409 and answer.json["error"]["code"] == "desktop_refused"
 
 
-def test_guessing_is_slowed_down_even_for_the_right_code(vps, code):
+def test_a_right_code_and_its_credential_pass_after_any_number_of_wrong_ones(vps, code):
     for _ in range(MAX_FAILURES):
         assert enroll(vps, new_code()).status_code == 403
-    answer = enroll(vps, code())
+    answer = enroll(vps, new_code())
     assert answer.status_code == 429 and int(answer.headers["Retry-After"]) > 0
+    answer = enroll(vps, code())
+    assert answer.status_code == 201
+    for _ in range(MAX_FAILURES + 1):
+        assert vps.client.get("/info", headers={"Authorization": "Bearer guess"}).status_code in (401, 429)
+    assert vps.client.get("/info", headers=bearer(answer)).status_code == 200
+    assert vps.client.get("/info", headers=vps.key).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/desktops", "/metrics", "/conversations", "/generate", "/nothing"])

@@ -1,11 +1,14 @@
-"""Who may ask: keys are compared whole, guessing is slowed down, nothing grows without bound."""
+"""Who may ask: keys are compared whole, wrong ones are counted and never in a right one's way, nothing grows without bound."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from orchestrator_core.errors import ConfigurationError, Overloaded, Unauthorized
 from orchestrator_core.settings import ServerSettings
 from orchestrator_http.keys import (
     MAX_ADDRESSES,
     MAX_FAILURES,
+    SHORT_KEY,
     WINDOW_S,
     FailedAttempts,
     KeyGuard,
@@ -56,14 +59,41 @@ def fail(guard, address, times):
             guard.check("Bearer wrong", address)
 
 
-def test_after_too_many_wrong_keys_even_the_right_one_has_to_wait(guard, clock):
+def test_after_too_many_wrong_keys_the_next_wrong_one_is_told_to_wait(guard, clock):
     fail(guard, "10.0.0.1", MAX_FAILURES)
+    clock.now += 20
     with pytest.raises(Overloaded) as caught:
-        guard.check("Bearer right", "10.0.0.1")
-    assert caught.value.retry_after_s == WINDOW_S
-    guard.check("Bearer right", "10.0.0.2")
+        guard.check("Bearer wrong", "10.0.0.1")
+    assert caught.value.retry_after_s == WINDOW_S - 20
     clock.now += WINDOW_S
-    guard.check("Bearer right", "10.0.0.1")
+    fail(guard, "10.0.0.1", 1)
+
+
+@given(st.lists(st.sampled_from(["wrong", "right", "desktop", None]), max_size=60))
+def test_a_right_key_passes_whatever_else_came_from_its_address(keys):
+    guard = KeyGuard([SecretStr("right")], verifiers=[lambda key: key == "desktop"])
+    for key in keys:
+        authorization = None if key is None else f"Bearer {key}"
+        if key in ("right", "desktop"):
+            guard.check(authorization, "10.0.0.1")
+        else:
+            with pytest.raises((Unauthorized, Overloaded)):
+                guard.check(authorization, "10.0.0.1")
+
+
+def test_each_wrong_key_is_logged_with_its_address_and_without_itself(guard, caplog):
+    for sent in ("Bearer wrong", None):
+        with pytest.raises(Unauthorized):
+            guard.check(sent, "2001:db8::1")
+    (record,) = caplog.records
+    assert record.getMessage() == "Refused 2001:db8::1: wrong API key"
+
+
+def test_a_short_key_is_spoken_of(caplog):
+    KeyGuard([SecretStr("x" * SHORT_KEY)])
+    assert not caplog.records
+    KeyGuard([SecretStr("x" * (SHORT_KEY - 1))])
+    assert "server.api_key" in caplog.text and "xxx" not in caplog.text
 
 
 def test_failures_of_long_ago_do_not_add_up(guard, clock):
@@ -83,7 +113,7 @@ def test_a_page_that_has_no_key_yet_is_not_counted_as_guessing(guard):
 def test_the_table_of_addresses_is_bounded(clock):
     attempts = FailedAttempts(clock)
     for number in range(MAX_ADDRESSES + 50):
-        attempts.add(f"10.0.{number // 256}.{number % 256}")
+        attempts.add(f"10.0.{number // 256}.{number % 256}", "API key")
     assert len(attempts) == MAX_ADDRESSES
 
 
