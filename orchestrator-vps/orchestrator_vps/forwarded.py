@@ -19,8 +19,15 @@ HOP_BY_HOP = frozenset(
 _NOT_ASKED = HOP_BY_HOP | {"host", "authorization", "content-length", "expect", "origin", "x-tier"}
 """Of a request. The Origin has been checked against the name of this server; the desktop has another."""
 
-_NOT_ANSWERED = HOP_BY_HOP | {"date", "server", "x-request-id", "x-tier", "x-tier-reason"}
-"""Of an answer: what this server says itself."""
+_ANSWERED = frozenset(
+    {
+        *("content-type", "content-encoding", "content-language", "content-range", "content-disposition"),
+        *("accept-ranges", "etag", "last-modified", "cache-control", "vary", "allow", "retry-after"),
+        *("x-run-id", "x-model", "x-cache", "x-accel-buffering"),
+    }
+)
+"""Of an answer: what describes its body. Cookies, redirects and what pages may do are this server's to say, for
+browsers take all that comes from its name as its own."""
 
 _PROXIES = re.compile(r"forwarded|via|x-forwarded-.*|x-real-ip")
 _HARMLESS = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -43,8 +50,8 @@ def request_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 def response_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Those that reach the client."""
     fields = list(headers)
-    dropped = _NOT_ANSWERED | _named_by_connection((name.lower(), value) for name, value in fields)
-    return [(name, value) for name, value in fields if name.lower() not in dropped]
+    kept = _ANSWERED - _named_by_connection((name.lower(), value) for name, value in fields)
+    return [(name, value) for name, value in fields if name.lower() in kept]
 
 
 def target(environ: Mapping[str, object], path: str, query: str) -> str:

@@ -209,10 +209,13 @@ class Relaying:
             response = Response(parts, status=answer.status)
         else:
             response = Response(body, status=answer.status)
-        # The length of what HEAD leaves out is known only to the desktop.
-        response.automatically_set_content_length = False
-        for name in ("Content-Type", "Content-Length"):
-            del response.headers[name]
+        # The length is that of what arrives; of what HEAD leaves out only the desktop knows it.
+        if request.method == "HEAD":
+            response.automatically_set_content_length = False
+            del response.headers["Content-Length"]
+            if (length := answer.headers.get("content-length", "")).isdecimal():
+                response.headers["Content-Length"] = length
+        del response.headers["Content-Type"]
         for name, value in forwarded.response_headers(answer.header_list):
             response.headers.add(name, value)
         return response

@@ -13,6 +13,7 @@ from support.waiting import wait_until
 @pytest.fixture(scope="module")
 def vps(tmp_path_factory):
     settings = {"ORCHESTRATOR_RELAY__ANSWER_TIMEOUT_S": "2", "ORCHESTRATOR_SERVER__THREADS": "12", **QUICK}
+    settings["ORCHESTRATOR_ALLOWED_ORIGINS"] = "app://obsidian.md"
     with Vps(tmp_path_factory.mktemp("vps"), **settings) as running:
         credential = running.enroll().json()["credential"]
         running.credential = credential
@@ -65,9 +66,32 @@ def test_the_key_and_what_belongs_to_one_hop_stay_here(vps, home):
     assert KEY not in json.dumps(headers)
 
 
-def test_hop_by_hop_headers_of_the_answer_stay_there(vps, home):
-    headers = vps.get("/hops").headers
-    assert headers["X-Outer"] == "2" and "X-Inner" not in headers and "9" not in headers.get("Keep-Alive", "")
+def test_of_an_answer_only_what_describes_its_body_travels(vps, home):
+    answer = vps.get("/hops")
+    assert answer.content == b"{}" and answer.headers["ETag"] == "2"
+    assert "9" not in answer.headers.get("Keep-Alive", "")
+    assert not {"X-Inner", "Set-Cookie", "Last-Modified"} & answer.headers.keys()
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+def test_a_length_that_is_not_true_is_not_told(vps, home):
+    for path in ("/lie/3", "/lie/300"):
+        answer = vps.get(path)
+        assert answer.content == b"twenty bytes of text" and answer.headers["Content-Length"] == "20"
+
+
+def test_a_page_that_the_owner_allows_reads_what_the_desktop_says(vps, home):
+    for path, status in (("/echo", 200), ("/events", 200), ("/teapot", 418)):
+        home.go.set()
+        answer = vps.get(path, headers={"Origin": "app://obsidian.md"})
+        assert answer.status_code == status
+        assert answer.headers["Access-Control-Allow-Origin"] == "app://obsidian.md"
+        assert "Origin" in answer.headers["Vary"]
+    asked = {"Origin": "app://obsidian.md", "Access-Control-Request-Method": "PUT"}
+    seen = len(home.seen)
+    assert requests.options(f"{vps.url}/nothing", headers=asked, timeout=10).status_code == 204
+    assert len(home.seen) == seen
+    assert vps.get("/echo", headers={"Origin": "app://evil"}).status_code == 403
 
 
 def test_the_address_is_the_one_that_the_proxy_saw(vps, home):

@@ -34,6 +34,7 @@ class Home:
             "/large": self.large,
             "/teapot": self.teapot,
             "/hops": self.hops,
+            "/lie/<length>": self.lie,
             "/hang": self.hang,
             "/half": self.half,
             "/v1/completions": self.wait,
@@ -103,9 +104,21 @@ class Home:
         return {"error": {"code": "short_and_stout"}}, 418
 
     def hops(self):
-        return Response(
-            "x", headers={"Keep-Alive": "9", "X-Inner": "1", "X-Outer": "2", "Connection": "X-Inner"}
-        )
+        """An answer that says more than is its to say."""
+        said = {
+            "Keep-Alive": "9",
+            "X-Inner": "1",
+            "ETag": "2",
+            "Last-Modified": "3",
+            "Connection": "X-Inner, Last-Modified",
+            "Set-Cookie": "a=1",
+            "Content-Security-Policy": "script-src *",
+        }
+        return Response("{}", headers=said)
+
+    def lie(self, length):
+        """An answer of another length than it says."""
+        return Response([b"twenty bytes of text"], headers={"Content-Length": length})
 
     def hang(self):
         self.blocked.set()
