@@ -25,6 +25,7 @@ from pydantic_settings import (
 from orchestrator_core.errors import ConfigurationError
 from orchestrator_core.generation import ChatSampling
 from orchestrator_core.settings_sources import ENVIRONMENT, Flags, Variables, YamlFile, explain
+from orchestrator_core.web_origin import parse_pattern
 
 __all__ = [
     "BUILTIN_MODEL",
@@ -69,6 +70,12 @@ def _backend(text: str) -> str:
     if text not in BACKENDS and not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", text):
         raise ValueError(f"use {', '.join(BACKENDS)}, or module:function for a backend of your own")
     return text
+
+
+def _origins(values: list[str]) -> list[str]:
+    for value in values:
+        parse_pattern(value)
+    return values
 
 
 Words = Annotated[list[str], NoDecode, BeforeValidator(_words)]
@@ -141,6 +148,8 @@ class ServerSettings(Section):
     port: int = Field(5000, ge=0, le=65535)
     api_key: SecretStr | None = None
     allowed_hosts: Words = Field(default_factory=list)
+    allowed_origins: Annotated[Words, AfterValidator(_origins)] = Field(default_factory=list)
+    """Web pages and browser extensions that may call, besides the server's own page."""
     max_body_bytes: int = Field(2 * 1024 * 1024, ge=1024)
     max_message_chars: int = Field(200_000, ge=1)
     threads: int = Field(48, ge=2, le=1024)

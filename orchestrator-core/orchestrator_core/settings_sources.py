@@ -32,6 +32,7 @@ ENVIRONMENT: dict[str, str] = {
     "ORCHESTRATOR_PORT": "server.port",
     "ORCHESTRATOR_API_KEY": "server.api_key",
     "ORCHESTRATOR_ALLOWED_HOSTS": "server.allowed_hosts",
+    "ORCHESTRATOR_ALLOWED_ORIGINS": "server.allowed_origins",
     "ORCHESTRATOR_MODEL": "model.path",
     "ORCHESTRATOR_BACKEND": "model.backend",
     "ORCHESTRATOR_MODEL_URL": "model.url",

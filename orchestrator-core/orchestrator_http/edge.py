@@ -1,6 +1,6 @@
 """What happens to every request before and after its route: checks, errors, headers, a log line.
 
-The order of the checks: Host and Origin, then the key (of a relayed request the other tier has
+The order of the checks: Host and Origin (a browser's preflight for an allowed page goes no further), then the key (of a relayed request the other tier has
 checked it), then whether the server is being stopped (new work is refused; looking, and
 stopping a run, is not). Security headers are on every answer, also on refusals.
 """
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from flask import Flask, Response, g, request
 from orchestrator_relay.wsgi_call import is_relayed
 
+from orchestrator_http import cors
 from orchestrator_http.api import JSON, current_operation
 from orchestrator_http.error_formats import error_format
 from orchestrator_http.keys import KeyGuard
@@ -43,17 +44,20 @@ _log = logging.getLogger("orchestrator.http")
 def guard(app: Flask, services: Services, keys: KeyGuard, hosts: HostGuard) -> None:
     """Attach the checks, the error handler and the log to the app."""
 
-    def before() -> None:
+    def before() -> Response | None:
         g.started = time.monotonic()
         g.request_id = secrets.token_hex(6)
-        hosts.check(request.headers.get("Host"), request.headers.get("Origin"))
+        g.foreign_origin = hosts.check(request.headers.get("Host"), request.headers.get("Origin"))
+        if g.foreign_origin is not None and cors.is_preflight(request.method, request.headers.get):
+            return Response(status=204, headers=cors.preflight_headers(request.headers.get))
         operation = current_operation()
         if request.endpoint is None or (operation is not None and operation.open):
-            return
+            return None
         if not is_relayed(request.environ):
             keys.check(request.headers.get("Authorization"), request.remote_addr or "")
         if services.stopping.is_set() and request.method in ("POST", "PUT", "PATCH"):
             raise stopping()
+        return None
 
     app.before_request(before)
     app.after_request(_finish(services))
@@ -83,6 +87,9 @@ def _finish(services: Services) -> Callable[[Response], Response]:
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
         response.headers.setdefault("Cache-Control", "no-store")
+        response.vary.add("Origin")
+        if g.get("foreign_origin") is not None:
+            response.headers.update(cors.answer_headers(g.foreign_origin))
         response.headers["X-Request-Id"] = g.request_id
         response.call_on_close(_logged(services, response.status_code))
         return response

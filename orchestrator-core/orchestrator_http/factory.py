@@ -47,7 +47,7 @@ def create_http_app(
     services.attach(app)
     keys = KeyGuard([server.api_key] if server.api_key else [], verifiers=verifiers)
     app.extensions[_KEYS] = keys
-    edge.guard(app, services, keys, HostGuard(server.host, server.allowed_hosts))
+    edge.guard(app, services, keys, HostGuard.of(server))
     about = Api("about")
     about.route("GET", "/openapi.json", summary="This API, as an OpenAPI 3.1 document", answered_by="here")(
         _openapi

@@ -1,8 +1,8 @@
 """Which names this server answers to, and which web pages may call it.
 
 Covered: DNS rebinding (a foreign name that resolves to this machine: the Host header is
-checked) and foreign pages calling from a browser (the Origin header is checked). No CORS
-header is ever sent.
+checked) and foreign pages calling from a browser (the Origin header is checked); those that
+the owner allows get the headers of `cors`.
 Not covered: a caller that is not a browser and lies about both; that is the API key's job.
 """
 
@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
 from orchestrator_core.errors import Forbidden, InvalidRequest
-
-_DEFAULT_PORTS = {"http": "80", "https": "443"}
+from orchestrator_core.settings import ServerSettings
+from orchestrator_core.web_origin import WEB_SCHEMES, WebOrigin, parse_pattern
 
 
 class HostGuard:
@@ -25,6 +25,7 @@ class HostGuard:
         bind_host: the address the server listens on. A wildcard (0.0.0.0, ::) stands for
             this machine's own addresses, never for every name.
         allowed: further names, without port (`settings.server.allowed_hosts`).
+        origins: patterns of pages that may call besides our own (`settings.server.allowed_origins`).
         own_addresses: lists this machine's addresses; asked only for an address not known yet.
     """
 
@@ -32,16 +33,27 @@ class HostGuard:
         self,
         bind_host: str,
         allowed: Iterable[str] = (),
+        *,
+        origins: Iterable[str] = (),
         own_addresses: Callable[[], set[str]] | None = None,
     ) -> None:
         self._wildcard = _is_wildcard(bind_host)
         self._names = {"localhost"} | {_plain(name) for name in allowed}
         if not self._wildcard:
             self._names.add(_plain(bind_host))
+        self._origins = [parse_pattern(origin) for origin in origins]
         self._own_addresses = own_addresses or machine_addresses
 
-    def check(self, host: str | None, origin: str | None) -> None:
+    @classmethod
+    def of(cls, server: ServerSettings) -> HostGuard:
+        """The one of a server with these settings."""
+        return cls(server.host, server.allowed_hosts, origins=server.allowed_origins)
+
+    def check(self, host: str | None, origin: str | None) -> str | None:
         """
+        Returns:
+            The origin of a foreign page that is allowed to call; None: our own page, or no page.
+
         Raises:
             InvalidRequest: no Host header, or one that is not a name with an optional port.
             Forbidden: a name that is not ours, or a page of another origin.
@@ -56,12 +68,23 @@ class HostGuard:
                 hint="Use localhost or this machine's address, or add the name to server.allowed_hosts "
                 "(ORCHESTRATOR_ALLOWED_HOSTS).",
             )
-        if origin is not None and not same_origin(origin, host):
+        if origin is None or same_origin(origin, host):
+            return None
+        if not self._allows(origin):
             raise Forbidden(
                 f"Pages of {origin[:80]!r} may not call this server.",
                 code="foreign_origin",
-                hint="Open the page that this server shows itself.",
+                hint="Add the origin to server.allowed_origins (ORCHESTRATOR_ALLOWED_ORIGINS), or open the page that "
+                "this server shows itself.",
             )
+        return origin
+
+    def _allows(self, origin: str) -> bool:
+        try:
+            page = WebOrigin.parse(origin)
+        except ValueError:
+            return False
+        return any(pattern.allows(page) for pattern in self._origins)
 
     def _knows(self, name: str) -> bool:
         if name in self._names or is_loopback(name):
@@ -88,16 +111,12 @@ def split_host(host: str) -> tuple[str, str | None]:
 def same_origin(origin: str, host: str) -> bool:
     """Whether a page of `origin` came from the server it now calls as `host`."""
     try:
-        parts = urlsplit(origin)
-        origin_port = parts.port
+        page = WebOrigin.parse(origin)
     except ValueError:
         return False
-    default = _DEFAULT_PORTS.get(parts.scheme)
-    if default is None or not parts.hostname:
-        return False
+    default = WEB_SCHEMES.get(page.scheme)
     name, port = split_host(host)
-    page_port = str(origin_port) if origin_port is not None else default
-    return _plain(parts.hostname) == name and page_port == (port or default)
+    return default is not None and (page.host, page.port) == (name, port or default)
 
 
 def is_loopback(host: str) -> bool:

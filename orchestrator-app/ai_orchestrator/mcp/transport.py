@@ -15,12 +15,13 @@ import anyio
 from mcp.server.transport_security import TransportSecuritySettings
 from orchestrator_core.errors import OrchestratorError, Overloaded, Unauthorized
 from orchestrator_core.logs import configure_logging, stop_logging
+from orchestrator_http import cors
 from orchestrator_http.binding import bind, reachable_url
 from orchestrator_http.keys import KeyGuard, refuse_open_bind
 from orchestrator_http.origins import HostGuard
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ai_orchestrator.mcp.server import create_server
 
@@ -97,7 +98,7 @@ def http_app(settings: Settings) -> ASGIApp:
     return Guarded(
         app,
         KeyGuard([key] if key is not None else []),
-        HostGuard(settings.server.host, settings.server.allowed_hosts),
+        HostGuard.of(settings.server),
     )
 
 
@@ -110,17 +111,35 @@ class Guarded:
         self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app, origin = self._app, None
         if scope["type"] == "http":
+            headers = Headers(scope=scope)
             try:
-                self._check(Headers(scope=scope), (scope.get("client") or ("unknown",))[0])
+                origin = self._hosts.check(headers.get("host"), headers.get("origin"))
+                app = self._checked(scope, headers, foreign=origin is not None)
             except OrchestratorError as error:
-                await _refusal(error)(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+                app = _refusal(error)
+        await app(scope, receive, send if origin is None else _readable_by(origin, send))
 
-    def _check(self, headers: Headers, address: str) -> None:
-        self._hosts.check(headers.get("host"), headers.get("origin"))
-        self._keys.check(headers.get("authorization"), address)
+    def _checked(self, scope: Scope, headers: Headers, *, foreign: bool) -> ASGIApp:
+        """What answers: the app, or a browser's preflight is answered here."""
+        if foreign and cors.is_preflight(scope["method"], headers.get):
+            return Response(status_code=204, headers=cors.preflight_headers(headers.get))
+        self._keys.check(headers.get("authorization"), (scope.get("client") or ("unknown",))[0])
+        return self._app
+
+
+def _readable_by(origin: str, send: Send) -> Send:
+    """`send` with the headers that let a page of another origin read the answer."""
+
+    async def readable(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers.update(cors.answer_headers(origin))
+            headers.add_vary_header("Origin")
+        await send(message)
+
+    return readable
 
 
 def _refusal(error: OrchestratorError) -> Response:
