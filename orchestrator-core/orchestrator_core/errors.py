@@ -1,6 +1,13 @@
-"""Every error the thinking room raises, in one tree.
+"""Every error the thinking room raises, in one tree, and the way of an error between processes.
+
+An error crosses a pipe, a database or a network as its body; `from_body` is the only way back. Codes
+are the registry: every class of this tree and of memory's has one, and `FURTHER_CODES` names the
+classes of the rest.
 
 OrchestratorError
+├── AnswerNotStored               an answer is complete, and the memory could not take it
+├── ServerStopping                the server takes nothing new; what runs goes on after its restart
+├── ServerFailed                  a server process could not start
 ├── ConfigurationError            settings or environment cannot work as given
 │   ├── MissingExtra              an optional package is not installed
 │   └── PortInUse                 something else listens there
@@ -24,6 +31,7 @@ OrchestratorError
     ├── BackendUnreachable        a remote backend does not answer
     ├── BackendTimeout            it answered too late
     ├── EngineLost                the engine process died during an answer
+    ├── TierRefused               another tier was reached, and its answer is an error
     ├── TierUnreachable           another tier cannot be reached; nothing was sent
     │   └── TierLost              it was lost, or silent, after the request was sent
     └── Unsupported               this backend cannot do what was asked
@@ -31,48 +39,38 @@ OrchestratorError
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from shared_context.errors import ApplicationError as ApplicationError
+from shared_context.errors import SharedContextError
 
-class OrchestratorError(Exception):
-    """Base of all errors: carries what the HTTP edge and the CLI need to say.
 
-    Args:
-        message: what is wrong, with the offending value, in one or two sentences.
-        hint: what to do next; shown on its own line.
-        code: overrides the class's machine-readable code.
-        param: the request field at fault, if there is one.
-    """
+class OrchestratorError(ApplicationError):
+    """Base of this tree. See `ApplicationError` for what every error carries."""
 
-    type = "server_error"
-    code = "internal_error"
-    status = 500
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        hint: str | None = None,
-        code: str | None = None,
-        param: str | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-        self.param = param
-        if code is not None:
-            self.code = code
+class AnswerNotStored(OrchestratorError):
+    """The answer was produced, and the memory could not take it."""
 
-    def body(self) -> dict[str, Any]:
-        """The JSON error body of DESIGN §6."""
-        return {
-            "error": {
-                "type": self.type,
-                "code": self.code,
-                "message": self.message,
-                "hint": self.hint,
-            }
-        }
+    type = "storage_error"
+    code = "answer_not_stored"
+
+
+class ServerStopping(OrchestratorError):
+    """The server is being stopped; what runs is kept and goes on after the restart."""
+
+    type = "overloaded_error"
+    code = "stopping"
+    status = 503
+    retry_after_s = 10
+
+
+class ServerFailed(OrchestratorError):
+    """A server process could not start; it has said why."""
+
+    code = "server_failed"
 
 
 class ConfigurationError(OrchestratorError):
@@ -105,12 +103,14 @@ class RequestError(OrchestratorError):
     """The caller can mend it."""
 
     type = "invalid_request_error"
-    code = "invalid_request"
+    code = "request_error"
     status = 400
 
 
 class InvalidRequest(RequestError):
     """A field is missing, of the wrong type or out of range."""
+
+    code = "invalid_request"
 
 
 class ContextLengthExceeded(InvalidRequest):
@@ -171,9 +171,11 @@ class Overloaded(RequestError):
     code = "overloaded"
     status = 429
 
+    retry_after_s: int = 5
+
     def __init__(self, message: str, *, retry_after_s: int = 5, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint or f"Try again in about {retry_after_s} seconds.")
-        self.retry_after_s = retry_after_s
+        hint = hint or f"Try again in about {retry_after_s} seconds."
+        super().__init__(message, hint, retry_after_s=retry_after_s)
 
 
 class BackupError(OrchestratorError):
@@ -222,6 +224,7 @@ class BackendLoading(BackendError):
 
     code = "loading"
     status = 503
+    retry_after_s = 5
 
 
 class BackendUnreachable(BackendError):
@@ -229,6 +232,7 @@ class BackendUnreachable(BackendError):
 
     code = "backend_unreachable"
     status = 502
+    retry_after_s = 10
 
 
 class BackendTimeout(BackendError):
@@ -259,9 +263,160 @@ class TierLost(TierUnreachable):
     status = 502
 
 
+class TierRefused(BackendError):
+    """Another tier was reached, and this error is its answer: nobody else is asked.
+
+    Args:
+        error: as it would have been raised here.
+    """
+
+    code = "tier_refused"
+    error: ApplicationError
+
+    def __init__(self, error: ApplicationError) -> None:
+        super().__init__(error.message, error.hint)
+        vars(self)["error"] = error
+
+
 class Unsupported(BackendError):
     """This backend cannot do what was asked (for example embeddings)."""
 
     type = "invalid_request_error"
     code = "unsupported"
     status = 400
+
+
+FURTHER_CODES: Mapping[type[ApplicationError], tuple[str, ...]] = {
+    OrchestratorError: ("given_up",),
+    InvalidRequest: ("headers_too_large",),
+    Unauthorized: ("revoked",),
+    Forbidden: (
+        "expired_code",
+        "foreign_host",
+        "foreign_origin",
+        "not_a_desktop",
+        "not_for_desktops",
+        "unknown_certificate",
+        "used_code",
+        "wrong_code",
+        "wrong_fingerprint",
+    ),
+    NotFound: ("model_not_found",),
+    Conflict: (
+        "already_handed_off",
+        "desktop_refused",
+        "draft_outdated",
+        "nothing_to_hand_off",
+        "question_deleted",
+    ),
+    BackendError: ("backend_redirect", "backend_refused", "backend_unauthorized", "schema_not_followed"),
+    ModelUnusable: ("out_of_memory",),
+    TierUnreachable: ("tier_busy",),
+    TierLost: ("tier_timeout",),
+}
+"""Codes that are given where an error is raised, by the class that they are given to."""
+
+MAX_MESSAGE_CHARS = 2000
+
+_OF_STATUS: Mapping[int, type[ApplicationError]] = {
+    400: InvalidRequest,
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    413: PayloadTooLarge,
+    428: PreconditionRequired,
+    429: Overloaded,
+    504: BackendTimeout,
+}
+
+
+def fields_of(error: Exception) -> dict[str, Any]:
+    """An error as JSON for another process: the inner part of its body, and what only processes of
+    ours need. One that is in no tree becomes a BackendError."""
+    if not isinstance(error, ApplicationError):
+        error = BackendError(f"{type(error).__name__}: {error}")
+    fields: dict[str, Any] = {**error.body()["error"], "status": error.status}
+    optional = {"param": error.param, "retry_after_s": error.retry_after_s}
+    return fields | {name: value for name, value in optional.items() if value is not None}
+
+
+def from_body(body: object, status: int | None = None, *, default: str | None = None) -> ApplicationError:
+    """The error that a body (docs/api.md), or what `fields_of` made, stands for.
+
+    Its class is the one of its code; of a code that is not known, or that has another status here, the
+    one of its status or type. Nothing of the body is trusted.
+
+    Args:
+        status: of the HTTP response that brought it.
+        default: message of a body that has none.
+    """
+    inner = body.get("error") if isinstance(body, Mapping) else None
+    fields = inner if isinstance(inner, Mapping) else body if isinstance(body, Mapping) else {}
+    if status is None:
+        status = _number(fields.get("status"), 400, 599)
+    code, type_ = _word(fields.get("code")), _word(fields.get("type"))
+    kind = _kind(code, type_, status)
+    if default is None:
+        default = "The answer failed." if status is None else f"The server answered with status {status}."
+    message = str(fields.get("message") or default)[:MAX_MESSAGE_CHARS]
+    hint = fields.get("hint")
+    error = kind.__new__(kind, message)
+    ApplicationError.__init__(
+        error,
+        message,
+        hint[:MAX_MESSAGE_CHARS] if isinstance(hint, str) else None,
+        code=code,
+        param=_word(fields.get("param")),
+        retry_after_s=_number(fields.get("retry_after_s"), 0, 3600),
+    )
+    vars(error).update({"type": type_ or kind.type, "status": status or kind.status})
+    return error
+
+
+def _kind(code: str | None, type_: str | None, status: int | None) -> type[ApplicationError]:
+    known = [kind for kind in _of_code().get(code or "", ()) if status in (None, kind.status)]
+    if known:
+        return next((kind for kind in known if kind.type == type_), known[0])
+    if status is not None and status in _OF_STATUS:
+        return _OF_STATUS[status]
+    if type_ in _of_type():
+        return _of_type()[type_]
+    if status is None or status >= 500:
+        return BackendError
+    return RequestError
+
+
+@functools.cache
+def _of_code() -> dict[str, list[type[ApplicationError]]]:
+    kinds: dict[str, list[type[ApplicationError]]] = {}
+    for kind in _trees():
+        for code in (kind.code, *FURTHER_CODES.get(kind, ())):
+            kinds.setdefault(code, []).append(kind)
+    return kinds
+
+
+@functools.cache
+def _of_type() -> dict[str, type[ApplicationError]]:
+    """The most general class of each type."""
+    kinds: dict[str, type[ApplicationError]] = {}
+    for kind in _trees():
+        kinds.setdefault(kind.type, kind)
+    return kinds
+
+
+def _trees() -> Iterator[type[ApplicationError]]:
+    """Both trees, level by level."""
+    level: Iterable[type[ApplicationError]] = [OrchestratorError, SharedContextError]
+    while kinds := list(level):
+        yield from kinds
+        level = (child for kind in kinds for child in kind.__subclasses__())
+
+
+def _word(value: object) -> str | None:
+    return value[:100] if isinstance(value, str) and value else None
+
+
+def _number(value: object, least: int, most: int) -> int | None:
+    known = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+    return value if known else None  # type: ignore[return-value]

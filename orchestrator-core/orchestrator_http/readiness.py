@@ -14,9 +14,15 @@ from collections.abc import Callable
 from typing import Literal
 
 from orchestrator_core.backend import ChatBackend
-from orchestrator_core.errors import BackendError, BackendLoading, OrchestratorError
-
-from orchestrator_http.problems import ServerStopping
+from orchestrator_core.errors import (
+    ApplicationError,
+    BackendLoading,
+    ModelUnusable,
+    OrchestratorError,
+    ServerStopping,
+    fields_of,
+    from_body,
+)
 
 State = Literal["loading", "ready", "failed"]
 
@@ -90,8 +96,7 @@ class ModelLoader:
         if self._state == "loading":
             raise BackendLoading("The model is still being loaded.", hint="Try again in a few seconds.")
         if self._error is not None:
-            # A fresh one each time: a shared exception would collect tracebacks.
-            raise _copy(self._error)
+            raise _for_askers(self._error)
 
     def _load(self) -> None:
         error: OrchestratorError | None = None
@@ -102,10 +107,9 @@ class ModelLoader:
             _log.error("The model cannot be loaded: %s %s", problem.message, problem.hint or "")
         except Exception:
             _log.exception("Loading the model failed unexpectedly")
-            error = BackendError(
+            error = ModelUnusable(
                 "Loading the model failed unexpectedly.", hint="orchestrator.log holds the details."
             )
-            error.status = 503
         with self._changed:
             self._error = error
             self._failed_at = self._clock()
@@ -114,11 +118,7 @@ class ModelLoader:
             self._changed.notify_all()
 
 
-def _copy(error: OrchestratorError) -> OrchestratorError:
-    """Its class may want other arguments than the message, so `__init__` is left out. Whoever asks
-    for an answer did nothing wrong: a wrong setting is no 400 or 500 to them."""
-    twin = type(error).__new__(type(error), *error.args)
-    twin.__dict__.update(error.__dict__)
-    if twin.status <= 500:
-        twin.status = 503
-    return twin
+def _for_askers(error: OrchestratorError) -> ApplicationError:
+    """A fresh one each time: a shared exception would collect tracebacks. Whoever asks for an answer did
+    nothing wrong: a wrong setting is no 400 or 500 to them."""
+    return from_body({**fields_of(error), "status": 503 if error.status <= 500 else error.status})

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from flask import Response
+from orchestrator_core.errors import ServerStopping
 
 from orchestrator_http.api import EVENTS
-from orchestrator_http.problems import Problem, ServerStopping, problem_from, unexpected
+from orchestrator_http.problems import Problem, problem_from, unexpected
 from orchestrator_http.watching import ClientGone
 
 if TYPE_CHECKING:

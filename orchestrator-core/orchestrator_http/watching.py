@@ -6,13 +6,14 @@ ends the looking; routes whose client expects it to end the run as well cancel i
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from orchestrator_core.errors import ApplicationError, ServerStopping, from_body
 from orchestrator_core.metrics import Metrics
 
-from orchestrator_http.problems import ProblemError, ServerStopping, problem_from, problem_from_body
 from orchestrator_http.services import Services
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Watcher:
         """Wait for the end of the run: the data of its `done` event.
 
         Raises:
-            ProblemError: the run failed.
+            ApplicationError: the run failed, with this.
             ClientGone, ServerStopping.
         """
         for event in self.events(run):
@@ -90,14 +91,14 @@ class Watcher:
         raise stopping(run.run_id)
 
 
-def failure(run: Run, event: RunEvent) -> ProblemError:
+def failure(run: Run, event: RunEvent) -> ApplicationError:
     """What a run's `error` event stands for. The run's own error says more than the event: when
     to come back, for example."""
-    try:
-        problem = problem_from(run.wait(timeout=TICK_S).error or Exception())
-    except TimeoutError:
-        problem = None
-    return ProblemError(problem or problem_from_body(event.data))
+    with contextlib.suppress(TimeoutError):
+        error = run.wait(timeout=TICK_S).error
+        if error is not None:
+            return error
+    return from_body(event.data)
 
 
 def stopping(run_id: str | None = None) -> ServerStopping:

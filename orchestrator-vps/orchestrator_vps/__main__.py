@@ -6,8 +6,7 @@ import importlib
 import sys
 
 import click
-from orchestrator_core.errors import OrchestratorError
-from shared_context.errors import SharedContextError
+from orchestrator_core.errors import ApplicationError
 
 from orchestrator_vps.cli import COMMANDS
 
@@ -24,6 +23,6 @@ for _name, (_where, _help) in COMMANDS.items():
 if __name__ == "__main__":
     try:
         group()
-    except (OrchestratorError, SharedContextError) as error:
+    except ApplicationError as error:
         click.echo(f"Error: {error.message}\n{error.hint or ''}".rstrip(), err=True)
         sys.exit(1)

@@ -22,11 +22,10 @@ import click
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import AppImportError
-from orchestrator_core.errors import OrchestratorError
+from orchestrator_core.errors import ApplicationError, ServerFailed
 from orchestrator_core.settings import Settings
 from orchestrator_http.binding import BACKLOG, bind, close_all, reachable_url
 from orchestrator_http.keys import refuse_open_bind
-from shared_context.errors import SharedContextError
 from shared_context.storage.folder_lock import FolderLock
 
 from orchestrator_vps.api_key import key_file, provide_key
@@ -49,10 +48,6 @@ _JOURNAL_FORMAT = "%(levelname)s %(name)s: %(message)s"
 """The journal has its own clock."""
 
 _log = logging.getLogger(__name__)
-
-
-class ServerFailed(OrchestratorError):
-    """The worker could not start; it has said why."""
 
 
 def serve(settings: Settings, *, say: Callable[[str], None] = click.echo) -> None:
@@ -134,7 +129,7 @@ class Gateway(BaseApplication):  # type: ignore[misc]
             configure_logging(self.settings.log, self.settings.data)
             _suit_the_journal()
             app = create_app(self.settings)
-        except (OrchestratorError, SharedContextError) as error:
+        except ApplicationError as error:
             raise AppImportError(f"Error: {error.message}\n{error.hint or ''}".rstrip()) from error
         self._app = app
         return app

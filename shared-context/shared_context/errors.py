@@ -1,4 +1,7 @@
-"""Every error the memory room raises, in one tree.
+"""Every error the memory room raises, in one tree, and the shape that all errors of this program share.
+
+Each class has a code of its own, so that an error body names its class: `orchestrator_core.errors.from_body`
+makes the error again on the other side of a process or a network.
 
 SharedContextError
 ├── ConversationNotFound    no such conversation, or it was deleted
@@ -22,92 +25,198 @@ SharedContextError
 
 from __future__ import annotations
 
+from typing import Any, Self
 
-class SharedContextError(Exception):
-    """Base of all errors of this package.
+
+class ApplicationError(Exception):
+    """Base of both trees: what a client, the log and the command line need to say. Immutable.
 
     Args:
         message: what is wrong, with the offending value, in one or two sentences.
         hint: what to do next; shown on its own line.
+        code: overrides the class's machine-readable code.
+        param: the request field at fault, if there is one.
+        retry_after_s: seconds after which asking again makes sense; default: the class's.
     """
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
+    type = "server_error"
+    code = "internal_error"
+    status = 500
+    """HTTP status."""
+    retry_after_s: int | None = None
+    message: str
+    hint: str | None
+    param: str | None = None
+
+    def __init__(
+        self,
+        message: str,
+        hint: str | None = None,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
         super().__init__(message)
-        self.message = message
-        self.hint = hint
+        optional = {"code": code, "param": param, "retry_after_s": retry_after_s}
+        given = {name: value for name, value in optional.items() if value is not None}
+        vars(self).update(given, message=message, hint=hint)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # Python itself marks an exception with its traceback and cause.
+        if not name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__} is immutable: {name!r} is given when it is made.")
+        super().__setattr__(name, value)
+
+    def with_hint(self, hint: str) -> Self:
+        """The same error with another hint, and without this one's traceback."""
+        twin = type(self).__new__(type(self), *self.args)
+        vars(twin).update(vars(self), hint=hint)
+        return twin
+
+    def body(self) -> dict[str, Any]:
+        """The JSON error body of docs/api.md."""
+        return {
+            "error": {
+                "type": self.type,
+                "code": self.code,
+                "message": self.message,
+                "hint": self.hint,
+            }
+        }
+
+
+class SharedContextError(ApplicationError):
+    """Base of all errors of this package."""
+
+    code = "memory_error"
 
 
 class ConversationNotFound(SharedContextError):
     """No conversation has this id, or it was deleted."""
 
+    type = "not_found_error"
+    code = "conversation_not_found"
+    status = 404
+
 
 class InvalidConversation(SharedContextError):
     """An id, title or role that cannot be stored."""
+
+    type = "invalid_request_error"
+    code = "invalid_conversation"
+    status = 400
 
 
 class InvalidImport(SharedContextError):
     """The data is no exported conversation; the message names the item at fault."""
 
+    type = "invalid_request_error"
+    code = "invalid_import"
+    status = 400
+
 
 class StoreError(SharedContextError):
     """A database file cannot do its work. What was committed before stays."""
+
+    type = "storage_error"
+    code = "storage_error"
+    status = 503
 
 
 class StoreFull(StoreError):
     """Disk, quota or file size limit reached."""
 
+    code = "storage_full"
+    status = 507
+
 
 class StoreReadOnly(StoreError):
     """The file or its folder cannot be written."""
+
+    code = "storage_read_only"
 
 
 class StoreFromFuture(StoreError):
     """A newer version wrote this file; it is refused and not altered."""
 
+    code = "storage_from_future"
+
 
 class StoreLocked(StoreError):
     """Another process holds the data folder, or kept the file locked for too long."""
+
+    code = "storage_locked"
 
 
 class StoreCorrupt(StoreError):
     """The file is no database, or a damaged one."""
 
+    code = "storage_corrupt"
+
 
 class ExchangeError(SharedContextError):
     """An exchange between replicas cannot go on. What was taken in stays; repeating it is safe."""
+
+    type = "backend_error"
+    code = "exchange_error"
+    status = 502
 
 
 class ExchangeRejected(ExchangeError):
     """What the peer sent cannot be taken in; nothing of it was."""
 
+    type = "invalid_request_error"
+    code = "exchange_rejected"
+    status = 400
+
 
 class PeerUnreachable(ExchangeError):
     """The peer gave no answer, in spite of trying again."""
+
+    code = "peer_unreachable"
 
 
 class PeerRefused(ExchangeError):
     """The peer answered with an error.
 
     Args:
-        status: the HTTP status; 0 when it does not matter.
+        peer_status: the HTTP status; 0 when it does not matter.
     """
 
-    def __init__(self, message: str, hint: str | None = None, *, status: int = 0) -> None:
+    code = "peer_refused"
+
+    peer_status = 0
+
+    def __init__(self, message: str, hint: str | None = None, *, peer_status: int = 0) -> None:
         super().__init__(message, hint)
-        self.status = status
+        vars(self)["peer_status"] = peer_status
 
 
 class DocumentError(SharedContextError):
     """A handoff document cannot be used as asked."""
 
+    type = "invalid_request_error"
+    code = "document_error"
+    status = 400
+
 
 class DocumentNotFound(DocumentError):
     """Not one of the four names, or no such version of it."""
+
+    type = "not_found_error"
+    code = "document_not_found"
+    status = 404
 
 
 class DocumentRejected(DocumentError):
     """The text is not UTF-8, or larger than 4 MiB."""
 
+    code = "document_rejected"
+
 
 class StaleVersion(DocumentError):
     """The base version of an edit is unknown, so the edit cannot be merged."""
+
+    code = "unknown_version"
+    status = 412

@@ -127,7 +127,7 @@ def status(as_json: bool, config: str | None, data: str | None) -> int:
 @settings_options
 def leave(force: bool, config: str | None, data: str | None) -> int:
     """End the enrolment: the VPS refuses this desktop from now on, and the credential is deleted."""
-    from orchestrator_core.errors import OrchestratorError
+    from orchestrator_core.errors import ApplicationError
 
     from ai_orchestrator.cli.options import make_settings
     from ai_orchestrator.vps_link import credentials, enrolment
@@ -137,10 +137,10 @@ def leave(force: bool, config: str | None, data: str | None) -> int:
     if credential is not None:
         try:
             enrolment.leave(credential)
-        except OrchestratorError as error:
+        except ApplicationError as error:
             if not force:
-                error.hint = f"{error.hint or ''} To forget the VPS all the same: --force".strip()
-                raise
+                hint = f"{error.hint or ''} To forget the VPS all the same: --force".strip()
+                raise error.with_hint(hint) from None
             terminal.note(f"The VPS was not told: {error.message}")
             terminal.note(f"Revoke it there: orchestrator vps revoke {credential.desktop_id}")
     elif not credentials.path(settings.data).exists():

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, ToolError
-from orchestrator_core.errors import NotFound, OrchestratorError
-from shared_context.errors import ConversationNotFound, DocumentNotFound, SharedContextError
+from orchestrator_core.errors import ApplicationError, NotFound
+from shared_context.errors import ConversationNotFound, DocumentNotFound
 
 NOT_THERE = (NotFound, ConversationNotFound, DocumentNotFound)
 
@@ -17,7 +17,7 @@ def as_tool_errors() -> Iterator[None]:
     """Anything else is a defect of ours: its words stay in the log."""
     try:
         yield
-    except (OrchestratorError, SharedContextError) as error:
+    except ApplicationError as error:
         raise ToolError(told(error)) from error
 
 
@@ -27,9 +27,9 @@ def as_resource_errors() -> Iterator[None]:
         yield
     except NOT_THERE as error:
         raise ResourceNotFoundError(told(error)) from error
-    except (OrchestratorError, SharedContextError) as error:
+    except ApplicationError as error:
         raise ResourceError(told(error)) from error
 
 
-def told(error: OrchestratorError | SharedContextError) -> str:
+def told(error: ApplicationError) -> str:
     return f"{error.message} {error.hint}" if error.hint else error.message

@@ -17,11 +17,12 @@ from urllib.parse import urlsplit
 
 import requests
 from orchestrator_core.errors import (
+    ApplicationError,
     Forbidden,
     InvalidRequest,
-    OrchestratorError,
     TierLost,
     TierUnreachable,
+    from_body,
 )
 from orchestrator_relay.errors import InvalidFingerprint
 from orchestrator_relay.pinning import certificate_of, fingerprint, same_fingerprint, session_for
@@ -61,7 +62,7 @@ def enroll(
         Forbidden: the certificate is not the expected one, or was not confirmed.
         TierUnreachable: the VPS does not answer; the code is still good.
         TierLost: it took the code and did not answer in time.
-        OrchestratorError: the VPS refused, for the reason it gives.
+        ApplicationError: the VPS refused, for the reason it gives.
     """
     base = normal_url(url, insecure=insecure)
     certificate = _trusted_certificate(base, fingerprint, confirm)
@@ -76,12 +77,12 @@ def leave(credential: VpsCredential) -> None:
 
     Raises:
         TierUnreachable: it does not answer, so it does not know.
-        OrchestratorError: it refused.
+        ApplicationError: it refused.
     """
     with session_for(credential.certificate, credential.credential) as session:
         try:
             _call(session, "DELETE", f"{credential.url}/desktops/self", TIMEOUT_S)
-        except OrchestratorError as error:
+        except ApplicationError as error:
             if error.code != "revoked":
                 raise
 
@@ -196,16 +197,9 @@ def _call(
         raise TierUnreachable(f"What answers at {url} is no VPS of Orchestrator.") from None
     if response.status_code in (200, 201) and isinstance(body, dict):
         return body
-    raise _refusal(response.status_code, body, url)
-
-
-def _refusal(status: int, body: Any, url: str) -> OrchestratorError:
-    try:
-        error = body["error"]
-        kind = Forbidden if status in (401, 403) else InvalidRequest if status < 500 else TierUnreachable
-        return kind(str(error["message"])[:500], hint=error.get("hint"), code=str(error["code"])[:40])
-    except (KeyError, TypeError, AttributeError):
-        return TierUnreachable(f"What answers at {url} is no VPS of Orchestrator (status {status}).")
+    if isinstance(body, dict) and isinstance(body.get("error"), dict):
+        raise from_body(body, response.status_code)
+    raise TierUnreachable(f"What answers at {url} is no VPS of Orchestrator (status {response.status_code}).")
 
 
 def _credential(base: str, certificate: str | None, answer: dict[str, Any]) -> VpsCredential:

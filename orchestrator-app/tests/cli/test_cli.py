@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +17,6 @@ from ai_orchestrator.cli.exits import (
     USAGE,
     exit_code,
 )
-from ai_orchestrator.cli.link.answers import error_from
 from ai_orchestrator.cli.options import TIERS
 from click.testing import CliRunner
 from orchestrator_core import errors
@@ -132,27 +130,6 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
     assert talker.wait(timeout=60) == 0
     assert talker.stderr.read() == b""
     talker.stderr.close()
-
-
-@pytest.mark.parametrize(
-    ("code", "kind"),
-    [
-        ("context_length_exceeded", errors.ContextLengthExceeded),
-        ("overloaded", errors.Overloaded),
-        ("model_not_found", errors.ModelNotFound),
-        ("something_new", errors.OrchestratorError),
-    ],
-)
-def test_a_servers_error_becomes_the_error_it_was(code: str, kind: type[Exception]) -> None:
-    body = {"error": {"type": "t", "code": code, "message": "No.", "hint": "Do."}}
-    error = error_from(json.loads(json.dumps(body)), 400)
-    assert type(error) is kind
-    assert (error.message, error.hint, error.code) == ("No.", "Do.", code)
-
-
-@pytest.mark.parametrize("body", [None, [], "text", {}, {"error": "x"}])
-def test_an_answer_that_is_no_error_body_is_still_an_error(body: object) -> None:
-    assert "502" in error_from(body, 502).message
 
 
 def test_the_tiers_that_can_be_named_are_those_a_request_can_name() -> None:

@@ -16,10 +16,10 @@ from orchestrator_core.assistant.projects import documents_of
 from orchestrator_core.assistant.prompting import Prompting
 from orchestrator_core.assistant.reanswer_queue import Later
 from orchestrator_core.assistant.repeating import NewRun, earlier_run
-from orchestrator_core.assistant.tier_forwarding import Elsewhere, Refused, request_fields
+from orchestrator_core.assistant.tier_forwarding import Elsewhere, request_fields
 from orchestrator_core.backend import Prompt
 from orchestrator_core.chat_request import ChatRequest
-from orchestrator_core.errors import Conflict, InvalidRequest, TierUnreachable
+from orchestrator_core.errors import Conflict, InvalidRequest, TierRefused, TierUnreachable
 from orchestrator_core.messages import Role
 from orchestrator_core.prompt.builder import BuiltPrompt
 from orchestrator_core.runs.manager import RunManager
@@ -83,7 +83,7 @@ class Asking:
                 return self._ask_elsewhere(
                     self._elsewhere, request, message_id, conversation_id, run, decision
                 )
-            except Refused as refused:
+            except TierRefused as refused:
                 if decision.code is not RouteReason.BUSY:
                     raise refused.error from None
                 # What is too much there as well waits here, as it would without the other tier.

@@ -17,7 +17,7 @@ from shared_context.storage.identity import now
 from orchestrator_core.assistant.debounced import Debounced
 from orchestrator_core.backend import ChatBackend
 from orchestrator_core.chat_request import ChatRequest
-from orchestrator_core.errors import OrchestratorError
+from orchestrator_core.errors import ApplicationError
 from orchestrator_core.prompt.recalled import share_of
 
 log = logging.getLogger(__name__)
@@ -114,5 +114,5 @@ def _harmless(what: str) -> Iterator[None]:
     """Logs what goes wrong. An unusable model or store is told by the answer itself."""
     try:
         yield
-    except (SharedContextError, OrchestratorError, OSError) as error:
+    except (ApplicationError, OSError) as error:
         log.warning("%s: %s", what, error)

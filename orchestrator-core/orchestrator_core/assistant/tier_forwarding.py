@@ -12,9 +12,8 @@ from shared_context.conversations.store import ConversationStore
 from shared_context.errors import ConversationNotFound
 
 from orchestrator_core.chat_request import ChatRequest
-from orchestrator_core.errors import OrchestratorError, Overloaded, TierLost, TierUnreachable
+from orchestrator_core.errors import TierLost, TierRefused, TierUnreachable, from_body
 from orchestrator_core.messages import Role
-from orchestrator_core.runs.codec import error_of
 from orchestrator_core.tiers.remote import RemoteResponse, RemoteTier
 from orchestrator_core.tiers.router import Decision
 
@@ -31,14 +30,6 @@ NOT_SERVING = frozenset({"stopping", "loading"})
 _HEADERS = {"content-type": "application/json", "accept": "text/event-stream"}
 
 _log = logging.getLogger(__name__)
-
-
-class Refused(Exception):
-    """The other tier was reached and says no: that is the answer."""
-
-    def __init__(self, error: OrchestratorError) -> None:
-        super().__init__(error.message)
-        self.error = error
 
 
 class Elsewhere:
@@ -69,7 +60,7 @@ class Elsewhere:
         Raises:
             TierUnreachable: it cannot be asked; nothing happened there.
             TierLost: it was asked and lost; it may answer by itself.
-            Refused: it said no.
+            TierRefused: it said no.
         """
         tier = decision.tier
         if self._is_new(conversation_id):
@@ -140,12 +131,17 @@ class Elsewhere:
                     break
         finally:
             response.close()
-        said = _error_fields(body)
-        if response.status == 503 and said is not None and said.get("code") in NOT_SERVING:
-            return TierUnreachable(str(said.get("message") or f"the {tier} does not serve now"))
+        said = _parsed(body)
         if said is None and response.status >= 500:
             return TierLost(f"something before the {tier} answered {response.status}")
-        return Refused(_as_error(said or {}, response, tier))
+        error = from_body(
+            {**(said or {}), "retry_after_s": _seconds(response.headers.get("retry-after", ""))},
+            response.status,
+            default=f"The {tier} answered {response.status}.",
+        )
+        if response.status == 503 and error.code in NOT_SERVING:
+            return TierUnreachable(error.message)
+        return TierRefused(error)
 
 
 def request_fields(request: ChatRequest) -> dict[str, Any]:
@@ -153,7 +149,8 @@ def request_fields(request: ChatRequest) -> dict[str, Any]:
     return request.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
 
 
-def _error_fields(body: bytes) -> dict[str, Any] | None:
+def _parsed(body: bytes) -> dict[str, Any] | None:
+    """The fields of an error body."""
     try:
         inner = json.loads(body.decode("utf-8")).get("error")
     except (ValueError, AttributeError, RecursionError):
@@ -161,18 +158,5 @@ def _error_fields(body: bytes) -> dict[str, Any] | None:
     return inner if isinstance(inner, dict) else None
 
 
-def _as_error(said: dict[str, Any], response: RemoteResponse, tier: str) -> OrchestratorError:
-    fields = {
-        "message": str(said.get("message") or f"The {tier} answered {response.status}."),
-        "hint": said.get("hint"),
-        "code": str(said.get("code") or f"http_{response.status}"),
-        "type": str(said.get("type") or "invalid_request_error"),
-        "status": response.status,
-    }
-    error = error_of(fields)
-    wait = response.headers.get("retry-after", "")
-    if wait.isdigit():
-        busy = Overloaded(error.message, retry_after_s=min(int(wait), 3600), hint=error.hint)
-        busy.code, busy.type, busy.status = error.code, error.type, error.status
-        return busy
-    return error
+def _seconds(header: str) -> int | None:
+    return min(int(header), 3600) if header.isdecimal() and len(header) < 10 else None

@@ -13,8 +13,6 @@ import struct
 import threading
 from typing import Any
 
-from orchestrator_core import errors
-
 MAX_FRAME = 256 * 1024 * 1024
 """No honest frame is near this: it guards against a broken length."""
 
@@ -82,26 +80,3 @@ class Channel:
         taken = bytes(buffer[:size])
         del buffer[:size]
         return taken
-
-
-def error_to_wire(error: Exception) -> dict[str, Any]:
-    """An error as JSON; one that is not of our tree becomes a BackendError."""
-    if not isinstance(error, errors.OrchestratorError):
-        return {"kind": "BackendError", "message": f"{type(error).__name__}: {error}", "hint": None}
-    return {
-        "kind": type(error).__name__,
-        "message": error.message,
-        "hint": error.hint,
-        "param": error.param,
-    }
-
-
-def error_from_wire(data: dict[str, Any]) -> errors.OrchestratorError:
-    kind = getattr(errors, str(data.get("kind")), None)
-    if not (isinstance(kind, type) and issubclass(kind, errors.OrchestratorError)):
-        kind = errors.BackendError
-    if kind is errors.Overloaded:
-        return errors.Overloaded(data["message"], hint=data.get("hint"))
-    if kind is errors.MissingExtra:
-        return errors.ConfigurationError(data["message"], hint=data.get("hint"))
-    return kind(data["message"], hint=data.get("hint"), param=data.get("param"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from orchestrator_core.errors import ModelUnusable, OrchestratorError
+from orchestrator_core.errors import ApplicationError, ModelUnusable
 
 MAX_FAILED_LOADS = 3
 RETRY_AFTER_S = 30.0
@@ -23,13 +23,13 @@ class LoadFailure:
         file: size and time of the model's file as it was, None when there was none.
     """
 
-    error: OrchestratorError
+    error: ApplicationError
     path: str
     at: float
     file: tuple[int, int] | None
 
     @classmethod
-    def of(cls, path: str, error: OrchestratorError) -> Self:
+    def of(cls, path: str, error: ApplicationError) -> Self:
         return cls(error, path, time.monotonic(), _signature(path))
 
     @property

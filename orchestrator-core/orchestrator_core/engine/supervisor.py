@@ -18,17 +18,18 @@ from enum import StrEnum
 from typing import Any
 
 from orchestrator_core.backend import FinishReason, Token, Usage
-from orchestrator_core.engine.channel import ChannelClosed, error_from_wire
+from orchestrator_core.engine.channel import ChannelClosed
 from orchestrator_core.engine.load import Loaded, LoadSpec
 from orchestrator_core.engine.load_failure import MAX_FAILED_LOADS, LoadFailure, unusable
 from orchestrator_core.engine.process import EngineProcess
 from orchestrator_core.engine.stream import AnswerStream
 from orchestrator_core.engine.watchdog import Finding, WatchdogLimits, look
 from orchestrator_core.errors import (
+    ApplicationError,
     BackendError,
     EngineLost,
     InvalidRequest,
-    OrchestratorError,
+    from_body,
 )
 from orchestrator_core.generation import GenerationConfig
 
@@ -205,7 +206,7 @@ class Supervisor:
             raise InvalidRequest(f"The text cannot be processed: {error}") from error
         answer = reply.result()
         if "error" in answer:
-            raise error_from_wire(answer["error"])
+            raise from_body(answer["error"])
         return answer
 
     def _cancel(self, request_id: int) -> None:
@@ -281,7 +282,7 @@ class Supervisor:
     def _load(self, process: EngineProcess) -> bool:
         message = process.receive()
         if message["ev"] == "failed":
-            self._give_up(error_from_wire(message["error"]))
+            self._give_up(from_body(message["error"]))
             return False
         with self._changed:
             if self._state is not State.STARTING:
@@ -352,7 +353,7 @@ class Supervisor:
         elif died_loading:
             log.error("%s It was loading %s; trying again.", epitaph, self._spec.model)
 
-    def _give_up(self, error: OrchestratorError) -> None:
+    def _give_up(self, error: ApplicationError) -> None:
         log.error("The engine cannot start: %s", error.message)
         with self._changed:
             if self._state is not State.CLOSED:

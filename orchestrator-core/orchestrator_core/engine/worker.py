@@ -16,9 +16,9 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from orchestrator_core.engine.channel import Channel, ChannelClosed, error_to_wire
+from orchestrator_core.engine.channel import Channel, ChannelClosed
 from orchestrator_core.engine.load import LoadSpec
-from orchestrator_core.errors import MissingExtra, OrchestratorError
+from orchestrator_core.errors import MissingExtra, OrchestratorError, fields_of
 from orchestrator_core.generation import GenerationConfig
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def load(channel: Channel, spec: LoadSpec) -> Engine | EmbeddingEngine | None:
         quiet_backend()
         engine = (EmbeddingEngine if spec.embeddings else Engine)(spec, channel.send)
     except OrchestratorError as error:
-        channel.send({"ev": "failed", "error": error_to_wire(error)})
+        channel.send({"ev": "failed", "error": fields_of(error)})
         return None
     channel.send({"ev": "loaded", "loaded": engine.loaded.wire()})
     return engine
@@ -109,10 +109,10 @@ class Listener(threading.Thread):
         try:
             reply = self._perform(engine, message)
         except OrchestratorError as error:
-            reply = {"error": error_to_wire(error)}
+            reply = {"error": fields_of(error)}
         except Exception as error:
             logging.exception("Request %s failed", message.get("op"))
-            reply = {"error": error_to_wire(error)}
+            reply = {"error": fields_of(error)}
         if reply is not None:
             self._channel.send({"ev": "reply", "id": message.get("id"), **reply})
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from orchestrator_core.backend import FinishReason, Prompt, Usage
-from orchestrator_core.errors import OrchestratorError
+from orchestrator_core.errors import fields_of, from_body
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import ChatMessage, Role
 from orchestrator_core.runs.event_log import Entry
@@ -54,7 +54,7 @@ def pack_outcome(outcome: Outcome) -> str:
             "finish_reason": outcome.finish_reason,
             "usage": asdict(outcome.usage),
             "seams": list(outcome.seams),
-            "error": None if error is None else {**error.body()["error"], "status": error.status},
+            "error": None if error is None else fields_of(error),
         }
     )
 
@@ -67,15 +67,8 @@ def unpack_outcome(text: str) -> Outcome:
         finish_reason=None if reason is None else FinishReason(reason),
         usage=Usage(**fields["usage"]),
         seams=tuple(fields["seams"]),
-        error=None if fields["error"] is None else error_of(fields["error"]),
+        error=None if fields["error"] is None else from_body(fields["error"]),
     )
-
-
-def error_of(fields: dict[str, Any]) -> OrchestratorError:
-    """An error with the same body and status as the one that was stored."""
-    error = OrchestratorError(fields["message"], hint=fields["hint"], code=fields["code"])
-    error.type, error.status = fields["type"], fields["status"]
-    return error
 
 
 def pack_entries(entries: list[Entry]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestrator_core.backend import Usage
 from orchestrator_core.errors import (
+    ApplicationError,
     BackendLoading,
     BackendTimeout,
     BackendUnreachable,
@@ -14,6 +15,7 @@ from orchestrator_core.errors import (
     EngineLost,
     OrchestratorError,
     Overloaded,
+    TierRefused,
     TierUnreachable,
 )
 from orchestrator_core.generation import GenerationConfig
@@ -78,13 +80,15 @@ class Enough:
 class GiveUp:
     """The run fails with this error."""
 
-    error: OrchestratorError
+    error: ApplicationError
 
 
 def after_failure(
     error: OrchestratorError, progress: Progress, policy: RetryPolicy
 ) -> Retry | Enough | GiveUp:
     """The next step after an attempt failed."""
+    if isinstance(error, TierRefused):
+        return GiveUp(error.error)
     if isinstance(error, TierUnreachable):
         return Retry(0.0)  # the source asks this tier next
     if isinstance(error, ContextLengthExceeded) and progress.shown:

@@ -80,7 +80,7 @@ class RunManager:
 
         Raises:
             Overloaded: `max_live` runs are under way.
-            OrchestratorError: code `stopping`: the server is shutting down.
+            ServerStopping: the server is shutting down.
         """
         with self._changed:
             self._refuse()
@@ -100,7 +100,7 @@ class RunManager:
         What the backend refuses (a prompt too long, a full queue) is the run's error.
 
         Raises:
-            Overloaded, OrchestratorError (code `stopping`): see `ensure_room`.
+            Overloaded, ServerStopping: see `ensure_room`.
             StoreError: a durable run cannot be written down.
         """
         source = self._own if source is None else source

@@ -11,7 +11,14 @@ from shared_context.errors import SharedContextError, StoreError
 from shared_context.storage.identity import now
 
 from orchestrator_core.backend import FinishReason, Usage
-from orchestrator_core.errors import BackendLoading, EngineLost, OrchestratorError, TierUnreachable
+from orchestrator_core.errors import (
+    AnswerNotStored,
+    ApplicationError,
+    BackendLoading,
+    EngineLost,
+    OrchestratorError,
+    TierUnreachable,
+)
 from orchestrator_core.runs.continuation import (
     Enough,
     GiveUp,
@@ -220,7 +227,7 @@ class Producer:
             self._first_usage = usage
 
     def _ended(
-        self, state: RunState, reason: FinishReason | None, error: OrchestratorError | None = None
+        self, state: RunState, reason: FinishReason | None, error: ApplicationError | None = None
     ) -> Outcome:
         return Outcome(state, reason, self._usage, tuple(self._seams), error)
 
@@ -290,16 +297,12 @@ def _reason(error: OrchestratorError) -> str:
     return "The connection to the model was lost and made again."
 
 
-def _storage_error(error: Exception) -> OrchestratorError:
+def _storage_error(error: Exception) -> ApplicationError:
     if isinstance(error, OrchestratorError):
         return error
     if not isinstance(error, SharedContextError):
         return _internal_error()
-    told = OrchestratorError(
-        f"The answer could not be stored: {error.message}", hint=error.hint, code="answer_not_stored"
-    )
-    told.type = "storage_error"
-    return told
+    return AnswerNotStored(f"The answer could not be stored: {error.message}", hint=error.hint)
 
 
 def _internal_error() -> OrchestratorError:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from shared_context.storage.identity import now
 
 from orchestrator_core.backend import Prompt, Usage
-from orchestrator_core.errors import OrchestratorError
+from orchestrator_core.errors import ApplicationError, ServerStopping
 from orchestrator_core.runs.continuation import worth_storing
 from orchestrator_core.runs.event_log import Entry, EventLog
 from orchestrator_core.runs.spec import Outcome, RunEvent, RunResult, RunSpec, RunState
@@ -217,7 +217,7 @@ class Run:
         light.spec = light.flushed_spec = replace(self.spec, prompt=Prompt(()), shown="", relayed=None)
         return light
 
-    def result_of(self, outcome: Outcome | None, error: OrchestratorError | None) -> RunResult:
+    def result_of(self, outcome: Outcome | None, error: ApplicationError | None) -> RunResult:
         if outcome is None:
             return RunResult(self.run_id, self.state, self.text, Usage(), None, error=error)
         text = self.text
@@ -246,15 +246,12 @@ class Run:
             )
 
 
-def interrupted() -> OrchestratorError:
+def interrupted() -> ServerStopping:
     """Said to who waits for a run while the server shuts down."""
-    error = OrchestratorError(
+    return ServerStopping(
         "The server is stopping; the answer continues when it is back.",
         hint="Ask for the run again in a few seconds.",
-        code="stopping",
     )
-    error.status = 503
-    return error
 
 
 def usage_dict(usage: Usage) -> dict[str, int]:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from orchestrator_core.backend import FinishReason, Prompt, Usage
-from orchestrator_core.errors import OrchestratorError
+from orchestrator_core.errors import ApplicationError
 from orchestrator_core.generation import GenerationConfig
 
 
@@ -126,7 +126,7 @@ class RunResult:
     finish_reason: FinishReason | None
     seams: tuple[dict[str, Any], ...] = ()
     message_id: str | None = None
-    error: OrchestratorError | None = None
+    error: ApplicationError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,4 +137,4 @@ class Outcome:
     finish_reason: FinishReason | None
     usage: Usage
     seams: tuple[dict[str, Any], ...] = ()
-    error: OrchestratorError | None = None
+    error: ApplicationError | None = None

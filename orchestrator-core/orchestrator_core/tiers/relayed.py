@@ -10,8 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator_core.backend import FinishReason, Token, Usage
-from orchestrator_core.errors import OrchestratorError, TierLost, TierUnreachable
-from orchestrator_core.runs.codec import error_of
+from orchestrator_core.errors import OrchestratorError, TierLost, TierRefused, TierUnreachable, from_body
 from orchestrator_core.runs.run import Run
 from orchestrator_core.runs.source import Attempt, Seam, Source
 from orchestrator_core.runs.spec import Relayed, RunSpec
@@ -178,7 +177,7 @@ class RelayedAttempt:
             case "seam" if not self._repeated:
                 yield Seam(*(str(event.data.get(name) or "") for name in ("tier", "model", "reason")))
             case "error":
-                raise _failure(event.data)
+                raise TierRefused(from_body(event.data))
             case "done":
                 rest = self._unsaid(event.data)
                 if rest:
@@ -255,21 +254,6 @@ def give_up(run: Run, tier: str, why: str) -> TierLost:
 def _only_left(run: Run) -> bool:
     """Whether the run was left because this server stops: it asks again after its restart."""
     return run.stop_wanted and not run.cancelled
-
-
-def _failure(body: dict[str, Any]) -> OrchestratorError:
-    """The error that ended the run there."""
-    fields = body.get("error")
-    known = fields if isinstance(fields, dict) else {}
-    return error_of(
-        {
-            "message": str(known.get("message") or "The answer failed."),
-            "hint": known.get("hint"),
-            "code": str(known.get("code") or "backend_error"),
-            "type": str(known.get("type") or "backend_error"),
-            "status": 502,
-        }
-    )
 
 
 def _usage(told: Any, before: int) -> Usage:

@@ -6,13 +6,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from orchestrator_core import errors
 from orchestrator_core.engine.channel import (
     MAX_FRAME,
     Channel,
     ChannelClosed,
-    error_from_wire,
-    error_to_wire,
 )
 
 
@@ -90,25 +87,3 @@ def test_what_is_no_frame_closes_the_channel(data: bytes) -> None:
 def test_text_that_is_not_unicode_is_refused_before_it_is_sent(pair: tuple[Channel, Channel]) -> None:
     with pytest.raises(ValueError, match="surrogates"):
         pair[0].send({"text": "\ud800"})
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        errors.ContextLengthExceeded("too long", hint="shorten"),
-        errors.InvalidRequest("bad", param="grammar"),
-        errors.Overloaded("busy", hint="later"),
-        errors.ModelUnusable("broken"),
-    ],
-)
-def test_errors_keep_kind_message_hint_and_field(error: errors.OrchestratorError) -> None:
-    back = error_from_wire(error_to_wire(error))
-    assert type(back) is type(error)
-    assert (back.message, back.hint, back.param) == (error.message, error.hint, error.param)
-
-
-def test_foreign_errors_become_backend_errors() -> None:
-    back = error_from_wire(error_to_wire(ZeroDivisionError("x")))
-    assert type(back) is errors.BackendError
-    assert "ZeroDivisionError" in back.message
-    assert type(error_from_wire({"kind": "Any", "message": "?"})) is errors.BackendError

@@ -4,13 +4,7 @@ import errno
 
 import pytest
 from orchestrator_core import errors as thinking
-from orchestrator_http.problems import (
-    Problem,
-    problem_from,
-    problem_from_body,
-    status_of_code,
-    unexpected,
-)
+from orchestrator_http.problems import Problem, problem_from, unexpected
 from shared_context import errors as memory
 
 
@@ -79,19 +73,3 @@ def test_the_openai_shape_carries_the_hint_in_the_message():
     assert body == {
         "error": {"message": "What. Next.", "type": "invalid_request_error", "param": "stop", "code": "c"}
     }
-
-
-@pytest.mark.parametrize("kind", tree(thinking.OrchestratorError), ids=lambda kind: kind.__name__)
-def test_a_stored_error_body_gets_its_status_back(kind):
-    assert status_of_code(kind.code) == kind.status
-
-
-def test_a_stored_error_body_becomes_the_same_problem():
-    error = thinking.ContextLengthExceeded("Too long.", hint="Shorten it.")
-    problem = problem_from_body(error.body())
-    assert (problem.status, problem.code, problem.message, problem.hint) == (
-        400,
-        "context_length_exceeded",
-        "Too long.",
-        "Shorten it.",
-    )

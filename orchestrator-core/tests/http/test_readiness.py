@@ -3,9 +3,14 @@
 import threading
 
 import pytest
-from orchestrator_core.errors import BackendError, BackendLoading, ConfigurationError, ModelNotFound
+from orchestrator_core.errors import (
+    BackendError,
+    BackendLoading,
+    ConfigurationError,
+    ModelNotFound,
+    ServerStopping,
+)
 from orchestrator_http.deferred_backend import DeferredBackend
-from orchestrator_http.problems import ServerStopping
 from orchestrator_http.readiness import RETRY_AFTER_S, ModelLoader
 from support.scripted import ScriptedBackend
 

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from orchestrator_core.errors import ServerStopping
 from orchestrator_core.runs.spec import RunEvent
 from orchestrator_http import sse, watching
-from orchestrator_http.problems import ServerStopping
 from orchestrator_http.watching import ClientGone, Watcher
 from support.desktop import events
 

@@ -114,7 +114,7 @@ def test_only_so_many_may_listen_and_their_places_are_given_back(server, phone):
             assert next(stream.iter_lines()).startswith(b"data: ")
         with SyncClient(server.url, phone) as client, pytest.raises(PeerRefused) as refused:
             next(client.notices())
-        assert refused.value.status == 429
+        assert refused.value.peer_status == 429
         assert requests.get(f"{server.url}/health", timeout=10).ok
     finally:
         server.services.closing.set()
@@ -126,7 +126,7 @@ def test_a_server_with_a_key_wants_it(tmp_path, phone):
     with listening(tmp_path / "locked", api_key="a-long-enough-key") as server:
         with SyncClient(server.url, phone) as client, pytest.raises(PeerRefused) as refused:
             client.exchange()
-        assert refused.value.status == 401
+        assert refused.value.peer_status == 401
         with SyncClient(server.url, phone, key="a-long-enough-key") as client:
             assert client.exchange().complete
             assert "a-long" not in repr(client)

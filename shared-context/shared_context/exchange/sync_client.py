@@ -89,7 +89,7 @@ class SyncClient:
             try:
                 exchange.take(self._post(request))
             except PeerRefused as refusal:
-                if request.update is None or refusal.status not in REFUSED_CONTENT:
+                if request.update is None or refusal.peer_status not in REFUSED_CONTENT:
                     raise
                 exchange.go_on_without_documents(refusal.message)
         return exchange.report
@@ -137,7 +137,7 @@ class SyncClient:
                 if last:
                     raise
             except PeerRefused as refusal:
-                if last or refusal.status not in PASSING:
+                if last or refusal.peer_status not in PASSING:
                     raise
             self._closed.wait(FIRST_PAUSE_S * 4**attempt)
         raise AssertionError("the last attempt returns or raises")  # pragma: no cover
@@ -176,7 +176,7 @@ class SyncClient:
         raise PeerRefused(
             f"{self._url} answered {response.status_code}: {str(said)[:300]}",
             "Check the API key." if response.status_code in (401, 403) else None,
-            status=response.status_code,
+            peer_status=response.status_code,
         )
 
     def _unreachable(self, error: Exception) -> PeerUnreachable:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, Self
 
-from orchestrator_core import errors
 from orchestrator_core.chat_request import ChatRequest
 
 
@@ -105,27 +104,3 @@ def export_name(conversation_id: str) -> str:
     """File name for a saved conversation: its id, as far as a file name may hold it."""
     kept = re.sub(r"[^A-Za-z0-9_-]", "_", conversation_id)[:90].lstrip("_-")
     return f"{kept or 'conversation'}.json"
-
-
-def error_from(body: Any, status: int | None = None) -> errors.OrchestratorError:
-    """The error that an error body of DESIGN §6 stands for, of the class its code belongs to."""
-    fields = body.get("error") if isinstance(body, Mapping) else None
-    fields = fields if isinstance(fields, Mapping) else {}
-    code = str(fields.get("code") or "internal_error")
-    kind = _kinds().get(code, errors.OrchestratorError)
-    message = str(fields.get("message") or f"The server answered with status {status}.")
-    problem = kind.__new__(kind)
-    errors.OrchestratorError.__init__(problem, message, hint=fields.get("hint"), code=code)
-    return problem
-
-
-def _kinds() -> dict[str, type[errors.OrchestratorError]]:
-    found: dict[str, type[errors.OrchestratorError]] = {}
-    waiting: list[type[errors.OrchestratorError]] = [errors.OrchestratorError]
-    while waiting:
-        kind = waiting.pop(0)
-        found.setdefault(kind.code, kind)
-        waiting.extend(kind.__subclasses__())
-    # Of the two classes with this code, the one that a wrong request raises in this process too.
-    found[errors.InvalidRequest.code] = errors.InvalidRequest
-    return found

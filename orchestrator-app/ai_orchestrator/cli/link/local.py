@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from orchestrator_core.chat_request import ChatRequest
+from orchestrator_core.errors import from_body
 
-from ai_orchestrator.cli.link.answers import AnswerEvent, error_from, export_name
+from ai_orchestrator.cli.link.answers import AnswerEvent, export_name
 from ai_orchestrator.cli.stored import latest_used
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class LocalAnswer:
                 continue
             self._offset = event.offset
             if event.kind == "error":
-                raise error_from(event.data)
+                raise from_body(event.data)
             yield AnswerEvent(event.kind, event.data)
 
     def cancel(self) -> None:

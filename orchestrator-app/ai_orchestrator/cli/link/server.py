@@ -12,10 +12,16 @@ from urllib.parse import quote
 
 import requests
 from orchestrator_core.chat_request import ChatRequest
-from orchestrator_core.errors import BackendLoading, BackendTimeout, BackendUnreachable, Unauthorized
+from orchestrator_core.errors import (
+    BackendLoading,
+    BackendTimeout,
+    BackendUnreachable,
+    Unauthorized,
+    from_body,
+)
 
 from ai_orchestrator import server_file
-from ai_orchestrator.cli.link.answers import AnswerEvent, error_from, export_name
+from ai_orchestrator.cli.link.answers import AnswerEvent, export_name
 from ai_orchestrator.cli.link.sse import events
 
 if TYPE_CHECKING:
@@ -184,11 +190,12 @@ class ServerLink:
             return response
         with response:
             try:
-                problem = error_from(response.json(), response.status_code)
+                body = response.json()
             except ValueError:
-                problem = error_from(None, response.status_code)
+                body = None
+        problem = from_body(body, response.status_code)
         if isinstance(problem, Unauthorized):
-            problem.hint = "Set ORCHESTRATOR_API_KEY to the server's key."
+            problem = problem.with_hint("Set ORCHESTRATOR_API_KEY to the server's key.")
         raise problem
 
 
@@ -229,7 +236,7 @@ class ServerAnswer:
             for event in events(_lines_as_they_come(self._response)):
                 data = json.loads(event.data)
                 if event.event == "error":
-                    raise error_from(data)
+                    raise from_body(data)
                 if event.id and event.id.isdigit():
                     self._offset = int(event.id)
                 if event.event == "seam":
