@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from orchestrator_core.assistant import Assistant
+from orchestrator_core.assistant import Assistant, open_assistant
 from orchestrator_core.backend import Prompt
 from orchestrator_core.chat_request import ChatRequest, GenerateRequest
 from orchestrator_core.errors import (
@@ -31,7 +31,7 @@ Open = Callable[..., Assistant]
 
 
 @pytest.fixture
-def open_assistant(tmp_path: Path) -> Iterator[Open]:
+def new_assistant(tmp_path: Path) -> Iterator[Open]:
     opened: list[Assistant] = []
 
     def open_one(backend: ScriptedBackend, **given: Any) -> Assistant:
@@ -48,8 +48,8 @@ def said(assistant: Assistant, conversation_id: str = "default") -> list[tuple[s
     return [(m.role, m.content) for m in assistant.conversations.messages(conversation_id)]
 
 
-def test_a_question_is_answered_stored_and_comes_with_its_receipt(open_assistant: Open) -> None:
-    assistant = open_assistant(ScriptedBackend([Reply(text="Blue.", cached_tokens=7)]))
+def test_a_question_is_answered_stored_and_comes_with_its_receipt(new_assistant: Open) -> None:
+    assistant = new_assistant(ScriptedBackend([Reply(text="Blue.", cached_tokens=7)]))
     run = assistant.ask(ChatRequest(message="Which colour?"))
     result = run.wait(WAIT)
     assert (result.state, result.text) == (RunState.DONE, "Blue.")
@@ -66,9 +66,9 @@ def test_a_question_is_answered_stored_and_comes_with_its_receipt(open_assistant
     assert done.data["message_id"] == answer.message_id
 
 
-def test_the_question_is_committed_before_a_token_is_made(open_assistant: Open) -> None:
+def test_the_question_is_committed_before_a_token_is_made(new_assistant: Open) -> None:
     gate = Gate()
-    assistant = open_assistant(ScriptedBackend([Reply(text="Late.", gate=gate)]))
+    assistant = new_assistant(ScriptedBackend([Reply(text="Late.", gate=gate)]))
     run = assistant.ask(ChatRequest(message="Early?"))
     assert gate.wait_blocked()
     assert said(assistant) == [("user", "Early?")]
@@ -77,9 +77,9 @@ def test_the_question_is_committed_before_a_token_is_made(open_assistant: Open) 
     assert said(assistant) == [("user", "Early?"), ("assistant", "Late.")]
 
 
-def test_history_and_documents_reach_the_model(open_assistant: Open) -> None:
+def test_history_and_documents_reach_the_model(new_assistant: Open) -> None:
     backend = ScriptedBackend(otherwise="Yes.")
-    assistant = open_assistant(backend)
+    assistant = new_assistant(backend)
     assert assistant.context is not None
     assistant.context.edit("PROJECT_CONTEXT.md", "# Project\n\nThe house is blue.\n")
     assistant.ask(ChatRequest(message="One?")).wait(WAIT)
@@ -90,9 +90,9 @@ def test_history_and_documents_reach_the_model(open_assistant: Open) -> None:
     assert second.index("Yes.") < second.index("Be quick.") < second.index("Two?")
 
 
-def test_the_preview_is_the_prompt_that_is_sent(open_assistant: Open) -> None:
+def test_the_preview_is_the_prompt_that_is_sent(new_assistant: Open) -> None:
     backend = ScriptedBackend(otherwise="Yes.")
-    assistant = open_assistant(backend)
+    assistant = new_assistant(backend)
     assistant.ask(ChatRequest(message="One?")).wait(WAIT)
     for _ in range(3):  # the minute may turn between the two
         preview = assistant.preview("default", "Two?")
@@ -111,8 +111,8 @@ def _time_lines(prompt: Prompt) -> list[str]:
     return [line for line in prompt.text.splitlines() if " UTC" in line]
 
 
-def test_a_preview_stores_nothing_and_needs_no_message(open_assistant: Open) -> None:
-    assistant = open_assistant(ScriptedBackend())
+def test_a_preview_stores_nothing_and_needs_no_message(new_assistant: Open) -> None:
+    assistant = new_assistant(ScriptedBackend())
     assert assistant.preview().prompt_tokens > 0
     assert assistant.preview_request(ChatRequest(message="x", max_tokens=9)).config.max_new_tokens == 9
     assert said(assistant) == []
@@ -131,10 +131,10 @@ def test_a_preview_stores_nothing_and_needs_no_message(open_assistant: Open) -> 
     ],
 )
 def test_what_is_refused_is_not_stored(
-    open_assistant: Open, request_fields: dict[str, Any], error: type[Exception]
+    new_assistant: Open, request_fields: dict[str, Any], error: type[Exception]
 ) -> None:
     backend = ScriptedBackend(context_length=2000)
-    assistant = open_assistant(backend, server={"max_message_chars": 50_000})
+    assistant = new_assistant(backend, server={"max_message_chars": 50_000})
     with pytest.raises(error):
         assistant.ask(ChatRequest(**request_fields))
     assert said(assistant) == []
@@ -142,9 +142,9 @@ def test_what_is_refused_is_not_stored(
 
 
 def test_a_full_server_refuses_before_it_stores(
-    open_assistant: Open, monkeypatch: pytest.MonkeyPatch
+    new_assistant: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assistant = open_assistant(ScriptedBackend())
+    assistant = new_assistant(ScriptedBackend())
 
     def full() -> None:
         raise Overloaded("full")
@@ -160,19 +160,19 @@ def test_a_full_server_refuses_before_it_stores(
     assert said(assistant) == []
 
 
-def test_a_model_that_cannot_be_loaded_loses_no_message(open_assistant: Open) -> None:
+def test_a_model_that_cannot_be_loaded_loses_no_message(new_assistant: Open) -> None:
     backend = ScriptedBackend(otherwise="Back.", load_errors=[ModelNotFound("gone")] * 20)
-    assistant = open_assistant(backend)
+    assistant = new_assistant(backend)
     with pytest.raises(BackendError):
         assistant.ask(ChatRequest(message="Anybody?"))
     assert said(assistant) == [("user", "Anybody?")]
 
 
-def test_questions_asked_at_once_each_get_their_answer(open_assistant: Open) -> None:
+def test_questions_asked_at_once_each_get_their_answer(new_assistant: Open) -> None:
     gate = Gate()
     replies = [Reply(when=f"number {n}?", text=f"Answer {n}.", gate=gate) for n in range(6)]
     backend = ScriptedBackend(replies)
-    assistant = open_assistant(backend)
+    assistant = new_assistant(backend)
     runs: list[Any] = []
     threads = [
         threading.Thread(target=lambda n=n: runs.append(assistant.ask(ChatRequest(message=f"number {n}?"))))
@@ -199,10 +199,10 @@ def test_questions_asked_at_once_each_get_their_answer(open_assistant: Open) -> 
     assert all(again.index(f"Answer {n}.") > again.index(f"number {n}?") for n in range(6))
 
 
-def test_a_stopped_answer_keeps_what_was_said(open_assistant: Open) -> None:
+def test_a_stopped_answer_keeps_what_was_said(new_assistant: Open) -> None:
     gate = Gate()
     gate.allow(2)
-    assistant = open_assistant(ScriptedBackend([Reply(text="One two three four.", gate=gate)]))
+    assistant = new_assistant(ScriptedBackend([Reply(text="One two three four.", gate=gate)]))
     run = assistant.ask(ChatRequest(message="Count"))
     assert len(list(islice(run.events(), 2))) == 2
     run.cancel()
@@ -211,9 +211,9 @@ def test_a_stopped_answer_keeps_what_was_said(open_assistant: Open) -> None:
 
 
 @pytest.mark.parametrize("how", ["clear", "delete"])
-def test_an_answer_to_a_deleted_question_is_not_stored(open_assistant: Open, how: str) -> None:
+def test_an_answer_to_a_deleted_question_is_not_stored(new_assistant: Open, how: str) -> None:
     gate = Gate()
-    assistant = open_assistant(ScriptedBackend([Reply(text="Too late.", gate=gate)]))
+    assistant = new_assistant(ScriptedBackend([Reply(text="Too late.", gate=gate)]))
     conversation = assistant.conversations.create("talk")
     run = assistant.ask(ChatRequest(message="Hm?", conversation_id=conversation.conversation_id))
     assert gate.wait_blocked()
@@ -230,9 +230,9 @@ def test_an_answer_to_a_deleted_question_is_not_stored(open_assistant: Open, how
             assistant.conversations.get("talk")
 
 
-def test_completions_and_raw_prompts_are_not_stored(open_assistant: Open) -> None:
+def test_completions_and_raw_prompts_are_not_stored(new_assistant: Open) -> None:
     backend = ScriptedBackend(otherwise="Done.", embedding_size=4)
-    assistant = open_assistant(backend)
+    assistant = new_assistant(backend)
     run = assistant.complete([ChatMessage(Role.USER, "Hi")], GenerationConfig(max_new_tokens=7))
     assert run.wait(WAIT).text == "Done."
     assert backend.calls[-1].prompt.text == "[INST] Hi[/INST]"
@@ -248,13 +248,13 @@ def test_completions_and_raw_prompts_are_not_stored(open_assistant: Open) -> Non
         assistant.generate_raw(GenerateRequest(prompt="x" * 300_000))
 
 
-def test_embeddings_of_a_backend_without_them_are_unsupported(open_assistant: Open) -> None:
+def test_embeddings_of_a_backend_without_them_are_unsupported(new_assistant: Open) -> None:
     with pytest.raises(Unsupported):
-        open_assistant(ScriptedBackend()).embed(["a"])
+        new_assistant(ScriptedBackend()).embed(["a"])
 
 
-def test_a_document_is_loaded_within_its_tokens(open_assistant: Open) -> None:
-    assistant = open_assistant(ScriptedBackend(context_length=400))
+def test_a_document_is_loaded_within_its_tokens(new_assistant: Open) -> None:
+    assistant = new_assistant(ScriptedBackend(context_length=400))
     assert assistant.context is not None
     text = "# Briefing\n\n## Now\n\nPainting.\n\n## Next\n\n" + "- a thing to do\n" * 200
     assistant.context.edit("SESSION_BRIEFING.md", text)
@@ -269,15 +269,15 @@ def test_a_document_is_loaded_within_its_tokens(open_assistant: Open) -> None:
         assistant.load_context("../secrets.md")
 
 
-def test_an_interrupted_answer_goes_on_after_a_restart(open_assistant: Open) -> None:
+def test_an_interrupted_answer_goes_on_after_a_restart(new_assistant: Open) -> None:
     gate = Gate()
     gate.allow(3)
-    first = open_assistant(ScriptedBackend([Reply(text="One two three four five.", gate=gate)]))
+    first = new_assistant(ScriptedBackend([Reply(text="One two three four five.", gate=gate)]))
     run = first.ask(ChatRequest(message="Count"))
     assert gate.wait_blocked()
     first.runs.close(timeout=0)
     first.close()
-    second = open_assistant(ScriptedBackend(otherwise="One two three four five."))
+    second = new_assistant(ScriptedBackend(otherwise="One two three four five."))
     again = second.runs.get(run.run_id)
     assert again.wait(WAIT).text == "One two three four five."
     assert said(second) == [("user", "Count"), ("assistant", "One two three four five.")]

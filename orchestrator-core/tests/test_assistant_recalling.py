@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from orchestrator_core.assistant import Assistant
+from orchestrator_core.assistant import Assistant, open_assistant
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.runs.spec import RunState
 from orchestrator_core.settings import Settings
@@ -17,7 +17,7 @@ Open = Callable[..., Assistant]
 
 
 @pytest.fixture
-def open_assistant(tmp_path: Path) -> Iterator[Open]:
+def new_assistant(tmp_path: Path) -> Iterator[Open]:
     opened: list[Assistant] = []
 
     def open_one(window: int = 8192, **given: Any) -> Assistant:
@@ -41,8 +41,8 @@ def retrieved(assistant: Assistant, message: str = QUESTION) -> list[str]:
     return [use.source for use in built.receipt.retrieved]
 
 
-def test_what_was_said_in_another_conversation_is_recalled(open_assistant: Open) -> None:
-    assistant = open_assistant()
+def test_what_was_said_in_another_conversation_is_recalled(new_assistant: Open) -> None:
+    assistant = new_assistant()
     tell(assistant, "I hid the walnut box behind the chimney.")
     run = assistant.ask(ChatRequest(message=QUESTION))
     assert run.wait(WAIT).state is RunState.DONE
@@ -54,8 +54,8 @@ def test_what_was_said_in_another_conversation_is_recalled(open_assistant: Open)
     assert 0 < use["tokens"] < answer.receipt["prompt_tokens"]
 
 
-def test_the_preview_is_what_is_sent_also_with_recalled_passages(open_assistant: Open) -> None:
-    assistant = open_assistant()
+def test_the_preview_is_what_is_sent_also_with_recalled_passages(new_assistant: Open) -> None:
+    assistant = new_assistant()
     tell(assistant, "I hid the walnut box behind the chimney.")
     while True:  # until both fall into the same minute
         preview = assistant.preview("default", QUESTION)
@@ -71,9 +71,9 @@ def test_the_preview_is_what_is_sent_also_with_recalled_passages(open_assistant:
     assert run.spec.receipt == preview.receipt.model_dump(mode="json")
 
 
-def test_the_next_turn_shows_the_question_as_it_was_sent(open_assistant: Open) -> None:
+def test_the_next_turn_shows_the_question_as_it_was_sent(new_assistant: Open) -> None:
     """With what was recalled for it: so all of the first prompt and its answer are cached."""
-    assistant = open_assistant()
+    assistant = new_assistant()
     tell(assistant, "I hid the walnut box behind the chimney.")
     first = assistant.ask(ChatRequest(message=QUESTION))
     first.wait(WAIT)
@@ -85,8 +85,8 @@ def test_the_next_turn_shows_the_question_as_it_was_sent(open_assistant: Open) -
     assert second.spec.receipt["retrieved"] == [], "it is shown already"
 
 
-def test_what_a_deleted_message_said_leaves_the_turns_that_recalled_it(open_assistant: Open) -> None:
-    assistant = open_assistant()
+def test_what_a_deleted_message_said_leaves_the_turns_that_recalled_it(new_assistant: Open) -> None:
+    assistant = new_assistant()
     tell(assistant, "I hid the walnut box behind the chimney.")
     assistant.ask(ChatRequest(message=QUESTION)).wait(WAIT)
     assert "chimney" in assistant.preview("default", "And now?").prompt.text
@@ -96,8 +96,8 @@ def test_what_a_deleted_message_said_leaves_the_turns_that_recalled_it(open_assi
     assert receipt is not None and [use["text"] for use in receipt["retrieved"]] == [""]
 
 
-def test_a_follow_up_is_understood_from_what_was_just_said(open_assistant: Open) -> None:
-    assistant = open_assistant()
+def test_a_follow_up_is_understood_from_what_was_just_said(new_assistant: Open) -> None:
+    assistant = new_assistant()
     tell(assistant, "The walnut box holds the letters of my grandmother.")
     tell(assistant, "The garden shed needs a new roof and a lock.")
     assistant.conversations.add_message("default", "user", "Do you remember the walnut box?")
@@ -105,8 +105,8 @@ def test_a_follow_up_is_understood_from_what_was_just_said(open_assistant: Open)
     assert any("grandmother" in message.content for message in built.prompt.messages[-1:])
 
 
-def test_log_entries_that_had_no_room_are_recalled(open_assistant: Open) -> None:
-    assistant = open_assistant(context={"share": 0.01})
+def test_log_entries_that_had_no_room_are_recalled(new_assistant: Open) -> None:
+    assistant = new_assistant(context={"share": 0.01})
     assert assistant.context is not None
     assistant.context.append_entry("Hid the walnut box behind the chimney.")
     for number in range(40):
@@ -114,8 +114,8 @@ def test_log_entries_that_had_no_room_are_recalled(open_assistant: Open) -> None
     assert retrieved(assistant)[0] == "log"
 
 
-def test_what_the_shown_documents_and_history_say_is_not_recalled(open_assistant: Open) -> None:
-    assistant = open_assistant()
+def test_what_the_shown_documents_and_history_say_is_not_recalled(new_assistant: Open) -> None:
+    assistant = new_assistant()
     assert assistant.context is not None
     assistant.context.append_entry("Hid the walnut box behind the chimney.")
     tell(assistant, "I put the walnut box on the shelf.", "default")
@@ -124,21 +124,21 @@ def test_what_the_shown_documents_and_history_say_is_not_recalled(open_assistant
 
 @pytest.mark.parametrize("given", [{"window": 2048}, {"context": {"retrieval_share": 0.0}}])
 def test_nothing_is_recalled_into_small_windows_or_when_turned_off(
-    open_assistant: Open, given: dict[str, Any]
+    new_assistant: Open, given: dict[str, Any]
 ) -> None:
-    assistant = open_assistant(**given)
+    assistant = new_assistant(**given)
     tell(assistant, "I hid the walnut box behind the chimney.")
     assert retrieved(assistant) == []
 
 
-def test_nothing_is_recalled_for_a_question_about_something_else(open_assistant: Open) -> None:
-    assistant = open_assistant()
+def test_nothing_is_recalled_for_a_question_about_something_else(new_assistant: Open) -> None:
+    assistant = new_assistant()
     tell(assistant, "I hid the walnut box behind the chimney.")
     assert retrieved(assistant, "Explain how a gas turbine works.") == []
 
 
-def test_an_index_that_fails_does_not_stand_in_the_way(open_assistant: Open) -> None:
-    assistant = open_assistant()
+def test_an_index_that_fails_does_not_stand_in_the_way(new_assistant: Open) -> None:
+    assistant = new_assistant()
     tell(assistant, "I hid the walnut box behind the chimney.")
     assert assistant.memory is not None
     assistant.memory.close()
