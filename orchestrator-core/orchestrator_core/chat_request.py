@@ -101,6 +101,11 @@ class ChatRequest(SamplingFields):
         False,
         description="With the message_id of a stored question: answer it again, with what was said before it.",
     )
+    continue_answer: bool = Field(
+        False,
+        description="With the message_id of a stored question: its answer goes on where it ended. The answer"
+        " then stored is the whole one and takes the place of the former.",
+    )
     better_later: bool | None = Field(
         None,
         description="When another tier answers in the desktop's place: have the desktop answer too, when it"
@@ -112,6 +117,11 @@ class ChatRequest(SamplingFields):
     because: StopText | None = Field(
         None, description="With `via`: why this tier is to answer. It becomes the answer's reason."
     )
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether a stored question is to get another answer in the place of the one it has."""
+        return self.regenerate or self.continue_answer
 
     def check_size(self, max_chars: int) -> None:
         """Raises PayloadTooLarge when `message` or `context` has more than `max_chars` characters."""

@@ -28,8 +28,8 @@ class GenerationConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
-    max_new_tokens: int = Field(512, ge=1, le=MAX_NEW_TOKENS)
-    """Upper bound of the answer, in tokens."""
+    max_new_tokens: int | None = Field(None, ge=1, le=MAX_NEW_TOKENS)
+    """Upper bound of the answer, in tokens; None: what the window leaves."""
     temperature: float = Field(1.0, ge=0.0, le=5.0)
     """0 means greedy."""
     top_p: float = Field(1.0, gt=0.0, le=1.0)
@@ -84,6 +84,10 @@ class GenerationConfig(BaseModel):
             for name, value in self.model_dump().items()
             if name in self.model_fields_set or value != neutral[name].get_default(call_default_factory=True)
         }
+
+    def limit(self, room: int) -> int:
+        """Tokens the answer may have where the window leaves `room`."""
+        return room if self.max_new_tokens is None else min(self.max_new_tokens, room)
 
     @property
     def deterministic(self) -> bool:

@@ -141,9 +141,7 @@ def test_what_is_refused_is_not_stored(
     assert not backend.calls
 
 
-def test_a_full_server_refuses_before_it_stores(
-    new_assistant: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_server_refuses_before_it_stores(new_assistant: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     assistant = new_assistant(ScriptedBackend())
 
     def full() -> None:

@@ -220,7 +220,7 @@ class ModelServer(HttpDouble):
     def _start_generation(self, body: dict[str, Any]) -> Generation:
         config = GenerationConfig.model_validate(
             {
-                "max_new_tokens": body["max_tokens"],
+                "max_new_tokens": body.get("max_tokens"),
                 "temperature": body.get("temperature", 1.0),
                 "top_p": body.get("top_p", 1.0),
                 "stop": body.get("stop", []),

@@ -21,7 +21,7 @@ def make_spec(question: str = "question", **fields: Any) -> RunSpec:
     defaults: dict[str, Any] = {
         "run_id": new_id(),
         "prompt": Prompt.raw(question),
-        "config": GenerationConfig(),
+        "config": GenerationConfig(max_new_tokens=512),
         "conversation_id": "default",
         "message_id": new_id(),
         "reply_to": None,

@@ -17,6 +17,8 @@ from ai_orchestrator.cli.exits import EXIT_CODES_HELP, INTERRUPTED
 if TYPE_CHECKING:
     from orchestrator_core.settings import Settings
 
+MAX_TOKENS = 512
+"""This chatbot's own limit; elsewhere an answer may have what the window leaves."""
 SEED_MODEL = "mistralai/Mistral-7B-Instruct-v0.2"
 
 
@@ -97,6 +99,8 @@ def chatbot(
         context__system_prompt=system,
         log__level=log_level,
     )
+    if settings.generation.max_new_tokens is None:
+        settings.generation.max_new_tokens = MAX_TOKENS
     question = prompt if prompt is not None else _piped()
 
     from ai_orchestrator.cli.link import open_link

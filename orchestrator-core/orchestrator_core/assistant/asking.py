@@ -135,6 +135,8 @@ class Asking:
         if relayed is None or conversation_id is None or asked is None:
             raise Conflict("The question was deleted.", code="question_deleted")
         request = ChatRequest.parse({**relayed.request, "message": asked.content})
+        if spec.continues and not run.has_text:
+            run.show(spec.continues, 0)
         built = self._prompting.build(
             request,
             conversation_id,
@@ -143,6 +145,7 @@ class Asking:
             self._prompting.recalled(
                 request.model_copy(update={"message_id": asked.message_id}), conversation_id
             ),
+            shown=run.text,
         )
         self._keep_for_later(request, asked.message_id)
         return replace(self._own_spec(spec, built), relayed=None)
@@ -155,16 +158,21 @@ class Asking:
                 hint=f"Leave 'tier' out, or give 'auto' or {self._tier!r}.",
                 param="tier",
             )
-        if request.regenerate and request.message_id is None:
+        if request.regenerate and request.continue_answer:
             raise InvalidRequest(
-                "Which question is to be answered again?",
+                "An answer can be given anew or go on, not both.",
+                param="continue_answer",
+            )
+        if request.asks_again and request.message_id is None:
+            raise InvalidRequest(
+                "Which question is it about?",
                 hint="Give the message_id of the question, and its text as 'message'.",
                 param="message_id",
             )
 
     def _decision(self, request: ChatRequest, reason: str | None) -> Decision:
         if request.via is not None:
-            again = "asked again by" if request.regenerate else "asked by way of"
+            again = "asked again by" if request.asks_again else "asked by way of"
             why = request.because or f"{again} the {request.via}"
             return Decision(self._tier, why, RouteReason.PASSED_ON)
         decision = self._route(request.tier or AUTO)
@@ -185,7 +193,9 @@ class Asking:
         )
         if self._elsewhere is not None:
             self._elsewhere.said_here()
-        built = self._prompting.build(request, conversation_id, asked, decision.reason, found)
+        built = self._prompting.build(
+            request, conversation_id, asked, decision.reason, found, shown=new.continues
+        )
         if decision.code in _IN_ITS_PLACE:
             self._keep_for_later(request, message_id)
         answer = answer_ids.own_answer(new.run_id, self._tier, new.former)
@@ -200,6 +210,7 @@ class Asking:
             model=built.receipt.model,
             reason=decision.reason,
             supersedes=answer.supersedes,
+            continues=new.continues,
         )
         return self._runs.start(self._own_spec(spec, built))
 
@@ -256,6 +267,7 @@ class Asking:
             model=headers.get("x-model", ""),
             reason=decision.reason,
             supersedes=answer.supersedes,
+            continues=new.continues,
             relayed=Relayed(decision.tier, run_id, asked_for),
         )
 

@@ -24,7 +24,7 @@ from orchestrator_core.assistant.tier_forwarding import Elsewhere
 from orchestrator_core.backend import ChatBackend
 from orchestrator_core.chat_request import ChatRequest, GenerateRequest
 from orchestrator_core.errors import InvalidRequest
-from orchestrator_core.generation import MAX_NEW_TOKENS, GenerationConfig
+from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import ChatMessage
 from orchestrator_core.prompt.builder import BuiltPrompt, PromptBuilder
 from orchestrator_core.runs.manager import RunManager
@@ -220,7 +220,7 @@ class Assistant:
         Raises:
             BackendError: the model cannot be used.
         """
-        return GenerationConfig(max_new_tokens=MAX_NEW_TOKENS).advised(self.backend.suggested_sampling())
+        return GenerationConfig().advised(self.backend.suggested_sampling())
 
     def context_of(self, project: str | None = None) -> ContextFolder | None:
         """The handoff documents of a project that exists, by default the active one.

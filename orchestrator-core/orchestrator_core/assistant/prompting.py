@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 from shared_context.conversations.messages import Message
 from shared_context.conversations.store import ConversationStore
@@ -20,6 +21,7 @@ from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import BackendError
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import Role
+from orchestrator_core.prompt.budget import USUAL_ANSWER
 from orchestrator_core.prompt.builder import BuiltPrompt, PromptBuilder, PromptRequest
 from orchestrator_core.settings import Settings
 
@@ -64,7 +66,7 @@ class Prompting:
                     self._backend,
                     system_prompt=chosen.system_prompt,
                     share=chosen.share,
-                    answer_tokens=self._settings.generation.max_new_tokens,
+                    answer_tokens=self._settings.generation.max_new_tokens or USUAL_ANSWER,
                     recall_share=self._recollection.share,
                 )
             return self._builder
@@ -125,13 +127,19 @@ class Prompting:
         asked: Message | None,
         reason: str | None,
         found: Sequence[Found],
+        shown: str = "",
     ) -> BuiltPrompt:
         """The prompt of this request; see `next_request`.
+
+        Args:
+            shown: beginning of the answer, to be continued; room is kept for it.
 
         Raises:
             ContextLengthExceeded, BackendError.
         """
-        return self.builder.build(self.next_request(request, conversation_id, asked, reason, found))
+        return self.builder.build(
+            replace(self.next_request(request, conversation_id, asked, reason, found), shown=shown)
+        )
 
     def next_request(
         self,

@@ -32,10 +32,12 @@ class NewRun:
     Args:
         run_id: that the run shall have.
         former: message_id of the answer that is to be given again.
+        continues: text of that answer, with which the new one begins.
     """
 
     run_id: str
     former: str | None = None
+    continues: str = ""
 
 
 def earlier_run(
@@ -53,14 +55,16 @@ def earlier_run(
         message_id: of the request, or made for it.
 
     Raises:
-        Conflict: the id belongs to another message, or to a deleted one.
+        Conflict: the id belongs to another message, or to a deleted one; or there is no answer to continue.
     """
     if request.message_id is None:
         return NewRun(answer_ids.run_id(message_id, 0))
     _check_same(request, conversation_id, message_id, conversations)
     answer = conversations.answer_to(message_id)
-    if answer is not None and not request.regenerate:
+    if answer is not None and not request.asks_again:
         return _run_of(answer, runs)
+    if request.continue_answer and (answer is None or not answer.content):
+        raise Conflict("This question has no answer that could go on.", param="continue_answer")
     former = None if answer is None else answer.message_id
     for attempt in count():  # pragma: no branch
         run_id = answer_ids.run_id(message_id, attempt, former)
@@ -70,7 +74,8 @@ def earlier_run(
             break
         if run.state not in (RunState.FAILED, RunState.CANCELLED):
             return run
-    return NewRun(run_id, former)
+    continues = answer.content if request.continue_answer and answer is not None else ""
+    return NewRun(run_id, former, continues)
 
 
 def _run_of(answer: Message, runs: RunManager) -> Run:

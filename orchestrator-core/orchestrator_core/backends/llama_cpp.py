@@ -7,7 +7,9 @@ import logging
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from orchestrator_core.backend import (
     BackendDescription,
     BackendStats,
     ChatBackend,
+    FinishReason,
     Generation,
     Prompt,
     SpecialTokens,
@@ -24,12 +27,14 @@ from orchestrator_core.backend import (
 from orchestrator_core.engine.load import Loaded, LoadSpec
 from orchestrator_core.engine.stream import AnswerStream
 from orchestrator_core.engine.supervisor import State, Supervisor
-from orchestrator_core.errors import ConfigurationError, MissingExtra, ModelNotFound
+from orchestrator_core.errors import ConfigurationError, ContextLengthExceeded, MissingExtra, ModelNotFound
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.settings import Settings
 
 log = logging.getLogger(__name__)
 
+ROUND_TOKENS = 512
+"""Tokens of an answer without a limit that the engine keeps cells free for at a time."""
 COUNTS_KEPT = 4096
 """Token counts remembered, by digest of the text: documents are counted on every turn."""
 
@@ -62,7 +67,7 @@ class LlamaCppBackend(ChatBackend):
 
     def generate(self, prompt: Prompt, config: GenerationConfig, *, continue_from: str = "") -> Generation:
         self._check()
-        return LlamaCppGeneration(self._supervisor.generate(prompt.pieces, continue_from, config))
+        return LlamaCppGeneration(partial(self._supervisor.generate, prompt.pieces), continue_from, config)
 
     def count_tokens(self, text: str) -> int:
         return self._count("count_text", (text,), text=text)
@@ -198,25 +203,71 @@ class LlamaCppBackend(ChatBackend):
 
 
 class LlamaCppGeneration(Generation):
-    """An answer the engine is working on. When nobody holds it any more, the engine stops."""
+    """An answer the engine is working on. When nobody holds it any more, the engine stops.
 
-    def __init__(self, stream: AnswerStream) -> None:
-        self._stream = stream
-        weakref.finalize(self, stream.cancel).atexit = False
+    The engine keeps cells free for all that an answer may become. One without a limit asks in rounds:
+    with the whole window kept for it, others would wait for what it seldom uses.
+
+    Args:
+        begin: has the engine go on after a text.
+        shown: beginning of the answer.
+    """
+
+    def __init__(
+        self, begin: Callable[[str, GenerationConfig], AnswerStream], shown: str, config: GenerationConfig
+    ) -> None:
+        self._begin = begin
+        self._texts = [shown]
+        self._config = config
+        self._earlier_tokens = 0
+        self._cancelled = False
+        self._switching = threading.Lock()
+        self._next_stream()
 
     def __iter__(self) -> Iterator[Token]:
         return self
 
     def __next__(self) -> Token:
-        token = self._stream.read()
-        self.usage = self._stream.usage
-        if token is None:
-            self.finish_reason = self._stream.finish_reason
-            raise StopIteration
-        return token
+        while True:
+            token = self._stream.read()
+            last = self._stream.usage
+            self.usage = replace(
+                self.usage if self._earlier_tokens else last,
+                completion_tokens=self._earlier_tokens + last.completion_tokens,
+            )
+            if token is not None:
+                self._texts.append(token.text)
+                return token
+            if not self._next_round(last.completion_tokens):
+                raise StopIteration
 
     def cancel(self) -> None:
-        self._stream.cancel()
+        with self._switching:
+            self._cancelled = True
+            self._stream.cancel()
+
+    def _next_round(self, made: int) -> bool:
+        """Whether the answer goes on after a round of `made` tokens: it was not the window that ended it."""
+        self.finish_reason = self._stream.finish_reason
+        ended = self.finish_reason is not FinishReason.LENGTH
+        if ended or self._config.max_new_tokens is not None or made < ROUND_TOKENS:
+            return False
+        self._earlier_tokens += made
+        with self._switching:
+            if self._cancelled:
+                self.finish_reason = FinishReason.CANCELLED
+                return False
+            try:
+                self._next_stream()
+            except ContextLengthExceeded:
+                return False
+        self.finish_reason = None
+        return True
+
+    def _next_stream(self) -> None:
+        limit = {} if self._config.max_new_tokens is not None else {"max_new_tokens": ROUND_TOKENS}
+        self._stream = self._begin("".join(self._texts), self._config.model_copy(update=limit))
+        weakref.finalize(self, self._stream.cancel).atexit = False
 
 
 class _CountCache:

@@ -185,7 +185,7 @@ class OpenAIBackend(ChatBackend):
                 f"The prompt has {used} tokens; the window of {server.model!r} holds {server.context_length}."
             )
         limit = server.dialect.renamed.get("max_new_tokens", "max_tokens")
-        body[limit] = min(body[limit], room)
+        body[limit] = min(body.get(limit, room), room)
 
     def _server(self) -> _Server:
         with self._loading:

@@ -152,8 +152,7 @@ def _sampling(dialect: Dialect, config: GenerationConfig) -> dict[str, Any]:
     fields = {names[name]: value for name, value in wanted.items() if name in names and value is not None}
     if "stop" in fields:
         fields["stop"] = fields["stop"][: dialect.max_stops]
-    limit = names["max_new_tokens"]
-    return fields | {limit: config.max_new_tokens} | _constraint(dialect, config)
+    return fields | _constraint(dialect, config)
 
 
 def _constraint(dialect: Dialect, config: GenerationConfig) -> dict[str, Any]:

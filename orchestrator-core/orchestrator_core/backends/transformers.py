@@ -318,7 +318,7 @@ class TransformersGeneration(Generation):
         weights, ids = self._loaded.weights, self._ids
         cache, cached = weights.begin(ids)
         self.usage = Usage(self.usage.prompt_tokens, 0, min(cached, self.usage.prompt_tokens))
-        limit = min(self._config.max_new_tokens, self._loaded.context_length - len(ids))
+        limit = self._config.limit(self._loaded.context_length - len(ids))
         sampler = Sampler(self._config, weights.device)
         text = TokenText(self._loaded.tokens, ids)
         begin = len(ids) - self._answered

@@ -111,6 +111,7 @@ class Engine:
         if not tokens:
             raise InvalidRequest("The prompt is empty.", param="prompt")
         told = self.tokenizer.prompt(pieces, continued)[len(tokens) :] if continued else []
+        limit = config.limit(self.scheduler.limits.window)
         sampler = Sampler(self.model.vocab, self.model.vocab_size, config)
         try:
             sampler.replay(told)
@@ -120,12 +121,11 @@ class Engine:
                 self._ends,
                 config,
                 prompt_tokens=len(tokens),
-                limit=config.max_new_tokens,
+                limit=limit,
                 seen=continued,
             )
             with self._lock:
-                limit = self.scheduler.submit(Request(request_id, tokens + told, config.max_new_tokens))
-                answer.limit = limit
+                answer.limit = self.scheduler.submit(Request(request_id, tokens + told, limit))
                 self._answers[request_id] = answer
                 self._lock.notify()
         except BaseException:

@@ -19,6 +19,8 @@ DOCUMENT_WEIGHTS = {
 """Relative shares of the documents' part. Project and briefing say most about the question at
 hand; the log repeats what the briefing sums up; the portfolio is meant to be a page."""
 
+USUAL_ANSWER = 512
+"""Tokens kept free for an answer without a limit: most are shorter, and one that is longer has what else is free."""
 ANSWER_PART = 4
 """A default answer gets at most a quarter of the window; an explicit max_tokens what it asks for."""
 
@@ -48,12 +50,12 @@ def usual_answer(window: int, wanted: int) -> int:
     return min(wanted, max(window // ANSWER_PART, 1))
 
 
-def answer_room(window: int, wanted: int, *, explicit: bool, needed: int) -> AnswerRoom | None:
+def answer_room(window: int, wanted: int | None, *, explicit: bool, needed: int) -> AnswerRoom | None:
     """Room for the answer beside `needed` tokens that the prompt cannot do without.
 
     Args:
         window: context length in tokens.
-        wanted: max_new_tokens of the request or the configuration.
+        wanted: max_new_tokens of the request or the configuration; None: nobody set a limit.
         explicit: the request named it; then it is kept or refused, never lowered.
         needed: system text and new message, template included.
 
@@ -61,6 +63,9 @@ def answer_room(window: int, wanted: int, *, explicit: bool, needed: int) -> Ans
         None when it cannot fit.
     """
     free = window - needed
+    if wanted is None:
+        room = min(usual_answer(window, USUAL_ANSWER), free)
+        return None if room < least_answer(window) else AnswerRoom(room)
     if explicit:
         return AnswerRoom(wanted) if wanted <= free else None
     room = min(usual_answer(window, wanted), free)

@@ -21,6 +21,7 @@ from orchestrator_core.handoff.history_summary import room_of, summary
 from orchestrator_core.messages import ChatMessage, Role
 from orchestrator_core.prompt.budget import (
     SHRINK_STEPS,
+    USUAL_ANSWER,
     AnswerRoom,
     answer_room,
     rounded_up,
@@ -66,7 +67,7 @@ class PromptBuilder:
         *,
         system_prompt: str | None = None,
         share: float = 0.5,
-        answer_tokens: int = 512,
+        answer_tokens: int = USUAL_ANSWER,
         recall_share: float | None = None,
         zone: tzinfo | None = None,
     ) -> None:
@@ -102,7 +103,7 @@ class PromptBuilder:
         window = self._backend.context_length
         for plan in self._plans(request, room, needed):
             prompt = self._render(request, plan)
-            tokens = self._backend.count_prompt(prompt)
+            tokens = self._count(request, prompt)
             plan.excess = tokens + room.max_new_tokens - window
             if plan.excess <= 0:
                 return self._with_recalled(request, plan, room) or self._built(
@@ -124,7 +125,7 @@ class PromptBuilder:
         plan.recalled = choose(request.recalled, shown, budget, self.count) if budget > 0 else Recalled()
         while plan.recalled.uses:
             prompt = self._render(request, plan)
-            tokens = self._backend.count_prompt(prompt)
+            tokens = self._count(request, prompt)
             if tokens + room.max_new_tokens <= self._backend.context_length:
                 return self._built(request, plan, prompt, tokens, room)
             plan.recalled = plan.recalled.without_last
@@ -218,13 +219,14 @@ class PromptBuilder:
         tokens = self._backend.count_prompt(prompt)
         if shown:
             tokens += self._backend.count_tokens(shown)
-        wanted = config.max_new_tokens
         free = window - tokens
         if free < 1:
             raise too_long(window, tokens, 1, False)
-        room = AnswerRoom(min(wanted, free), wanted if wanted > free else None)
-        receipt = self._receipt(tier, reason, tokens, room)
-        return BuiltPrompt(prompt, receipt, _limited(config, room), tokens)
+        most = config.limit(free)
+        room = AnswerRoom(most, config.max_new_tokens if config.max_new_tokens != most else None)
+        config = _limited(config, room)
+        receipt = self._receipt(tier, reason, config, tokens, room)
+        return BuiltPrompt(prompt, receipt, config, tokens)
 
     def _room(self, request: PromptRequest, needed: int) -> AnswerRoom:
         """
@@ -234,7 +236,7 @@ class PromptBuilder:
         window, wanted = self._backend.context_length, request.config.max_new_tokens
         room = answer_room(window, wanted, explicit=request.explicit_max_tokens, needed=needed)
         if room is None:
-            raise too_long(window, needed, wanted, request.explicit_max_tokens)
+            raise too_long(window, needed, wanted or USUAL_ANSWER, request.explicit_max_tokens)
         return room
 
     def _plans(self, request: PromptRequest, room: AnswerRoom, needed: int) -> Iterator[_Plan]:
@@ -297,8 +299,13 @@ class PromptBuilder:
         """Tokens of system text and new message alone, as one prompt."""
         bare = _Plan(Snapshot("", 0, ()), KeptHistory(), silent=True)
         prompt = self._render(request, bare)
-        key = hashlib.blake2b("\0".join(prompt.pieces).encode("utf-8", "surrogatepass")).hexdigest()
-        return self._needed.get(key, lambda: self._backend.count_prompt(prompt))
+        texts = "\0".join((request.shown, *prompt.pieces))
+        key = hashlib.blake2b(texts.encode("utf-8", "surrogatepass")).hexdigest()
+        return self._needed.get(key, lambda: self._count(request, prompt))
+
+    def _count(self, request: PromptRequest, prompt: Prompt) -> int:
+        """Tokens of the prompt and of the beginning of its answer."""
+        return self._backend.count_prompt(prompt) + (self.count(request.shown) if request.shown else 0)
 
     def _turn_cost(self, turn: Turn) -> int:
         return sum(self.count(text) for text in turn.texts) + self._frame_tokens()
@@ -315,9 +322,9 @@ class PromptBuilder:
     def _built(
         self, request: PromptRequest, plan: _Plan, prompt: Prompt, tokens: int, room: AnswerRoom
     ) -> BuiltPrompt:
-        history = plan.history
+        history, config = plan.history, _limited(request.config, room)
         stable = prompt.text[: prompt.stable_prefix]
-        receipt = self._receipt(request.tier, request.reason, tokens, room).model_copy(
+        receipt = self._receipt(request.tier, request.reason, config, tokens, room).model_copy(
             update={
                 "snapshot": hashlib.sha256(stable.encode("utf-8", "replace")).hexdigest()[:16],
                 "documents": plan.snapshot.documents,
@@ -330,9 +337,11 @@ class PromptBuilder:
                 "retrieved": plan.recalled.uses,
             }
         )
-        return BuiltPrompt(prompt, receipt, _limited(request.config, room), tokens)
+        return BuiltPrompt(prompt, receipt, config, tokens)
 
-    def _receipt(self, tier: str, reason: str, tokens: int, room: AnswerRoom) -> Receipt:
+    def _receipt(
+        self, tier: str, reason: str, config: GenerationConfig, tokens: int, room: AnswerRoom
+    ) -> Receipt:
         about = self._backend.describe()
         return Receipt(
             tier=tier,
@@ -340,7 +349,7 @@ class PromptBuilder:
             adapter=about.adapter,
             reason=reason,
             prompt_tokens=tokens,
-            max_tokens=room.max_new_tokens,
+            max_tokens=config.limit(self._backend.context_length - tokens),
             max_tokens_lowered_from=room.lowered_from,
         )
 
@@ -377,4 +386,7 @@ def _prefix(prompt: Prompt, length: int) -> Prompt:
 
 
 def _limited(config: GenerationConfig, room: AnswerRoom) -> GenerationConfig:
+    """An answer without a limit keeps none: it may have all that is free when it gets there."""
+    if config.max_new_tokens is None:
+        return config
     return config.model_copy(update={"max_new_tokens": room.max_new_tokens})

@@ -45,6 +45,8 @@ class PromptRequest:
         context: extra text for this answer only.
         recalled: passages from elsewhere in the memory that may help, best first.
         summaries: of the conversation; None: they are made anew from `history`.
+        shown: beginning of the answer, to be continued: no part of the prompt, but room in the window
+            is kept for it.
     """
 
     message: str
@@ -57,6 +59,7 @@ class PromptRequest:
     context: str | None = None
     recalled: Sequence[Found] = ()
     summaries: Summaries | None = None
+    shown: str = ""
     tier: str = "desktop"
     reason: str = ""
 

@@ -24,6 +24,8 @@ def pack_spec(spec: RunSpec) -> str:
         fields["shown"] = spec.shown
     if spec.supersedes is not None:
         fields["supersedes"] = spec.supersedes
+    if spec.continues:
+        fields["continues"] = spec.continues
     if spec.relayed is not None:
         fields["relayed"] = asdict(spec.relayed)
     return _json({**fields, "receipt": spec.receipt, "config": spec.config.model_dump()})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator_core.backend import Usage
+from orchestrator_core.backend import FinishReason, Usage
 from orchestrator_core.errors import (
     ApplicationError,
     BackendLoading,
@@ -103,6 +103,8 @@ def after_failure(
 
 def remaining_config(config: GenerationConfig, produced: int) -> GenerationConfig | None:
     """The config for what is left after `produced` tokens; None when nothing is."""
+    if config.max_new_tokens is None:
+        return config
     left = config.max_new_tokens - produced
     return config.model_copy(update={"max_new_tokens": left}) if left > 0 else None
 
@@ -136,4 +138,6 @@ def with_outcome(spec: RunSpec, outcome: Outcome) -> RunSpec:
         told["finish_reason"] = outcome.finish_reason.value if outcome.finish_reason else "error"
     if outcome.error is not None:
         told["error"] = outcome.error.code
+    if outcome.finish_reason is FinishReason.LENGTH:
+        told["finish_reason"] = FinishReason.LENGTH.value
     return replace(spec, receipt={**spec.receipt, **told}) if told else spec

@@ -31,10 +31,12 @@ class Run:
         self.created_at = now()
         self.finished_at: str | None = None
         self.log = EventLog() if log is None else log
-        self.woken = threading.Event()
-        """Set when somebody wants the run to stop; ends every wait of the producer."""
         self.flushed = len(self.log)
         """Events that are in the store; kept by the flusher, as is the next."""
+        if spec.continues and spec.relayed is None and not len(self.log):
+            self.log.append(spec.continues)
+        self.woken = threading.Event()
+        """Set when somebody wants the run to stop; ends every wait of the producer."""
         self.flushed_spec = spec
         self._lock = threading.Lock()
         self._state = RunState.QUEUED
@@ -137,7 +139,7 @@ class Run:
     def produced(self) -> int:
         """Tokens shown; where the backend does not count them, pieces of text."""
         with self._lock:
-            return self._produced or self._token_events
+            return self._tokens()
 
     @property
     def has_text(self) -> bool:
@@ -239,11 +241,14 @@ class Run:
                 run_id=self.run_id,
                 state=self._state,
                 events=self.log.entries(self.flushed),
-                produced=self._produced or self._token_events,
+                produced=self._tokens(),
                 outcome=self._outcome,
                 finished_at=self.finished_at,
                 spec=None if self.spec is self.flushed_spec else self.spec,
             )
+
+    def _tokens(self) -> int:
+        return self._produced or self._token_events - bool(self.spec.continues and self._token_events)
 
 
 def interrupted() -> ServerStopping:

@@ -61,6 +61,7 @@ class RunSpec:
         shown: beginning of the answer that the asker has already: it is continued, and is no part
             of the run's own text.
         supersedes: message_id of the answer that this one takes the place of.
+        continues: text of that answer, when this one goes on with it: the run's first token.
         relayed: another tier produces the text; the prompt is empty then.
     """
 
@@ -77,6 +78,7 @@ class RunSpec:
     durable: bool = True
     shown: str = ""
     supersedes: str | None = None
+    continues: str = ""
     relayed: Relayed | None = None
 
 

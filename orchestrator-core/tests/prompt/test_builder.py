@@ -143,11 +143,31 @@ def test_the_receipt_is_json_and_survives_it() -> None:
 
 
 def test_a_default_answer_length_is_lowered_for_a_small_window_and_the_receipt_says_so() -> None:
-    built = build(ScriptedBackend(context_length=400))
+    config = GenerationConfig(max_new_tokens=512)
+    built = build(ScriptedBackend(context_length=400), config=config)
     assert built.config.max_new_tokens == 100
     assert (built.receipt.max_tokens, built.receipt.max_tokens_lowered_from) == (100, 512)
-    roomy = build(ScriptedBackend(context_length=8192))
+    roomy = build(ScriptedBackend(context_length=8192), config=config)
     assert (roomy.receipt.max_tokens, roomy.receipt.max_tokens_lowered_from) == (512, None)
+
+
+@pytest.mark.parametrize("window", [400, 2048, 8192])
+def test_an_answer_without_a_limit_may_have_what_the_window_leaves(window: int) -> None:
+    built = build(ScriptedBackend(context_length=window))
+    assert built.config.max_new_tokens is None
+    assert (built.receipt.max_tokens, built.receipt.max_tokens_lowered_from) == (
+        window - built.prompt_tokens,
+        None,
+    )
+    assert built.receipt.max_tokens >= min(512, window // 4)
+
+
+def test_room_is_kept_for_the_beginning_of_an_answer_that_is_continued() -> None:
+    shown = "said before " * 60
+    built = build(ScriptedBackend(context_length=1000), shown=shown)
+    assert built.prompt_tokens <= 1000 - 64 and shown not in built.prompt.text
+    with pytest.raises(ContextLengthExceeded):
+        build(ScriptedBackend(context_length=1000), shown=shown * 8)
 
 
 def test_an_explicit_max_tokens_is_kept_and_the_rest_makes_room() -> None:
@@ -275,8 +295,8 @@ def test_messages_of_the_openai_routes_are_sent_as_they_are() -> None:
     messages = [ChatMessage(Role.USER, "Hello")]
     built = builder.build_messages(messages, GenerationConfig())
     assert built.prompt.text == "[INST] Hello[/INST]"
-    assert built.config.max_new_tokens == 100 - built.prompt_tokens
-    assert built.receipt.max_tokens_lowered_from == 512
+    assert built.receipt.max_tokens == 100 - built.prompt_tokens
+    assert built.receipt.max_tokens_lowered_from is None
     with pytest.raises(ContextLengthExceeded, match="The message needs"):
         builder.build_messages([ChatMessage(Role.USER, "word " * 100)], GenerationConfig())
 
@@ -338,7 +358,7 @@ def test_prompt_and_answer_never_exceed_the_window(
             builder.check(bare)
         return
     assert built.prompt_tokens == backend.count_prompt(built.prompt)
-    assert built.prompt_tokens + built.config.max_new_tokens <= window
+    assert built.prompt_tokens + built.receipt.max_tokens <= window
     assert built.receipt.history.kept + built.receipt.history.dropped <= len(history)
     assert len(built.receipt.documents) == 4
     assert builder.build(request) == built

@@ -162,4 +162,4 @@ def test_prompt_and_answer_never_exceed_the_window(
         with pytest.raises(ContextLengthExceeded):
             builder.check(request)
         return
-    assert backend.count_prompt(built.prompt) + built.config.max_new_tokens <= window
+    assert backend.count_prompt(built.prompt) + built.receipt.max_tokens <= window

@@ -133,7 +133,7 @@ def test_a_summary_that_is_longer_than_promised_makes_other_room() -> None:
             return "word " * 10 * max_tokens
 
     built = build(ScriptedBackend(context_length=2048), long_talk(30), summaries=Endless())
-    assert built.prompt_tokens + built.config.max_new_tokens <= 2048
+    assert built.prompt_tokens + built.receipt.max_tokens <= 2048
 
 
 sentences = st.sampled_from(
@@ -175,7 +175,7 @@ def test_with_a_summary_prompt_and_answer_never_exceed_the_window(
         with pytest.raises(ContextLengthExceeded):
             builder.check(PromptRequest(question, AT, config, max_tokens is not None))
         return
-    assert built.prompt_tokens + built.config.max_new_tokens <= window
+    assert built.prompt_tokens + built.receipt.max_tokens <= window
     assert built.receipt.history.summary_tokens <= room_of(window)
     assert builder.build(request) == built
 

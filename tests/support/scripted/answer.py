@@ -86,7 +86,7 @@ class ScriptedGeneration(Generation):
         """Yields tokens; its return value is the reason why the answer ended."""
         reply = self._reply
         position, rest = _remaining(reply.pieces(self._config), self._shown.encode())
-        limit = min(self._config.max_new_tokens, self._room)
+        limit = self._config.limit(self._room)
         for made, piece in enumerate([*rest, None]):
             at = position + made
             if (

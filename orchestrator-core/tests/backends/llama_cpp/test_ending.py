@@ -6,9 +6,10 @@ import gc
 
 import pytest
 from orchestrator_core.backend import FinishReason, Prompt
+from orchestrator_core.backends import llama_cpp
 from orchestrator_core.errors import ContextLengthExceeded, InvalidRequest
 from support.generations import greedy
-from support.llama_backend import CONTEXT, ENDLESS, SENTENCE, Make, ask
+from support.llama_backend import CONTEXT, ENDLESS, LONG, SENTENCE, Make, ask, at_once
 from support.waiting import wait_until
 
 
@@ -69,3 +70,29 @@ def test_text_that_is_not_unicode_is_the_callers_mistake(make: Make) -> None:
     with pytest.raises(InvalidRequest):
         backend.count_tokens("\udfff")
     assert ask(backend, "hi") == SENTENCE
+
+
+def test_an_answer_without_a_limit_takes_what_the_window_leaves_and_keeps_little_of_it_free(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llama_cpp, "ROUND_TOKENS", 50)
+    backend = make("long", kv_tokens=CONTEXT)
+    assert at_once([lambda: ask(backend, "hi", max_new_tokens=None)] * 3) == [LONG] * 3
+    generation = backend.generate(Prompt.raw("hi" * 350), greedy(max_new_tokens=None))
+    text = "".join(token.text for token in generation)
+    assert LONG.startswith(text) and generation.finish_reason is FinishReason.LENGTH
+    # What half characters at the end of a round cost is counted.
+    assert CONTEXT <= generation.usage.prompt_tokens + generation.usage.completion_tokens < CONTEXT + 20
+
+
+def test_an_answer_without_a_limit_is_cancelled_between_its_rounds(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llama_cpp, "ROUND_TOKENS", 4)
+    generation = make().generate(Prompt.raw("hi"), greedy(max_new_tokens=None))
+    shown = 0
+    for _ in generation:
+        shown += 1
+        if shown == 4:
+            generation.cancel()
+    assert shown == 4 and generation.finish_reason is FinishReason.CANCELLED

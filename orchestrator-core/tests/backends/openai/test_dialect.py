@@ -73,7 +73,9 @@ def test_messages_go_to_the_chat_route_and_raw_text_to_completions(dialect: Dial
 
 
 def test_a_strict_server_is_sent_no_field_it_does_not_know() -> None:
-    sent = body(dialects.PLAIN, temperature=0.5, top_p=0.5, seed=3, stop=["a"], top_k=5, min_p=0.1)
+    sent = body(
+        dialects.PLAIN, max_new_tokens=9, temperature=0.5, top_p=0.5, seed=3, stop=["a"], top_k=5, min_p=0.1
+    )
     assert set(sent) == {
         "model", "stream", "stream_options", "messages", "max_tokens", "temperature", "top_p", "seed", "stop",
     }  # fmt: skip
