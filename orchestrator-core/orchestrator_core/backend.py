@@ -188,8 +188,12 @@ class ChatBackend(ABC):
     def close(self) -> None:
         """Free everything; running generations end with CANCELLED."""
 
-    def chat_template(self) -> str | None:
-        """The model's own Jinja chat template, or None where it has none."""
+    def chat_template(self, *, tools: bool = False) -> str | None:
+        """The model's own Jinja chat template, or None where it has none.
+
+        Args:
+            tools: the one for conversations with tools, of models that have another for these.
+        """
         return None
 
     def special_tokens(self) -> SpecialTokens:

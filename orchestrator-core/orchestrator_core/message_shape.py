@@ -1,12 +1,14 @@
 """Brings messages into the shape a strict template accepts.
 
-Many templates refuse a system message, or demand that user and assistant alternate and
-that the user begins. Nothing is dropped: neighbours of one role are joined, and the system
-text moves in front of the first user message.
+Many templates refuse a system message, demand that user and assistant alternate and that the
+user begins, or know one tool call per message only. Nothing is dropped: neighbours of one role
+are joined, the system text moves in front of the first user message, each call is followed by
+its result.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,12 +23,13 @@ SEPARATOR = "\n\n"
 def merged(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     """Neighbours of one role joined to one message; system messages all go to the front.
 
-    Tool calls and tool results are left as they are.
+    Tool calls and tool results are left as they are, empty answers left out.
     """
     system = SEPARATOR.join(message.content for message in messages if message.role is Role.SYSTEM)
     out = [ChatMessage(Role.SYSTEM, system)] if system else []
     for message in messages:
-        if message.role is Role.SYSTEM:
+        said = message.content.strip() or message.tool_calls
+        if message.role is Role.SYSTEM or (message.role is Role.ASSISTANT and not said):
             continue
         if out and _joins(out[-1], message):
             out[-1] = replace(out[-1], content=out[-1].content + SEPARATOR + message.content)
@@ -52,6 +55,39 @@ def folded(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     first = out[1]
     text = SEPARATOR.join(part for part in (out[0].content, first.content) if part)
     return [replace(first, content=text), *out[2:]]
+
+
+def one_call_each(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """One call per message, each followed by its results."""
+    out: list[ChatMessage] = []
+    left = list(messages)
+    while left:
+        message = left.pop(0)
+        if len(message.tool_calls) < 2:
+            out.append(message)
+            continue
+        for number, call in enumerate(message.tool_calls):
+            out.append(replace(message, content="" if number else message.content, tool_calls=(call,)))
+            results = [answer for answer in left if call.get("id") and answer.tool_call_id == call["id"]]
+            left = [answer for answer in left if answer not in results]
+            out += results
+    return out
+
+
+def with_short_ids(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """Ids of calls as nine letters and digits, the only form that Mistral's templates take."""
+    return [
+        replace(
+            message,
+            tool_calls=tuple({**call, "id": _short(call.get("id"))} for call in message.tool_calls),
+            tool_call_id=message.tool_call_id and _short(message.tool_call_id),
+        )
+        for message in messages
+    ]
+
+
+def _short(call_id: object) -> str:
+    return hashlib.sha256(str(call_id).encode("utf-8", "replace")).hexdigest()[:9]
 
 
 def _joins(last: ChatMessage, message: ChatMessage) -> bool:
@@ -83,20 +119,29 @@ def tools_in_words(messages: Sequence[ChatMessage], tools: Sequence[dict[str, An
     return [ChatMessage(Role.SYSTEM, text), *out]
 
 
+def calls_in_words(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """Calls as the text of their message, as `tools_in_words` writes them; results stay what they are."""
+    return [_with_calls_in_words(message) for message in messages]
+
+
+def _with_calls_in_words(message: ChatMessage) -> ChatMessage:
+    if not message.tool_calls:
+        return message
+    calls = "\n".join(_call_in_words(call) for call in message.tool_calls)
+    return replace(message, content="\n".join(filter(None, [message.content, calls])), tool_calls=())
+
+
 def _without_tools(message: ChatMessage) -> ChatMessage:
     if message.role is Role.TOOL:
         name = f" of {message.name}" if message.name else ""
         return ChatMessage(Role.USER, f"Result{name}: {message.content}")
-    if not message.tool_calls:
-        return message
-    calls = "\n".join(_call_in_words(call) for call in message.tool_calls)
-    return ChatMessage(message.role, "\n".join(part for part in (message.content, calls) if part))
+    return _with_calls_in_words(message)
 
 
 def _call_in_words(call: dict[str, Any]) -> str:
     function = call.get("function", {})
     arguments = function.get("arguments", {})
     if isinstance(arguments, str):
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             arguments = json.loads(arguments)
     return json.dumps({"name": function.get("name"), "arguments": arguments}, ensure_ascii=False)

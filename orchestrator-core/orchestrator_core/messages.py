@@ -26,6 +26,7 @@ class ChatMessage:
         tool_calls: OpenAI-shaped tool calls of an assistant message.
         tool_call_id: the call a tool message answers.
         name: name of the tool or speaker, where the API carries one.
+        reasoning: what the model thought before this message, where the client sent it back.
     """
 
     role: Role
@@ -33,6 +34,7 @@ class ChatMessage:
     tool_calls: tuple[dict[str, Any], ...] = ()
     tool_call_id: str | None = None
     name: str | None = None
+    reasoning: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The OpenAI wire shape, without absent fields; what chat templates expect."""
@@ -43,4 +45,6 @@ class ChatMessage:
             out["tool_call_id"] = self.tool_call_id
         if self.name is not None:
             out["name"] = self.name
+        if self.reasoning:
+            out["reasoning_content"] = self.reasoning
         return out

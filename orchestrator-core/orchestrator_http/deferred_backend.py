@@ -73,8 +73,8 @@ class DeferredBackend(ChatBackend):
             if self._inner is not None:
                 self._inner.close()
 
-    def chat_template(self) -> str | None:
-        return self._real().chat_template()
+    def chat_template(self, *, tools: bool = False) -> str | None:
+        return self._real().chat_template(tools=tools)
 
     def special_tokens(self) -> SpecialTokens:
         return self._real().special_tokens()

@@ -1,12 +1,15 @@
 """Mistral's published tokenizers (from mistral-common) as vocabulary-only GGUF files, so that
-llama.cpp itself can say how it splits a prompt."""
+the engine's tokenizer itself can say how it splits a prompt."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import gguf
 from gguf_vocabulary import SentencePieceVocabulary
+from orchestrator_core.engine.tokenizer import Tokenizer
 
 
 def write_vocabulary(source: str, target: Path, *, add_space_prefix: bool) -> Path:
@@ -26,34 +29,13 @@ def write_vocabulary(source: str, target: Path, *, add_space_prefix: bool) -> Pa
     return target
 
 
-class LlamaVocabulary:
-    """llama.cpp's tokenizer, used as the engine uses it: control tokens parsed, pieces apart."""
+@contextmanager
+def opened_tokenizer(path: Path) -> Iterator[Tokenizer]:
+    """The engine's tokenizer of a GGUF file, with nothing else loaded."""
+    import llama_cpp as lib
 
-    def __init__(self, path: Path) -> None:
-        import llama_cpp
-
-        self._llama = llama_cpp.Llama(str(path), vocab_only=True)
-
-    def control(self) -> frozenset[str]:
-        import llama_cpp
-
-        vocab = llama_cpp.llama_model_get_vocab(self._llama.model)
-        count = llama_cpp.llama_vocab_n_tokens(vocab)
-        return frozenset(
-            llama_cpp.llama_vocab_get_text(vocab, i).decode()
-            for i in range(count)
-            if llama_cpp.llama_vocab_is_control(vocab, i)
-        )
-
-    def tokens(self, pieces: tuple[str, ...]) -> list[int]:
-        """BOS, then the tokens of each piece."""
-        ids = [self._llama.token_bos()]
-        for piece in pieces:
-            ids += self._llama.tokenize(piece.encode(), add_bos=False, special=True)
-        return ids
-
-    def count(self, text: str) -> int:
-        return len(self._llama.tokenize(text.encode(), add_bos=False, special=True))
-
-    def close(self) -> None:
-        self._llama.close()
+    params = lib.llama_model_default_params()
+    params.vocab_only = True
+    model = lib.llama_model_load_from_file(str(path).encode(), params)
+    yield Tokenizer(lib.llama_model_get_vocab(model))
+    lib.llama_model_free(model)

@@ -6,7 +6,6 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import json
-import os
 import platform
 import shutil
 import signal
@@ -28,6 +27,7 @@ from orchestrator_core.backends.model_files import (
     find_local,
     resolve_model_path,
 )
+from orchestrator_core.child_environment import child_environment
 from orchestrator_core.errors import ConfigurationError, OrchestratorError
 from orchestrator_core.settings import ENVIRONMENT, Settings, default_config_file
 from orchestrator_http.keys import refuse_open_bind
@@ -185,7 +185,7 @@ def see_gpu() -> GpuSeen:
     try:
         result = subprocess.run(  # noqa: S603
             [tool, "--query-gpu=name,memory.total", "--format=csv,noheader"],
-            capture_output=True, text=True, timeout=10, check=False,
+            capture_output=True, text=True, timeout=10, check=False, env=child_environment(),
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         return GpuSeen((), f"nvidia-smi does not answer ({type(error).__name__})")
@@ -334,7 +334,12 @@ def _in_child(action: str, path: Path) -> dict[str, Any] | str:
     command = [sys.executable, "-m", "ai_orchestrator.doctor.prove", action, str(path)]
     try:
         result = subprocess.run(  # noqa: S603
-            command, capture_output=True, text=True, timeout=PROOF_TIMEOUT_S, check=False, env=_child_env()
+            command,
+            capture_output=True,
+            text=True,
+            timeout=PROOF_TIMEOUT_S,
+            check=False,
+            env=child_environment({"PYTHONWARNINGS": "ignore"}),
         )
     except subprocess.TimeoutExpired:
         return f"no result within {PROOF_TIMEOUT_S} s"
@@ -347,7 +352,3 @@ def _in_child(action: str, path: Path) -> dict[str, Any] | str:
     except ValueError:
         return "it gave no result"
     return dict(found)
-
-
-def _child_env() -> dict[str, str]:
-    return {**os.environ, "PYTHONWARNINGS": "ignore"}

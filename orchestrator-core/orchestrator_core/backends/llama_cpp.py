@@ -96,8 +96,9 @@ class LlamaCppBackend(ChatBackend):
     def close(self) -> None:
         self._supervisor.close()
 
-    def chat_template(self) -> str | None:
-        return self._loaded().template
+    def chat_template(self, *, tools: bool = False) -> str | None:
+        loaded = self._loaded()
+        return (loaded.tool_template if tools else None) or loaded.template
 
     def special_tokens(self) -> SpecialTokens:
         loaded = self._loaded()

@@ -156,7 +156,7 @@ class OpenAIBackend(ChatBackend):
         with self._loading:
             self._loaded = None
 
-    def chat_template(self) -> str | None:
+    def chat_template(self, *, tools: bool = False) -> str | None:
         return self._server().template
 
     def special_tokens(self) -> SpecialTokens:

@@ -155,8 +155,8 @@ class TransformersBackend(ChatBackend):
 
             free_memory()
 
-    def chat_template(self) -> str | None:
-        return self._model().tokens.template()
+    def chat_template(self, *, tools: bool = False) -> str | None:
+        return self._model().tokens.template(tools=tools)
 
     def special_tokens(self) -> SpecialTokens:
         return self._model().tokens.special()

@@ -81,10 +81,12 @@ class Tokens:
             adds_bos=self.adds_bos,
         )
 
-    def template(self) -> str | None:
-        """The chat template; of several named ones the default."""
-        found = self.tokenizer.chat_template
-        return found.get("default") if isinstance(found, dict) else found
+    def template(self, *, tools: bool = False) -> str | None:
+        """The chat template; of several named ones that for tools, or the default."""
+        named = self.tokenizer.chat_template
+        if not isinstance(named, dict):
+            return cast("str | None", named)
+        return (named.get("tool_use") if tools else None) or named.get("default")
 
     def _plain(self, text: str) -> list[int]:
         # verbose: a text longer than the window is counted here and refused elsewhere.

@@ -64,6 +64,7 @@ class EmbeddingEngine:
             cells=self._context.cells,
             description=model.description,
             template=None,
+            tool_template=None,
             bos="",
             eos="",
             control=[],

@@ -79,6 +79,7 @@ class Loaded:
     cells: int
     description: str
     template: str | None
+    tool_template: str | None
     bos: str
     eos: str
     control: list[str]

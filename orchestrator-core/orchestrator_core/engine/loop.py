@@ -299,6 +299,7 @@ class Engine:
             cells=self.scheduler.limits.cells,
             description=self.model.description,
             template=self.model.chat_template(),
+            tool_template=self.model.chat_template("tool_use"),
             bos=special.bos,
             eos=special.eos,
             control=sorted(special.control),

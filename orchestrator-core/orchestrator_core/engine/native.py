@@ -150,8 +150,9 @@ class Model:
     def parameters(self) -> int:
         return int(lib.llama_model_n_params(self.pointer))
 
-    def chat_template(self) -> str | None:
-        template = lib.llama_model_chat_template(self.pointer, None)
+    def chat_template(self, name: str | None = None) -> str | None:
+        """The template of that name (`tokenizer.chat_template.<name>`); None: the default one."""
+        template = lib.llama_model_chat_template(self.pointer, name and name.encode())
         return template.decode("utf-8", "replace") if template else None
 
     def metadata(self, key: str) -> str | None:

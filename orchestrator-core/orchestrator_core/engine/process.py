@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from typing import Any
 
+from orchestrator_core.child_environment import child_environment
 from orchestrator_core.engine.channel import Channel
 from orchestrator_core.engine.load import LoadSpec
 
@@ -47,7 +48,8 @@ class EngineProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 pass_fds=[theirs.fileno()],
-                env=_environment(),
+                # On an assertion llama.cpp would otherwise start a debugger, which takes seconds.
+                env=child_environment({"GGML_NO_BACKTRACE": "1"}),
             )
         except BaseException:
             ours.close()
@@ -107,13 +109,6 @@ def _level(line: str) -> int:
     if level is None:
         level = logging.WARNING if any(word in line.lower() for word in ALARMING) else logging.DEBUG
     return level
-
-
-def _environment() -> dict[str, str]:
-    environment = dict(os.environ)
-    # On an assertion llama.cpp would otherwise start a debugger, which takes seconds.
-    environment["GGML_NO_BACKTRACE"] = "1"
-    return environment
 
 
 def _signal_name(number: int) -> str:

@@ -4,12 +4,14 @@ A prompt comes in pieces so that nothing a person wrote can act as a control tok
 recognised inside a piece, never across two. llama.cpp, however, treats each text as a beginning:
 SentencePiece vocabularies get a space in front of it. For a piece that goes on in the middle of a
 text that space would be wrong, so it is tokenised behind a guard character that takes the space and
-is cut off again.
+is cut off again. The same space comes after every control token; where the text brings one already, as
+Mistral's templates do, there would be two, so the text's own gives way.
 """
 
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Sequence
 
 from orchestrator_core.backend import SpecialTokens
@@ -32,7 +34,13 @@ class Tokenizer:
         self.eos = int(lib.llama_vocab_eos(vocab))
         self.adds_bos = bool(lib.llama_vocab_get_add_bos(vocab)) and self.bos != _NO_TOKEN
         self._pieces: dict[int, bytes] = {}
+        self._spaced_ends: re.Pattern[str] | None = None
         self._guard = self._find_guard()
+        if self._guard is not None:
+            self._spaced = self.special().control
+            self._spaced_lengths = sorted({len(token) for token in self._spaced})
+            ends = "".join(sorted({token[-1] for token in self._spaced}))
+            self._spaced_ends = re.compile(f"(?<=[{re.escape(ends)}]) |^ ") if ends else None
 
     def prompt(self, pieces: Sequence[str], continued: str = "") -> list[int]:
         """Tokens of a whole prompt, BOS in front where the model wants one (and only one).
@@ -53,7 +61,7 @@ class Tokenizer:
 
     def beginning(self, text: str) -> list[int]:
         """Tokens of a text on its own."""
-        return self._tokenize(text, parse_control=True)
+        return self._tokenize(self._without_doubled(text), parse_control=True)
 
     def plain(self, text: str) -> list[int]:
         """Tokens of a text in which nothing acts as a control token."""
@@ -73,7 +81,8 @@ class Tokenizer:
         if self._guard is None:
             return self._tokenize(text, parse_control=parse_control)
         guard, guard_tokens = self._guard
-        return self._tokenize(guard + text, parse_control=parse_control)[guard_tokens:]
+        text = self._without_doubled(guard + text) if parse_control else guard + text
+        return self._tokenize(text, parse_control=parse_control)[guard_tokens:]
 
     def piece(self, token: int) -> bytes:
         """Bytes of a token; control tokens have none."""
@@ -101,6 +110,17 @@ class Tokenizer:
             eos=self._text(self.eos),
             control=frozenset(control - {""}),
             adds_bos=self.adds_bos,
+        )
+
+    def _without_doubled(self, text: str) -> str:
+        """The text without the spaces that stand where the tokenizer puts one of its own."""
+        if self._spaced_ends is None:
+            return text
+        return self._spaced_ends.sub(lambda space: "" if self._is_doubled(text, space.start()) else " ", text)
+
+    def _is_doubled(self, text: str, place: int) -> bool:
+        return place == 0 or any(
+            text[max(0, place - n) : place] in self._spaced for n in self._spaced_lengths
         )
 
     def _tokenize(self, text: str, *, parse_control: bool, add_special: bool = False) -> list[int]:

@@ -27,7 +27,7 @@ class Marks:
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
-        used = {char for text in texts for char in _MARKS if char in text}
+        used = {char for text in texts for char in _MARKS if char in text or _escape(char) in text}
         free = [char for char in _MARKS if char not in used]
         self._drop = len(free) < 2
         self.cut, self.stable = (free if not self._drop else _MARKS)[:2]
@@ -45,31 +45,34 @@ class ControlGuard:
     """
 
     def __init__(self, control: Collection[str]) -> None:
-        tokens = sorted((token for token in control if len(token) > 1), key=len, reverse=True)
-        alternatives = "|".join(re.escape(token) for token in tokens)
-        self._inside = re.compile(f"(?=(?:{alternatives}))") if tokens else None
-        self._heads = {token[:n] for token in tokens for n in range(1, len(token))}
-        self._tails = {token[n:] for token in tokens for n in range(1, len(token))}
-        self._longest = max((len(token) for token in tokens), default=1) - 1
+        self._tokens = {token for token in control if len(token) > 1}
+        self._lengths = sorted({len(token) for token in self._tokens})
+        firsts = "".join(sorted({token[0] for token in self._tokens}))
+        # Only where a token may begin: alternatives of a thousand tokens would all be tried everywhere.
+        self._begins = re.compile(f"[{re.escape(firsts)}]") if firsts else None
+        self._heads = {token[:n] for token in self._tokens for n in range(1, len(token))}
+        self._tails = {token[n:] for token in self._tokens for n in range(1, len(token))}
 
     def mark(self, text: str, cut: str) -> str:
         """`text` with `cut` after the first character of each control token in it, and at an
         end that is part of one."""
-        if self._inside is None or not text:
+        if self._begins is None or not text:
             return text
-        places = {found.start() + 1 for found in self._inside.finditer(text)}
-        if any(text.startswith(tail) for tail in self._short(self._tails, text[: self._longest])):
+        places = {
+            begin.start() + 1 for begin in self._begins.finditer(text) if self._stands_at(text, begin.start())
+        }
+        longest = range(1, min(self._lengths[-1] - 1, len(text)) + 1)
+        if any(text[:n] in self._tails for n in longest):
             places.add(0)
-        if any(text[-n:] in self._heads for n in range(1, min(self._longest, len(text)) + 1)):
+        if any(text[-n:] in self._heads for n in longest):
             places.add(len(text))
         if not places:
             return text
         edges = [0, *sorted(places), len(text)]
         return cut.join(text[start:end] for start, end in pairwise(edges))
 
-    @staticmethod
-    def _short(parts: set[str], start: str) -> list[str]:
-        return [start[:n] for n in range(1, len(start) + 1) if start[:n] in parts]
+    def _stands_at(self, text: str, start: int) -> bool:
+        return any(text[start : start + length] in self._tokens for length in self._lengths)
 
     def mark_all(self, value: Any, cut: str) -> Any:
         """`mark` on every text inside lists and dictionaries (tool definitions, tool calls)."""
@@ -87,10 +90,16 @@ def split_marked(text: str, marks: Marks) -> tuple[tuple[str, ...], int]:
 
     The snapshot's mark may be absent (then 0); of several, the first counts.
     """
+    for mark in (marks.cut, marks.stable):
+        text = text.replace(_escape(mark), mark)  # A template may write JSON in ASCII.
     before, found, _ = text.partition(marks.stable)
     stable = len(before) - before.count(marks.cut) if found else 0
     pieces = tuple(piece for piece in text.replace(marks.stable, "").split(marks.cut) if piece)
     return pieces or ("",), stable
+
+
+def _escape(mark: str) -> str:
+    return f"\\u{ord(mark):04x}"
 
 
 def texts_in(value: Any) -> Iterable[str]:

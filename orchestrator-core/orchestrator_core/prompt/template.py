@@ -1,8 +1,9 @@
-"""Turns messages into the text a model was trained to see.
+"""Turns messages into the text a model was trained to see: with its own chat template, always.
 
-The model's own chat template does it where there is one that works; Mistral's models get
-their `[INST]` format with the system text where the prefix stays stable; everything else
-falls back to that format, and the log says why.
+Where a template refuses messages, or leaves out in silence what somebody said, they are brought
+into another shape and it is asked again; at last tools are described in words. Which shape serves is
+found out with an outline of the conversation, in which every text is one unmistakable word: what the
+template did with it can be seen whatever it does to real texts (trimming, escaping, JSON in JSON).
 """
 
 from __future__ import annotations
@@ -13,38 +14,102 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import product
 from typing import Any
 
 from orchestrator_core import message_shape as shapes
 from orchestrator_core.backend import ChatBackend, Prompt, SpecialTokens
 from orchestrator_core.messages import ChatMessage, Role
+from orchestrator_core.prompt.counting import Remembered
+from orchestrator_core.prompt.fallback_form import fallback_form
 from orchestrator_core.prompt.guard import ControlGuard, Marks, split_marked, texts_in
-from orchestrator_core.prompt.mistral import MARKER, MistralForm, mistral_form
-from orchestrator_core.prompt.sandbox import SandboxedTemplate, TemplateError
+from orchestrator_core.prompt.outline import Outline
+from orchestrator_core.prompt.render_worker import TODAY_IN_WORDS
+from orchestrator_core.prompt.rendering import RENDERER, TemplateError, TemplateOverrun
 
 log = logging.getLogger(__name__)
 
-TODAY_IN_WORDS = "see the newest message"
-"""What a template that writes today's date into the system text gets instead: a date there
-would change the whole prompt at midnight. The date and time stand in each user turn."""
-
 Messages = Sequence[ChatMessage]
+Tools = Sequence[dict[str, Any]]
+Shape = Callable[[Messages], Messages]
+
+_SHAPES: dict[str, Shape] = {
+    "as they are": lambda messages: messages,
+    "with neighbours of one role joined": shapes.merged,
+    "beginning with the user": shapes.alternating,
+    "with the system text in the first user message": shapes.folded,
+}
+_CALLS: dict[str, Shape] = {
+    "": lambda messages: messages,
+    "short call ids": shapes.with_short_ids,
+    "one call per message": shapes.one_call_each,
+    "one call per message, short ids": lambda messages: shapes.with_short_ids(shapes.one_call_each(messages)),
+}
+_CALLS_IN_WORDS = "calls in words"
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
-    """One way to bring messages into shape, and its name for the log."""
+class Way:
+    """One way to show messages to a template.
 
-    name: str
-    shape: Callable[[Messages], Messages]
+    Args:
+        shape: key of _SHAPES.
+        calls: key of _CALLS, or _CALLS_IN_WORDS.
+        arguments_as_text: of calls, as JSON; otherwise as an object, which most templates expect.
+        empty_list: no tools are `[]`; otherwise none.
+        in_words: tools, calls and results are described in ordinary messages.
+        as_functions: tools are JSON text named `functions`, as before there was a convention.
+    """
+
+    shape: str = "as they are"
+    calls: str = ""
+    arguments_as_text: bool = False
+    empty_list: bool = False
+    in_words: bool = False
+    as_functions: bool = False
+
+    def __str__(self) -> str:
+        parts = (
+            self.shape,
+            self.calls,
+            "arguments as text" if self.arguments_as_text else "",
+            "an empty list of tools" if self.empty_list else "",
+            "tools in words" if self.in_words else "",
+            "tools named functions" if self.as_functions else "",
+        )
+        return ", ".join(filter(None, parts))
+
+    def variables(self, messages: Messages, tools: Tools) -> dict[str, Any]:
+        """The variables `messages` and `tools` for the template."""
+        if self.in_words:
+            messages, tools = shapes.tools_in_words(messages, tools), ()
+        shaped = _SHAPES[self.shape](_CALLS.get(self.calls, shapes.calls_in_words)(messages))
+        variables: dict[str, Any] = {
+            "messages": [_for_template(message, self.arguments_as_text) for message in shaped],
+            "tools": list(tools) or ([] if self.empty_list else None),
+        }
+        if self.as_functions:
+            variables |= {
+                "functions": json.dumps(list(tools), ensure_ascii=False),
+                "datetime": TODAY_IN_WORDS,
+            }
+        return variables
 
 
-_WAYS = (
-    _Way("as they are", lambda messages: messages),
-    _Way("with neighbours of one role joined", shapes.merged),
-    _Way("beginning with the user", shapes.alternating),
-    _Way("with the system text in the first user message", shapes.folded),
-)
+def ways(uses_tools: bool) -> Iterator[Way]:
+    """All ways, in the order they are tried: what changes least comes first."""
+    if uses_tools:
+        for shape in _SHAPES:
+            for as_text, calls in product((False, True), _CALLS):
+                yield Way(shape, calls, as_text)
+        for shape in _SHAPES:
+            yield Way(shape, _CALLS_IN_WORDS)
+            yield Way(shape, as_functions=True)
+    for shape in _SHAPES:
+        for empty_list in (False, True):
+            yield Way(shape, empty_list=empty_list, in_words=uses_tools)
+    for shape in _SHAPES:
+        yield Way(shape, in_words=uses_tools, as_functions=True)
 
 
 class ChatTemplate:
@@ -53,39 +118,33 @@ class ChatTemplate:
     Args:
         source: the model's Jinja template, or None.
         special: its control tokens.
-        count_tokens: the backend's; asked twice at the start for Mistral's formats.
+        tool_source: its template for conversations with tools, where that is another one.
     """
 
-    def __init__(
-        self, source: str | None, special: SpecialTokens, count_tokens: Callable[[str], int]
-    ) -> None:
+    def __init__(self, source: str | None, special: SpecialTokens, tool_source: str | None = None) -> None:
         self._special = special
+        self._source = (source or "").strip() and source
+        self._tool_source = tool_source or self._source
         self._guard = ControlGuard(special.control)
+        self._serves: Remembered[tuple[str, Way], bool] = Remembered(1024)
+        self._broken = False
         self._logged: set[str] = set()
-        self._source = source
-        self._template = self._compile(source)
-        self._form: MistralForm | None = None
-        if self._template is None or (source and MARKER in source):
-            own = source if self._template is not None else None
-            self._form = mistral_form(own, special.control, special.eos, count_tokens)
+        if not self._source:
+            self._log_once("The model has no chat template; using Mistral's [INST] format")
 
     @classmethod
     def for_backend(cls, backend: ChatBackend) -> ChatTemplate:
         """The template of the backend's model; loads the model if need be."""
-        return cls(backend.chat_template(), backend.special_tokens(), backend.count_tokens)
-
-    @property
-    def kind(self) -> str:
-        """`mistral`, or `model` for the model's own template; for `/model/info` and logs."""
-        return "mistral" if self._form is not None else "model"
+        return cls(backend.chat_template(), backend.special_tokens(), backend.chat_template(tools=True))
 
     def render(
         self,
         messages: Messages,
         *,
-        tools: Sequence[dict[str, Any]] = (),
+        tools: Tools = (),
         stable_chars: int = 0,
         today: datetime | None = None,
+        begun: bool = False,
     ) -> Prompt:
         """The prompt for these messages, ending where the answer begins.
 
@@ -95,6 +154,8 @@ class ChatTemplate:
                 another one they are described in the system text.
             stable_chars: how many characters of the first message are the snapshot.
             today: for templates that write a date; None: the date stands in the user turns.
+            begun: the answer's beginning is known already and will follow: nothing that the template
+                puts before a new answer (such as the opening of thoughts) belongs there.
         """
         marks = Marks(
             texts_in([[message.as_dict() for message in messages], list(tools), self._source or ""])
@@ -103,70 +164,85 @@ class ChatTemplate:
         if stable_chars:
             guarded[0] = self._with_stable_mark(messages[0], stable_chars, marks)
         safe_tools = [self._guard.mark_all(tool, marks.cut) for tool in tools]
-        pieces, stable = split_marked(self._bos_once(self._text(guarded, safe_tools, today)), marks)
+        text = self._text(guarded, safe_tools, today, marks.stable if begun else "")
+        pieces, stable = split_marked(self._bos_once(text), marks)
         return Prompt(pieces, messages=tuple(messages), tools=tuple(tools), stable_prefix=stable)
 
-    def _text(self, messages: Messages, tools: list[dict[str, Any]], today: datetime | None) -> str:
-        uses_tools = bool(tools) or any(m.role is Role.TOOL or m.tool_calls for m in messages)
-        if self._template is not None and (self._form is None or uses_tools):
-            if not uses_tools:
-                text = self._by_template(self._template, messages, [], today)
-            elif "tools" in (self._source or ""):
-                text = self._by_template(self._template, messages, tools, today)
-            else:
-                text = None
-                messages = shapes.tools_in_words(messages, tools)
-                if self._form is None:
-                    text = self._by_template(self._template, messages, [], today)
-            if text is not None:
-                return text
-        if uses_tools:
-            messages = shapes.tools_in_words(messages, tools)
-        return self._by_mistral_form(messages)
+    def ways_for(self, messages: Messages, tools: Tools = ()) -> Iterator[Way]:
+        """The ways in which the template keeps all that was said, best first."""
+        source = self._source_for(messages, tools)
+        if not source:
+            return
+        outline = Outline.of(messages, tools)
+        for way in ways(_uses_tools(messages, tools)):
+            if self._serves.get((outline.key, way), lambda: self._keeps_all(source, outline, way)):  # noqa: B023
+                yield way
 
-    def _by_template(
-        self,
-        template: SandboxedTemplate,
-        messages: Messages,
-        tools: list[dict[str, Any]],
-        today: datetime | None,
-    ) -> str | None:
-        """The text, in the first shape the template accepts; None when it accepts none."""
-        for way in _WAYS:
-            shaped = way.shape(messages)
+    def _text(self, messages: Messages, tools: Tools, today: datetime | None, begun: str) -> str:
+        unthought = [replace(message, reasoning="") for message in messages]
+        # Some templates refuse thoughts beside a text that calls tools.
+        spoken = (messages, unthought) if any(message.reasoning for message in messages) else (messages,)
+        for way, said in ((way, said) for way in self.ways_for(messages, tools) for said in spoken):
+            variables = self._variables(way, said, tools)
+            if begun:
+                variables["messages"].append({"role": "assistant", "content": begun + "x"})
+                variables["add_generation_prompt"] = False
             try:
-                text = template.render(self._variables(shaped, tools, today))
+                text = RENDERER.render(self._source_for(messages, tools), variables, today)
+            except TemplateOverrun as error:
+                self._log_once(f"The chat template failed, {error}")
+                break
             except TemplateError as error:
-                self._log_once(f"The chat template refuses the messages {way.name}: {error}")
-                continue
-            lost = _lost(shaped, text)
-            if not lost:
-                return text
-            self._log_once(f"The chat template leaves out the {lost} text of messages {way.name}")
-        self._log_once("The chat template accepts no shape of these messages; using Mistral's [INST] format")
-        return None
+                self._log_once(f"The chat template refuses the messages {way}: {error}")
+            else:
+                return text.partition(begun)[0] if begun else text
+        if self._source:
+            self._log_once("The chat template takes these messages in no shape; roles are written as words")
+        if _uses_tools(messages, tools):
+            messages = shapes.tools_in_words(messages, tools)
+        return fallback_form(messages, self._special, has_template=bool(self._source))
 
-    def _by_mistral_form(self, messages: Messages) -> str:
-        form = self._form or MistralForm(eos=self._special.eos or "</s>")
-        return self._special.bos + form.render(shapes.alternating(messages))
+    def _keeps_all(self, source: str, outline: Outline, way: Way) -> bool:
+        if self._broken:
+            return False
+        try:
+            text = RENDERER.render(source, self._variables(way, outline.messages, outline.tools))
+        except TemplateOverrun as error:
+            self._broken = True
+            self._log_once(f"The model's chat template is not usable, {error}")
+        except TemplateError as error:
+            self._log_once(f"The chat template refuses the messages {way}: {error}")
+        else:
+            lost = outline.missing(text)
+            if lost:
+                self._log_once(f"The chat template leaves out {lost} of messages {way}")
+            return not lost
+        return False
 
-    def _variables(
-        self, messages: Messages, tools: list[dict[str, Any]], today: datetime | None
-    ) -> dict[str, Any]:
+    def _source_for(self, messages: Messages, tools: Tools) -> str:
+        return (self._tool_source if _uses_tools(messages, tools) else self._source) or ""
+
+    def _variables(self, way: Way, messages: Messages, tools: Tools) -> dict[str, Any]:
         return {
-            "messages": [_for_template(message) for message in messages],
-            "tools": tools or None,
+            **way.variables(messages, tools),
             "documents": None,
             "add_generation_prompt": True,
             "bos_token": self._special.bos,
             "eos_token": self._special.eos,
-            "strftime_now": lambda pattern: today.strftime(pattern) if today else TODAY_IN_WORDS,
         }
 
     def _guarded(self, message: ChatMessage, marks: Marks) -> ChatMessage:
-        content = self._guard.mark(marks.clean(message.content), marks.cut)
-        calls = tuple(self._guard.mark_all(call, marks.cut) for call in message.tool_calls)
-        return replace(message, content=content, tool_calls=calls)
+        def safe(text: str) -> str:
+            return self._guard.mark(marks.clean(text), marks.cut)
+
+        return replace(
+            message,
+            content=safe(message.content),
+            tool_calls=tuple(self._guard.mark_all(call, marks.cut) for call in message.tool_calls),
+            tool_call_id=message.tool_call_id and safe(message.tool_call_id),
+            name=message.name and safe(message.name),
+            reasoning=safe(message.reasoning),
+        )
 
     def _with_stable_mark(self, message: ChatMessage, stable_chars: int, marks: Marks) -> ChatMessage:
         head, tail = (
@@ -180,42 +256,31 @@ class ChatTemplate:
         bos = self._special.bos
         return text.removeprefix(bos) if bos and self._special.adds_bos else text
 
-    def _compile(self, source: str | None) -> SandboxedTemplate | None:
-        if source is None or not source.strip():
-            self._log_once("The model has no chat template; using Mistral's [INST] format")
-            return None
-        try:
-            return SandboxedTemplate(source)
-        except TemplateError as error:
-            self._log_once(f"The model's chat template is not usable, {error}; using Mistral's [INST] format")
-            return None
-
     def _log_once(self, reason: str) -> None:
         if reason not in self._logged and len(self._logged) < 100:
             self._logged.add(reason)
             log.warning("%s", reason)
 
 
-def _lost(messages: Messages, text: str) -> str:
-    """The role whose text a template left out without a word, or ""."""
-    for message in (*messages[:1], *messages[-1:]):
-        if message.content.strip() and message.content.strip() not in text:
-            return message.role.value
-    return ""
+def _uses_tools(messages: Messages, tools: Tools) -> bool:
+    return bool(tools) or any(m.role is Role.TOOL or m.tool_calls for m in messages)
 
 
-def _for_template(message: ChatMessage) -> dict[str, Any]:
-    """The shape templates expect: arguments of tool calls as an object, not as JSON text."""
+def _for_template(message: ChatMessage, arguments_as_text: bool) -> dict[str, Any]:
     out = message.as_dict()
+    if message.reasoning:
+        out["thinking"] = message.reasoning  # The name gpt-oss's template knows.
     if message.tool_calls:
-        out["tool_calls"] = list(_calls_with_objects(message.tool_calls))
+        out["tool_calls"] = [_call(call, arguments_as_text) for call in message.tool_calls]
     return out
 
 
-def _calls_with_objects(calls: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for call in calls:
-        function = dict(call.get("function", {}))
-        if isinstance(function.get("arguments"), str):
-            with suppress(ValueError):
-                function["arguments"] = json.loads(function["arguments"])
-        yield {**call, "function": function}
+def _call(call: dict[str, Any], arguments_as_text: bool) -> dict[str, Any]:
+    function = dict(call.get("function", {}))
+    arguments = function.get("arguments")
+    if isinstance(arguments, str) and not arguments_as_text:
+        with suppress(ValueError, RecursionError):
+            function["arguments"] = json.loads(arguments)
+    elif arguments_as_text and not isinstance(arguments, str):
+        function["arguments"] = json.dumps(arguments, ensure_ascii=False)
+    return {**call, "function": function}

@@ -3,40 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
-import llama_cpp as lib
 import pytest
 from gguf_scripted import scripted_model
 from orchestrator_core.engine.tokenizer import Tokenizer
-from support.mistral_vocabulary import write_vocabulary
+from support.mistral_vocabulary import opened_tokenizer, write_vocabulary
 
 SPACED = "tokenizer.model.v1"
-
-
-def open_tokenizer(path: Path) -> Iterator[Tokenizer]:
-    params = lib.llama_model_default_params()
-    params.vocab_only = True
-    model = lib.llama_model_load_from_file(str(path).encode(), params)
-    yield Tokenizer(lib.llama_model_get_vocab(model))
-    lib.llama_model_free(model)
 
 
 @pytest.fixture(scope="module")
 def mistral(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tokenizer]:
     path = tmp_path_factory.mktemp("vocabulary") / "mistral.gguf"
-    yield from open_tokenizer(write_vocabulary(SPACED, path, add_space_prefix=True))
+    with opened_tokenizer(write_vocabulary(SPACED, path, add_space_prefix=True)) as tokenizer:
+        yield tokenizer
 
 
 @pytest.fixture(scope="module")
 def unspaced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tokenizer]:
     path = tmp_path_factory.mktemp("vocabulary") / "unspaced.gguf"
-    yield from open_tokenizer(write_vocabulary(SPACED, path, add_space_prefix=False))
+    with opened_tokenizer(write_vocabulary(SPACED, path, add_space_prefix=False)) as tokenizer:
+        yield tokenizer
 
 
 @pytest.fixture(scope="module")
 def bytewise(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tokenizer]:
-    yield from open_tokenizer(scripted_model(tmp_path_factory.mktemp("vocabulary") / "bytes.gguf", "hello"))
+    path = scripted_model(tmp_path_factory.mktemp("vocabulary") / "bytes.gguf", "hello")
+    with opened_tokenizer(path) as tokenizer:
+        yield tokenizer
 
 
 @pytest.fixture(params=["mistral", "unspaced", "bytewise"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 from datetime import datetime
 from typing import Any
@@ -9,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from orchestrator_core.backend import SpecialTokens
 from orchestrator_core.messages import ChatMessage, Role
-from orchestrator_core.prompt.template import TODAY_IN_WORDS, ChatTemplate
+from orchestrator_core.prompt.render_worker import TODAY_IN_WORDS
+from orchestrator_core.prompt.rendering import RENDERER
+from orchestrator_core.prompt.template import ChatTemplate
 from support.chat_templates import CHATML, GEMMA, LLAMA_3, MISTRAL_LAST, SILENT_ABOUT_SYSTEM
 from support.scripted import ScriptedBackend
-from support.scripted.script import words
 
 CONTROL = frozenset(
     [
@@ -45,7 +47,7 @@ ALL = {"none": None, "chatml": CHATML, "llama": LLAMA_3, "gemma": GEMMA, "silent
 
 def template(source: str | None, *, adds_bos: bool = True) -> ChatTemplate:
     special = SpecialTokens(bos="<s>", eos="</s>", control=CONTROL, adds_bos=adds_bos)
-    return ChatTemplate(source, special, lambda text: len(words(text)))
+    return ChatTemplate(source, special)
 
 
 def test_the_models_own_template_is_used() -> None:
@@ -94,25 +96,45 @@ def test_an_answer_at_the_beginning_gets_a_user_turn_before_it() -> None:
     assert text.startswith("<start_of_turn>user\n<end_of_turn>\n<start_of_turn>model\nFirst answer")
 
 
-@pytest.mark.parametrize(
-    "source", [None, "", "{{ unclosed", "{{ nothing.at.all.here }}", "{{ messages[0].x.y }}"]
-)
-def test_without_a_usable_template_mistrals_format_is_used_and_the_reason_logged_once(
+@pytest.mark.parametrize("source", [None, "", "  "])
+def test_without_a_template_mistrals_first_form_is_used_and_the_reason_logged_once(
     source: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
+    special = SpecialTokens(bos="<s>", eos="</s>", adds_bos=True)
     with caplog.at_level(logging.WARNING):
-        chosen = template(source)
+        chosen = ChatTemplate(source, special)
         texts = {chosen.render(TURNS).text for _ in range(3)}
-    assert len(texts) == 1
-    assert next(iter(texts)).startswith("[INST]")
+    assert texts == {"[INST] First question [/INST] First answer</s>[INST] Second question [/INST]"}
+    assert len([record for record in caplog.records if "[INST]" in record.getMessage()]) == 1
+
+
+@pytest.mark.parametrize(
+    "source", ["{{ unclosed", "{{ nothing.at.all.here }}", "{{ messages[0].x.y }}", "hello"]
+)
+def test_a_template_that_cannot_be_used_is_not_replaced_by_another_familys(
+    source: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    chosen = ChatTemplate(source, SpecialTokens(bos="<s>", eos="</s>", adds_bos=True))
+    with caplog.at_level(logging.WARNING):
+        texts = {chosen.render([SYSTEM, *TURNS], tools=[TOOL]).text for _ in range(3)}
+    (text,) = texts
+    assert "[INST]" not in text
+    assert text.startswith("System: The house is blue.") and text.endswith(
+        "User: Second question\n\nAssistant:"
+    )
+    assert '"name": "weather"' in text
     reasons = [record.getMessage() for record in caplog.records]
-    assert any("[INST]" in reason for reason in reasons)
+    assert any("roles are written as words" in reason for reason in reasons)
     assert len(reasons) == len(set(reasons))
 
 
-def test_an_endless_template_ends_in_the_fallback() -> None:
+def test_an_endless_template_is_asked_once_and_never_again() -> None:
     endless = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
-    assert template(endless).render(TURNS).text.startswith("[INST]")
+    chosen = ChatTemplate(endless, SpecialTokens())
+    started = RENDERER.starts
+    for _ in range(3):
+        assert chosen.render(TURNS).text.startswith("User: First question")
+    assert RENDERER.starts - started <= 1
 
 
 @pytest.mark.parametrize("source", ALL.values(), ids=ALL.keys())
@@ -196,29 +218,41 @@ def _tokens(pieces: tuple[str, ...]) -> int:
 
 def test_it_is_made_from_what_a_backend_says_of_its_model() -> None:
     chosen = ChatTemplate.for_backend(ScriptedBackend(template=CHATML))
-    assert chosen.kind == "model"
     assert chosen.render(TURNS).text.startswith("<|im_start|>user")
-    assert ChatTemplate.for_backend(ScriptedBackend()).kind == "mistral"
-    assert ChatTemplate.for_backend(ScriptedBackend(template=MISTRAL_LAST)).kind == "mistral"
+    assert "[INST]" in ChatTemplate.for_backend(ScriptedBackend()).render(TURNS).text
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "source", [CHATML, LLAMA_3, GEMMA, MISTRAL_LAST], ids=["chatml", "llama", "gemma", "mistral"]
-)
-def test_the_text_equals_what_transformers_renders(source: str) -> None:
-    from transformers.utils.chat_template_utils import render_jinja_template
+def test_the_template_for_tools_is_used_with_tools_and_only_then() -> None:
+    chosen = ChatTemplate(LLAMA_3, SpecialTokens(), tool_source=CHATML)
+    assert chosen.render(TURNS).text.startswith("<|start_header_id|>")
+    assert chosen.render(TURNS, tools=[TOOL]).text.startswith("<|im_start|>system\nTools:")
 
-    today = datetime.now()
-    conversation = [message.as_dict() for message in TURNS]
-    (expected,), _ = render_jinja_template(
-        conversations=[conversation],
-        chat_template=source,
-        add_generation_prompt=True,
-        bos_token="<s>",
-        eos_token="</s>",
-        tools=[TOOL] if source == CHATML else None,
+
+@pytest.mark.parametrize("said", ['{"temp": 20}', "[1, 2]", 'plain "text"', "  \n"])
+def test_a_result_may_be_written_in_any_way(said: str) -> None:
+    """Llama 3's templates write results as JSON in JSON; the text itself then stands nowhere."""
+    source = CHATML.replace("{{ message['content'] }}", "{{ message['content'] | tojson }}")
+    call = {"id": "1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    messages = [
+        TURNS[0],
+        ChatMessage(Role.ASSISTANT, "", tool_calls=(call,)),
+        ChatMessage(Role.TOOL, said, tool_call_id="1"),
+    ]
+    text = template(source).render(messages, tools=[TOOL]).text
+    assert "<|im_start|>tool\n" + json.dumps(said) in text
+
+
+def test_a_system_text_in_the_middle_is_never_lost() -> None:
+    source = (
+        "{% if messages[0].role == 'system' %}S: {{ messages[0].content }}\n{% endif %}"
+        "{% for m in messages if m.role != 'system' %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
     )
-    tools = [TOOL] if source == CHATML else []
-    ours = template(source, adds_bos=False).render(TURNS, tools=tools, today=today).text
-    assert ours == expected
+    later = ChatMessage(Role.SYSTEM, "It was painted.")
+    text = template(source).render([SYSTEM, *TURNS[:2], later, TURNS[2]]).text
+    assert text.startswith("S: The house is blue.\n\nIt was painted.\nuser: First question")
+
+
+def test_an_answer_begun_follows_what_stands_before_every_answer_and_not_before_new_ones() -> None:
+    source = CHATML.replace("{{ '<|im_start|>assistant\\n' }}", "{{ '<|im_start|>assistant\\n<think>\\n' }}")
+    assert template(source).render(TURNS).text.endswith("<|im_start|>assistant\n<think>\n")
+    assert template(source).render(TURNS, begun=True).text.endswith("<|im_start|>assistant\n")

@@ -238,7 +238,7 @@ class ScriptedBackend(ChatBackend):
         with self._loading:
             self._loaded = False
 
-    def chat_template(self) -> str | None:
+    def chat_template(self, *, tools: bool = False) -> str | None:
         return self._template
 
     def special_tokens(self) -> SpecialTokens:
