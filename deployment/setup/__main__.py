@@ -29,7 +29,7 @@ import fetched
 ROOT = Path(__file__).resolve().parents[2]
 
 PROFILES = {
-    "desktop": ["desktop"],
+    "desktop": ["desktop", "mcp"],
     "dev": ["dev"],
     "vps": ["vps"],
 }

@@ -216,8 +216,7 @@ def _install(wheel: Path, venv: Path, root: Path) -> None:
 
 def _prove(venv: Path, model: Path) -> str | None:
     """Decode with `model` in a child process; why it failed, or None."""
-    script = Path(__file__).with_name("prove.py")
-    command = [str(environment.interpreter(venv)), str(script), str(model)]
+    command = [str(environment.interpreter(venv)), "-m", "ai_orchestrator.doctor.prove", "decode", str(model)]
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603
     except subprocess.TimeoutExpired:

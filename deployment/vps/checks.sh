@@ -6,9 +6,12 @@ SUPPORTED="Debian 12 and 13, Ubuntu 22.04 and 24.04"
 NEEDED_MIB=1200          # packages and two releases
 NEEDED_TO_COMPILE_MIB=3000
 
+# Without deploy_vps.sh: how to install and start by hand.
+BY_HAND="python3 $(printf %q "$ROOT/deployment/setup") vps --venv DIR && DIR/bin/orchestrator vps serve"
+
 check_machine() {
   ((EUID == 0)) || fail "This script installs system services, so it must run as root." \
-    "Run it as: sudo $0 ${GIVEN[*]}"
+    "Run it as: sudo $(printf '%q ' "$0" "${GIVEN[@]}")"
   local ID="" VERSION_ID="" PRETTY_NAME="unknown"
   # shellcheck source=/dev/null
   [[ -r /etc/os-release ]] && . /etc/os-release
@@ -16,14 +19,14 @@ check_machine() {
     "debian 12" | "debian 13" | "ubuntu 24.04") PYTHON=python3 ;;
     "ubuntu 22.04") PYTHON=python3.11 ;; # its python3 is 3.10, too old
     *) fail "This system ($PRETTY_NAME) is not supported; $SUPPORTED are." \
-      "On any other, in the repository: pip install '.[vps,gguf]' and: orchestrator vps serve" ;;
+      "On any other: $BY_HAND" ;;
   esac
   case $(uname -m) in
     x86_64 | aarch64) ;;
     *) fail "The processor $(uname -m) is not supported; x86_64 and aarch64 are." ;;
   esac
   [[ -d /run/systemd/system ]] || fail "systemd does not run this machine." \
-    "A container needs to be booted with its own init, or run: orchestrator vps serve"
+    "Boot the container with its own init, or: $BY_HAND"
 }
 
 check_options() {

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ai_orchestrator.cli import terminal
+from ai_orchestrator.cli.advice import complete
 from ai_orchestrator.cli.answering import follow, make_request
 from ai_orchestrator.cli.exits import OK, exit_code, report
 from ai_orchestrator.cli.link.answers import Link
@@ -46,6 +47,7 @@ class Repl:
         history: file for the lines typed (arrow keys recall them); None keeps them in memory.
         lines: where input comes from; default: the terminal, or standard input.
         greet: say which model answers; False when the caller has said it.
+        resume: gives the command that goes on with a conversation.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Repl:
         history: Path | None = None,
         lines: Lines | None = None,
         greet: bool = True,
+        resume: Callable[[str], str] = "orchestrator chat --cid {}".format,
     ) -> None:
         self._link = link
         self._settings = settings
@@ -68,6 +71,7 @@ class Repl:
         self._tier = tier
         self._screen = Screen(stream=stream, notes=True)
         self._greets = greet
+        self._resume = resume
         self._interactive = terminal.interactive()
         self._lines = lines or open_lines(history)
         self._code = OK
@@ -195,4 +199,5 @@ class Repl:
 
     def _farewell(self) -> None:
         if self._interactive:
-            terminal.note(f"Kept as conversation {self._conversation_id} (--cid goes on with it).")
+            resume = complete(f"`{self._resume(self._conversation_id)}`")
+            terminal.note(f"Kept as conversation {self._conversation_id}; to go on: {resume}")

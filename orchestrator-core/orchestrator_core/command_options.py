@@ -16,17 +16,29 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def settings_options(function: Function) -> Function:
-    """`--config` and `--data`, given to the command as `config` and `data`."""
+    """`--config` and `--data`, given to the command as `config` and `data`.
+
+    As absolute paths they are also kept in the root context's `obj`, for hints that name other commands.
+    """
     for option in (
         click.option(
-            "--data", type=click.Path(file_okay=False), help="Data folder. [env: ORCHESTRATOR_DATA]"
+            "--data", type=click.Path(file_okay=False), callback=_keep,
+            help="Data folder. [env: ORCHESTRATOR_DATA]",
         ),
         click.option(
-            "--config", type=click.Path(dir_okay=False), help="Configuration file. [env: ORCHESTRATOR_CONFIG]"
+            "--config", type=click.Path(dir_okay=False), callback=_keep,
+            help="Configuration file. [env: ORCHESTRATOR_CONFIG]",
         ),
-    ):
+    ):  # fmt: skip
         function = option(function)
     return function
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value:
+        kept = context.find_root().ensure_object(dict)
+        kept[parameter.name] = str(Path(value).expanduser().absolute())
+    return value
 
 
 def model_option(models: str) -> Callable[[Function], Function]:

@@ -81,7 +81,7 @@ class ConfigurationError(OrchestratorError):
 
 
 class MissingExtra(ConfigurationError):
-    """An optional package is needed; the hint is the exact pip command."""
+    """An optional package is needed; the hint is the command that brings it."""
 
     code = "missing_extra"
     status = 503
@@ -89,7 +89,7 @@ class MissingExtra(ConfigurationError):
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(
             f"{purpose} needs the package {package!r}, which is not installed.",
-            hint=f"Run: pip install 'orchestrator[{extra}]'",
+            hint=f"Run: `orchestrator install {extra}`",
         )
 
 

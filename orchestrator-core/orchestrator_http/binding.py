@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from orchestrator_core.errors import ConfigurationError, PortInUse
@@ -75,10 +76,26 @@ def _listen(family: int, address: tuple[Any, ...]) -> socket.socket:
     return sock
 
 
+def _listener(port: int) -> str:
+    """The program that listens on `port`, as its owner knows it."""
+    import psutil
+
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.pid and connection.laddr[1:] == (port,):
+                process = psutil.Process(connection.pid)
+                words = [Path(word).name for word in process.cmdline()[:2]]
+                script = len(words) == 2 and words[0].startswith("python") and not words[1].startswith("-")
+                return f"{words[1] if script else process.name()} (process {process.pid})"
+    except (psutil.Error, OSError):
+        pass
+    return "another program"
+
+
 def _explained(error: OSError, host: str, port: int) -> ConfigurationError:
     if error.errno == errno.EADDRINUSE:
         return PortInUse(
-            f"Port {port} on {host} is in use by another program.",
+            f"Port {port} on {host} is in use by {_listener(port)}.",
             hint=f"Stop it, or choose another port: --port {port + 1} (or 0 for any free one).",
         )
     if error.errno == errno.EACCES:

@@ -22,6 +22,7 @@ from shared_context.storage.sqlite_errors import translated_system
 
 from orchestrator_vps import codes
 from orchestrator_vps.migrations import MIGRATIONS
+from orchestrator_vps.own_command import own_command
 
 FILE_NAME = "relay.db"
 
@@ -89,8 +90,8 @@ class Credentials:
         credential = secrets.token_urlsafe(32)
         moment = now()
         with self._database.write() as connection:
-            _check_code(connection, codes.digest(code), moment)
-            role = _role(connection, replica, extra)
+            _check_code(connection, codes.digest(code), moment, self.own_command("code"))
+            role = _role(connection, replica, extra, self.own_command("revoke ID"))
             if replica:
                 connection.execute(
                     "UPDATE desktops SET revoked_at = ? WHERE replica = ? AND revoked_at IS NULL",
@@ -141,7 +142,7 @@ class Credentials:
                 return desktop
         raise NotFound(
             f"No desktop with the id {desktop_id[:80]!r} is enrolled.",
-            hint="orchestrator vps desktops lists them.",
+            hint=f"{self.own_command('desktops')} lists them.",
         )
 
     def revoke(self, desktop_id: str) -> Desktop:
@@ -162,6 +163,10 @@ class Credentials:
         with self._database.write() as connection:
             connection.execute("UPDATE desktops SET seen_at = ? WHERE desktop_id = ?", (now(), desktop_id))
 
+    def own_command(self, words: str) -> str:
+        """The command of this tier, as it is called on this machine for these credentials."""
+        return own_command(words, self._database.path.parent)
+
     def close(self) -> None:
         self._database.close()
 
@@ -180,11 +185,11 @@ class Credentials:
 _COLUMNS = "desktop_id, name, replica, role, enrolled_at, seen_at, revoked_at"
 
 
-def _check_code(connection: sqlite3.Connection, code_hash: bytes, moment: str) -> None:
+def _check_code(connection: sqlite3.Connection, code_hash: bytes, moment: str, command: str) -> None:
     row = connection.execute(
         "SELECT expires_at, used_at FROM codes WHERE code_hash = ?", (code_hash,)
     ).fetchone()
-    hint = "orchestrator vps code, on the VPS, makes a new one."
+    hint = f"{command}, on the VPS, makes a new one."
     if row is None:
         raise Forbidden("This enrolment code is wrong.", code="wrong_code", hint=hint)
     if row["used_at"] is not None:
@@ -193,7 +198,7 @@ def _check_code(connection: sqlite3.Connection, code_hash: bytes, moment: str) -
         raise Forbidden("This enrolment code has expired.", code="expired_code", hint=hint)
 
 
-def _role(connection: sqlite3.Connection, replica: str, extra: ExtraDesktops) -> Role:
+def _role(connection: sqlite3.Connection, replica: str, extra: ExtraDesktops, command: str) -> Role:
     active = connection.execute(
         "SELECT name, replica, role FROM desktops WHERE revoked_at IS NULL ORDER BY role = 'source' DESC"
     ).fetchall()
@@ -209,7 +214,7 @@ def _role(connection: sqlite3.Connection, replica: str, extra: ExtraDesktops) ->
     raise Conflict(
         f"The desktop {source!r} is the source of truth here, and further desktops are refused.",
         code="desktop_refused",
-        hint="Revoke it first (orchestrator vps revoke, on the VPS), or set relay.extra_desktops to 'serve' "
+        hint=f"Revoke it first ({command}, on the VPS), or set relay.extra_desktops to 'serve' "
         "to let further desktops lend their models.",
     )
 

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class EnrollBody(Body):
-    code: str = Field(min_length=1, max_length=100, description="As `orchestrator vps code` printed it.")
+    code: str = Field(min_length=1, max_length=100, description="As the VPS printed it.")
     name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
     replica: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,64}$")] = Field(
         "", description="Id of its memory: enrolling again replaces the former enrolment."
@@ -105,7 +105,7 @@ class Enrolment:
                 raise Unauthorized(
                     "This desktop was revoked.",
                     code="revoked",
-                    hint="Enrol it anew: orchestrator vps enroll.",
+                    hint="At home, enrol it anew: `orchestrator vps enroll URL CODE`",
                 )
             return False
         operation = current_operation()

@@ -44,7 +44,7 @@ def relay_api(hub: Hub) -> Api:
             raise Forbidden(
                 "Only an enrolled desktop may connect here.",
                 code="not_a_desktop",
-                hint="orchestrator vps enroll, at home, makes it one.",
+                hint="At home, `orchestrator vps enroll URL CODE` makes it one.",
             )
         try:
             socket = accept({**request.environ, "HTTP_UPGRADE": request.environ.get(UPGRADE, "")})

@@ -23,6 +23,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import AppImportError
 from orchestrator_core.errors import ApplicationError, ServerFailed
+from orchestrator_core.own_commands import runnable
 from orchestrator_core.settings import Settings
 from orchestrator_http.binding import BACKLOG, bind, close_all, reachable_url
 from orchestrator_http.keys import refuse_open_bind
@@ -255,8 +256,8 @@ def _greet(
         say(f"API key, kept in {path}" + (f": {key}" if sys.stdout.isatty() else ""))
     if code is not None:
         say(f"Enrolment code for the desktop (valid for an hour): {code}")
-        say(f"  at home, behind a server with TLS: orchestrator vps enroll https://THIS-HOST {code}")
-        say(f"  on this machine, to try it: orchestrator vps enroll {url} {code} --insecure")
+        say(f"  at home, behind a server with TLS: `orchestrator vps enroll https://THIS-HOST {code}`")
+        say(runnable(f"  on this machine, to try it: `orchestrator vps enroll {url} {code} --insecure`"))
 
 
 def _in_journal() -> bool:

@@ -72,4 +72,4 @@ def test_a_missing_package_is_named_with_the_command_that_brings_it(tmp_path):
         [sys.executable, "-c", code, str(tmp_path / "data")], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 3
-    assert "pip install 'orchestrator[vps]'" in done.stderr and "Traceback" not in done.stderr
+    assert "orchestrator install vps`" in done.stderr and "Traceback" not in done.stderr

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import click
 
+from ai_orchestrator.cli.advice import complete
 from ai_orchestrator.cli.exits import EXIT_CODES_HELP, INTERRUPTED, USAGE, exit_code, report
 from ai_orchestrator.cli.lazy import LazyGroup
 
@@ -27,6 +28,7 @@ COMMANDS = {
     "vps": ("ai_orchestrator.cli.vps:vps", "The VPS: enrol with one, or be one."),
     "backup": ("ai_orchestrator.cli.backup:backup", "Write a backup, also while the server runs."),
     "restore": ("ai_orchestrator.cli.backup:restore", "Put a backup back."),
+    "install": ("ai_orchestrator.cli.install:install", "Add an optional part (hf, vps, train, ...)."),
     "doctor": ("ai_orchestrator.cli.doctor:doctor", "Check this installation and say what to do."),
 }
 """Name, where it lives, one line of help (the same line as the command's own)."""
@@ -53,10 +55,13 @@ def orchestrator() -> None:
 def run(command: click.Command, args: Sequence[str] | None = None, *, prog_name: str | None = None) -> int:
     """Run a click command; returns the exit code (see `exits`). Errors go to stderr."""
     stdout = sys.stdout
+    given: dict[str, str] = {}
     try:
-        result = command.main(args=args, prog_name=prog_name, standalone_mode=False)
+        result = command.main(args=args, prog_name=prog_name, standalone_mode=False, obj=given)
         sys.stdout.flush()
     except click.UsageError as error:
+        if type(error) is click.UsageError:
+            error = click.UsageError(complete(error.message, given), error.ctx)
         error.show()
         return USAGE
     except (click.Abort, KeyboardInterrupt):
@@ -75,7 +80,7 @@ def run(command: click.Command, args: Sequence[str] | None = None, *, prog_name:
         code = exit_code(error)
         if code is None:
             raise
-        report(error)
+        report(error, given)
         return code
     return result if isinstance(result, int) else 0
 

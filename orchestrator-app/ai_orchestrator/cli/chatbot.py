@@ -5,7 +5,9 @@ The same links, REPL and memory as `orchestrator chat`; only the flags differ.
 
 from __future__ import annotations
 
+import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -124,8 +126,9 @@ def chatbot(
 
         history = settings.data / "repl_history"
         repl = Repl(
-            link, settings, conversation_id, system=system, stream=not no_stream, history=history, greet=False
-        )
+            link, settings, conversation_id, system=system, stream=not no_stream, history=history, greet=False,
+            resume=f"{shlex.join([sys.executable, str(Path(sys.argv[0]).absolute())])} --session-id {{}}".format,
+        )  # fmt: skip
         ctx.exit(repl.run())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import click
 from orchestrator_core.command_options import json_option, settings_options
 
 from ai_orchestrator.cli import terminal
+from ai_orchestrator.cli.advice import complete
 from ai_orchestrator.cli.exits import FAILED, OK
 from ai_orchestrator.cli.options import make_settings, model_options
 
@@ -48,10 +49,13 @@ def doctor(
         if data:
             settings.data = Path(data).expanduser().absolute()
     configuration = see_configuration(Path(config) if config else None, os.environ, problem)
-    findings = judge(look(settings, configuration))
-    failed = any(one.verdict == "fail" for one in findings)
+    findings = [
+        replace(finding, advice=finding.advice and complete(finding.advice))
+        for finding in judge(look(settings, configuration))
+    ]
+    failed = any(finding.verdict == "fail" for finding in findings)
     if as_json:
-        terminal.write_json({"ok": not failed, "checks": [asdict(one) for one in findings]})
+        terminal.write_json({"ok": not failed, "checks": [asdict(finding) for finding in findings]})
     else:
         _show(findings)
     ctx.exit(FAILED if failed else OK)
@@ -59,14 +63,14 @@ def doctor(
 
 def _show(findings: Sequence[Finding]) -> None:
     if not terminal.has_terminal():
-        for one in findings:
-            click.echo("\t".join((one.verdict, one.check, one.message, one.advice or "")))
+        for finding in findings:
+            click.echo("\t".join((finding.verdict, finding.check, finding.message, finding.advice or "")))
         return
-    width = max(len(one.check) for one in findings)
+    width = max(len(finding.check) for finding in findings)
     colour = terminal.wants_colour()
-    for one in findings:
-        mark, shade = MARKS[one.verdict]
+    for finding in findings:
+        mark, shade = MARKS[finding.verdict]
         mark = click.style(mark, fg=shade, bold=True) if colour else mark
-        click.echo(f"{mark} {one.check:<{width}}  {terminal.safe(one.message)}", color=colour)
-        if one.advice:
-            click.echo(f"  {'':<{width}}  → {terminal.safe(one.advice)}", color=colour)
+        click.echo(f"{mark} {finding.check:<{width}}  {terminal.safe(finding.message)}", color=colour)
+        if finding.advice:
+            click.echo(f"  {'':<{width}}  → {terminal.safe(finding.advice)}", color=colour)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
+
+from ai_orchestrator.cli.advice import complete
 
 OK = 0
 FAILED = 1
@@ -41,8 +45,12 @@ def exit_code(error: Exception) -> int | None:
     return FAILED if isinstance(error, SharedContextError) else None
 
 
-def report(error: Exception) -> None:
-    """One line for the error, one for what to do next, both on stderr."""
+def report(error: Exception, given: Mapping[str, str] | None = None) -> None:
+    """One line for the error, one for what to do next, both on stderr.
+
+    Args:
+        given: see `advice.complete`.
+    """
     if isinstance(error, click.ClickException):
         error.show()
         return
@@ -50,4 +58,4 @@ def report(error: Exception) -> None:
     click.echo(f"{click.style('Error:', fg='red', bold=True)} {message}", err=True)
     hint = getattr(error, "hint", None)
     if hint:
-        click.echo(f"{click.style('Hint:', bold=True)} {hint}", err=True)
+        click.echo(f"{click.style('Hint:', bold=True)} {complete(hint, given)}", err=True)

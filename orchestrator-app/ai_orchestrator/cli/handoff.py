@@ -12,6 +12,7 @@ import click
 from orchestrator_core.command_options import json_option, settings_options
 
 from ai_orchestrator.cli import terminal
+from ai_orchestrator.cli.advice import complete
 from ai_orchestrator.cli.options import make_settings, model_options
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def ask_and_store(link: HandoffLink, draft: dict[str, Any]) -> bool:
     """
     show(draft)
     if not terminal.interactive():
-        terminal.note("Nothing was stored. `orchestrator handoff --yes` stores the draft.")
+        terminal.note(complete("Nothing was stored. `orchestrator handoff --yes` stores the draft."))
         return False
     while True:
         answer = click.prompt(

@@ -24,7 +24,7 @@ def answer_note(done: Mapping[str, Any], before: Mapping[str, Any] | None = None
     parts.extend(left_out(receipt))
     reason = done.get("finish_reason")
     if reason == "length":
-        parts.append("cut at the token limit (--max-tokens)")
+        parts.append("cut at the token limit (max_tokens)")
     elif reason == "cancelled":
         parts.append("stopped")
     return " · ".join(parts) or None

@@ -11,6 +11,7 @@ import click
 from orchestrator_core.command_options import json_option, settings_options
 
 from ai_orchestrator.cli import terminal
+from ai_orchestrator.cli.advice import complete
 from ai_orchestrator.cli.exits import FAILED, OK, UNREACHABLE
 from ai_orchestrator.cli.lazy import LazyGroup
 
@@ -89,9 +90,9 @@ def enroll(
     if credential.role != "source":
         terminal.note("Another desktop is the source of truth there; this one lends its model.")
     if _server_runs(settings.data):
-        terminal.note("The running server connects within a second: orchestrator vps status")
+        terminal.note(complete("The running server connects within a second: `orchestrator vps status`"))
     else:
-        terminal.note("Connected while the server runs: orchestrator serve")
+        terminal.note(complete("Connected while the server runs: `orchestrator serve`"))
 
 
 @click.command(short_help="Say how the connection is doing.")
@@ -108,7 +109,9 @@ def status(as_json: bool, config: str | None, data: str | None) -> int:
         if as_json:
             terminal.write_json({"enrolled": False})
         else:
-            click.echo("Not enrolled with a VPS. To do so: orchestrator vps enroll URL CODE", err=True)
+            click.echo(
+                complete("Not enrolled with a VPS. To do so: `orchestrator vps enroll URL CODE`"), err=True
+            )
         return FAILED
     shown = _status(settings.data, credential)
     if as_json:
@@ -142,7 +145,7 @@ def leave(force: bool, config: str | None, data: str | None) -> int:
                 hint = f"{error.hint or ''} To forget the VPS all the same: --force".strip()
                 raise error.with_hint(hint) from None
             terminal.note(f"The VPS was not told: {error.message}")
-            terminal.note(f"Revoke it there: orchestrator vps revoke {credential.desktop_id}")
+            terminal.note(f"Revoke it there: `sudo orchestrator-vps revoke {credential.desktop_id}`")
     elif not credentials.path(settings.data).exists():
         click.echo("Not enrolled with a VPS.", err=True)
         return FAILED

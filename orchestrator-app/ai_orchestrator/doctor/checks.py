@@ -150,12 +150,12 @@ def judge_engine(engine: EngineSeen, model: ModelSeen) -> Finding:
     if engine.version is None:
         return Finding(
             "engine", bad, "llama-cpp-python is not installed.",
-            "Run `make setup`, or: pip install 'orchestrator[gguf]'",
+            "Run: `orchestrator install gguf`",
         )  # fmt: skip
     if engine.problem is not None:
         return Finding(
             "engine", bad, f"llama.cpp ({engine.version}) does not decode here: {engine.problem}",
-            "Run `make setup`: it picks a build that works on this processor.",
+            "Run: `orchestrator install gguf`; it picks a build that works on this processor.",
         )  # fmt: skip
     if engine.proved_with is None:
         return Finding(
@@ -227,7 +227,7 @@ def judge_gpu(gpu: GpuSeen, engine: EngineSeen, model: ModelSeen) -> Finding:
     if model.backend == "llama_cpp" and engine.gpu_offload is False:
         return Finding(
             "gpu", "warn", f"{names} is not used: llama.cpp was built without GPU support.",
-            "Install the CUDA toolkit (nvcc) and run `make setup` again.",
+            "Install the CUDA toolkit (nvcc) and run: `orchestrator install gguf`",
         )  # fmt: skip
     return Finding("gpu", "ok", f"{names} ({gpu.reason})")
 
@@ -238,11 +238,10 @@ def judge_port(seen: PortSeen) -> Finding:
         case "free":
             return Finding("port", "ok", f"{address} is free")
         case "ours":
-            return Finding("port", "ok", f"{address} is served by this program")
+            return Finding("port", "ok", f"the server answers at {seen.detail}")
         case "taken":
             return Finding(
-                "port", "fail", f"{address} is in use by another program.",
-                "End that program, or choose another port: orchestrator serve --port 5055",
+                "port", "fail", seen.detail, "End that program, or choose another port: `orchestrator serve --port 5055`",
             )  # fmt: skip
         case "unusable":
             return Finding(

@@ -138,7 +138,9 @@ def see_model(settings: Settings) -> ModelSeen:
     found = _in_child("open", path)
     if isinstance(found, str):
         problem = f"{path} does not open: {found}"
-        return ModelSeen(name, backend, path, size, False, problem=problem, hint="Download it again.")
+        return ModelSeen(name, backend, path, size, False, problem=problem, hint="Use another file.")
+    if "message" in found:
+        return ModelSeen(name, backend, path, size, False, problem=found["message"], hint=found["hint"])
     if found["reads_only"]:
         problem = f"{path} writes no text: it makes embeddings."
         hint = "Set model.path to a chat model. An embedding model is for context.embeddings."
@@ -154,10 +156,6 @@ def see_embeddings(settings: Settings) -> EmbeddingsSeen:
     chosen = settings.context.embeddings
     if chosen is None:
         return EmbeddingsSeen()
-    if importlib.util.find_spec("numpy") is None:
-        return EmbeddingsSeen(
-            chosen, problem="Embeddings need numpy.", hint="pip install 'orchestrator[embeddings]'"
-        )
     if chosen == ENGINE:
         return EmbeddingsSeen(chosen)
     with closing(GgufEmbedder(Path(chosen).expanduser(), settings)) as embedder:
@@ -198,15 +196,15 @@ def see_gpu() -> GpuSeen:
 
 def see_port(settings: Settings, server: str | None) -> PortSeen:
     from orchestrator_core.errors import PortInUse
-    from orchestrator_http.binding import bind, close_all, reachable_url
+    from orchestrator_http.binding import bind, close_all
 
     host, port = settings.server.host, settings.server.port
-    if server is not None and server == reachable_url(host, port):
-        return PortSeen(host, port, "ours")
+    if server is not None:
+        return PortSeen(host, port, "ours", server)
     try:
         sockets = bind(host, port)
-    except PortInUse:
-        return PortSeen(host, port, "taken")
+    except PortInUse as error:
+        return PortSeen(host, port, "taken", error.message)
     except ConfigurationError as error:
         return PortSeen(host, port, "unusable", error.message)
     close_all(sockets)

@@ -1,5 +1,8 @@
 """Runs in a child process: opens a GGUF file, or decodes with it. Native code that crashes
 takes only the child with it. `python -m ai_orchestrator.doctor.prove decode|open FILE`
+
+Prints one JSON object: what was seen, or `message` and `hint` of what is wrong with the file. The installation
+proves a build with it, too.
 """
 
 from __future__ import annotations
@@ -14,10 +17,19 @@ STEPS = 16
 
 
 def open_model(path: str) -> dict[str, object]:
-    """What the file's header and vocabulary say; the weights are not read."""
-    import llama_cpp
+    """What the file's header and vocabulary say; the weights are not read.
 
-    llm = llama_cpp.Llama(path, vocab_only=True, verbose=False)
+    Raises:
+        ModelUnusable: llama.cpp refuses the file.
+    """
+    import llama_cpp
+    from orchestrator_core.engine.native import error_lines, unusable_file
+
+    with error_lines() as reasons:
+        try:
+            llm = llama_cpp.Llama(path, vocab_only=True, verbose=True)
+        except ValueError:
+            raise unusable_file(path, reasons) from None
     try:
         kind = llm.metadata.get("general.architecture")
         trained = llm.metadata.get(f"{kind}.context_length")
@@ -55,5 +67,11 @@ def decode(path: str) -> dict[str, object]:
 
 
 if __name__ == "__main__":
+    from orchestrator_core.errors import ModelUnusable
+
     action, file = sys.argv[1:]
-    json.dump(decode(file) if action == "decode" else open_model(file), sys.stdout)
+    try:
+        seen = decode(file) if action == "decode" else open_model(file)
+    except ModelUnusable as error:
+        seen = {"message": error.message, "hint": error.hint}
+    json.dump(seen, sys.stdout)

@@ -117,5 +117,5 @@ def _mend_mode(file: Path) -> None:
 def _unusable(file: Path, why: str) -> ConfigurationError:
     return ConfigurationError(
         f"{file} cannot be used ({why}).",
-        hint="Delete it and enrol again: orchestrator vps enroll URL CODE",
+        hint="Delete it and enrol again: `orchestrator vps enroll URL CODE`",
     )

@@ -26,7 +26,7 @@ _SLOW = frozenset({heads.DUPLICATE, heads.REFUSED, heads.VERSION})
 """Refusals that will hardly change by themselves."""
 
 _WORDS = {
-    heads.REVOKED: "This desktop was revoked on the VPS; enrol it again: orchestrator vps enroll URL CODE",
+    heads.REVOKED: "This desktop was revoked on the VPS; enrol it again: `orchestrator vps enroll URL CODE`",
     heads.DUPLICATE: "Another server with this enrolment is connected (a copy of the data folder?)",
     heads.REFUSED: "The VPS takes no further desktop",
     heads.STOPPING: "The VPS is being restarted",

@@ -68,7 +68,7 @@ def test_continue_goes_on_with_the_latest_conversation(env: dict[str, str]) -> N
         (("x", "-o", "max_tokens", "0"), 2, "'max_tokens' must be at least 1"),
         (("x", "-m", "none.yaml"), 3, "none.yaml"),
         (("x", "--config", "none.yaml"), 3, "'none.yaml' does not exist"),
-        (("x", "--tier", "vps"), 4, "Start `orchestrator serve` on this data folder"),
+        (("x", "--tier", "vps"), 4, "orchestrator serve` on this data folder"),
         (("x", "--tier", "vps", "-n"), 4, "Leave --no-log out"),
         (("x", "--tier", "phone"), 2, "'phone'"),
         (("word " * 9000,), 1, "tokens"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sqlite3
 from pathlib import Path
@@ -51,7 +52,7 @@ def test_a_corrupt_model_is_a_problem_and_not_a_crash(tmp_path: Path, gguf: Path
     model = probes.see_model(settings(tmp_path, model__path=str(broken)))
     assert model.opens is False
     assert model.problem is not None
-    assert "broken.gguf does not open" in model.problem
+    assert "cannot load the model file" in model.problem and "remaining file size" in model.problem
 
 
 def test_a_child_that_crashes_or_says_nothing_is_told(
@@ -202,6 +203,13 @@ def test_a_running_server_is_recognised(tmp_path: Path) -> None:
         port = url.rsplit(":", 1)[1]
         report = json.loads(orchestrator({**env, "ORCHESTRATOR_PORT": port}, "doctor", "--json").stdout)
         said = {one["check"]: one for one in report["checks"]}
-        assert "served by this program" in said["port"]["message"]
+        assert "answers at" in said["port"]["message"]
         assert f"held by the server at {url}" in said["data folder"]["message"]
         assert said["database memory.db"]["verdict"] == "ok"
+
+
+def test_a_taken_port_is_named_with_the_program_that_has_it(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        seen = probes.see_port(settings(tmp_path, server__port=taken.getsockname()[1]), None)
+    assert seen.state == "taken"
+    assert f"(process {os.getpid()})" in seen.detail

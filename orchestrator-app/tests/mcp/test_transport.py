@@ -154,4 +154,4 @@ def test_without_the_package_it_says_what_to_install(tmp_path: Path) -> None:
     code = "import sys; sys.modules['mcp'] = None; from ai_orchestrator.cli import main; main()"
     done = run([sys.executable, "-c", code, "mcp"], fresh_user(tmp_path))
     assert done.returncode == 3
-    assert "orchestrator[mcp]" in done.stderr and "Traceback" not in done.stderr
+    assert "orchestrator install mcp`" in done.stderr and "Traceback" not in done.stderr

@@ -43,7 +43,7 @@ def unusable(path: str, epitaph: str) -> ModelUnusable:
     return ModelUnusable(
         f"The engine process died {MAX_FAILED_LOADS} times while loading {path!r}. {epitaph}",
         hint="The file may be damaged, or this llama.cpp build does not suit the processor. "
-        "Run: orchestrator doctor",
+        "Run: `orchestrator doctor`",
     )
 
 

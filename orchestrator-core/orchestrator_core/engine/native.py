@@ -7,7 +7,9 @@ of requests. Every struct and function is llama-cpp-python's own low-level bindi
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +22,9 @@ from orchestrator_core.errors import ModelUnusable
 
 lib: Any = llama_cpp
 """The binding, for the modules beside this one: they take it from here."""
+
+ERROR_LEVEL = 4
+"""GGML_LOG_LEVEL_ERROR."""
 
 NO_SLOT = 1
 """llama_decode: no room in the cache for this batch; the cache is as before."""
@@ -63,6 +68,25 @@ def quiet_backend() -> None:
     lib.llama_backend_init()
 
 
+@contextmanager
+def error_lines() -> Iterator[list[str]]:
+    """What llama.cpp logs as errors within the block; all of its log goes to stderr meanwhile, as otherwise."""
+    lines: list[str] = []
+
+    def keep(level: int, text: bytes, _data: object) -> None:
+        sys.stderr.buffer.write(text)
+        sys.stderr.buffer.flush()
+        if level == ERROR_LEVEL:
+            lines.append(text.decode("utf-8", "replace").strip())
+
+    callback = lib.llama_log_callback(keep)
+    lib.llama_log_set(callback, ctypes.c_void_p(0))
+    try:
+        yield lines
+    finally:
+        lib.llama_log_set(lib.llama_log_callback(0), ctypes.c_void_p(0))
+
+
 def supports_gpu() -> bool:
     return bool(lib.llama_supports_gpu_offload())
 
@@ -71,6 +95,19 @@ def build() -> str:
     """Version and instruction sets: what saved states depend on."""
     system = lib.llama_print_system_info().decode("utf-8", "replace")
     return f"{lib.__version__} {lib.llama_version().decode()} {system.strip(' |')}"
+
+
+def unusable_file(path: str, reasons: Sequence[str]) -> ModelUnusable:
+    """The error for a file that llama.cpp refuses.
+
+    Args:
+        reasons: see `error_lines`; the first says most, later ones that loading failed.
+    """
+    reason = reasons[0].partition(": ")[2] or reasons[0] if reasons else "it does not say why"
+    return ModelUnusable(
+        f"llama.cpp cannot load the model file {path!r}: {reason}",
+        hint="The reason is llama.cpp's own. Use another file, or one of this model in another format.",
+    )
 
 
 class Model:
@@ -83,12 +120,10 @@ class Model:
     def __init__(self, path: str, *, gpu_layers: int, adapter: str | None = None) -> None:
         params = lib.llama_model_default_params()
         params.n_gpu_layers = gpu_layers
-        self.pointer = lib.llama_model_load_from_file(path.encode(), params)
+        with error_lines() as reasons:
+            self.pointer = lib.llama_model_load_from_file(path.encode(), params)
         if not self.pointer:
-            raise ModelUnusable(
-                f"llama.cpp cannot load the model file {path!r}.",
-                hint="It may be incomplete or of a kind this version does not know. Download it again.",
-            )
+            raise unusable_file(path, reasons)
         self.vocab = lib.llama_model_get_vocab(self.pointer)
         self.adapter = self._load_adapter(adapter) if adapter else None
 

@@ -30,15 +30,20 @@ def code(config: str | None, data: str | None) -> None:
 def desktops(config: str | None, data: str | None, as_json: bool) -> None:
     """List the enrolled desktops; revoked ones last."""
     with _credentials(config, data) as credentials:
-        found = sorted(credentials.desktops(), key=lambda one: one.revoked_at is not None)
+        enrolled = sorted(credentials.desktops(), key=lambda desktop: desktop.revoked_at is not None)
+        command = credentials.own_command("code")
     if as_json:
-        click.echo(json.dumps([asdict(one) for one in found]))
+        click.echo(json.dumps([asdict(desktop) for desktop in enrolled]))
         return
-    if not found:
-        click.echo("No desktop is enrolled. orchestrator vps code makes a code for one.", err=True)
-    for one in found:
-        state = f"revoked {one.revoked_at}" if one.revoked_at else f"last seen {one.seen_at or 'never'}"
-        click.echo(f"{one.desktop_id}  {one.role:6}  {one.name}  ({state})")
+    if not enrolled:
+        click.echo(f"No desktop is enrolled. {command} makes a code for one.", err=True)
+    for desktop in enrolled:
+        state = (
+            f"revoked {desktop.revoked_at}"
+            if desktop.revoked_at
+            else f"last seen {desktop.seen_at or 'never'}"
+        )
+        click.echo(f"{desktop.desktop_id}  {desktop.role:6}  {desktop.name}  ({state})")
 
 
 @click.command(short_help="Refuse a desktop from now on.")

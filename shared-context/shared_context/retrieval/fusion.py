@@ -6,8 +6,6 @@ from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from shared_context.errors import SharedContextError
-
 Item = TypeVar("Item", bound=Hashable)
 
 RANK_OFFSET = 60
@@ -53,16 +51,11 @@ class Vectors(Generic[Item]):
 
     Args:
         most_bytes: of all together; beyond it the oldest are forgotten.
-
-    Raises:
-        SharedContextError: numpy is not installed.
     """
 
     def __init__(self, most_bytes: int = 64 * 2**20) -> None:
-        try:
-            import numpy
-        except ImportError as error:
-            raise SharedContextError("Embeddings need numpy.", "pip install numpy") from error
+        import numpy  # slow to import, and many a process has no vectors
+
         self._numpy = numpy
         self._most_bytes = most_bytes
         self._items: list[Item] = []

@@ -130,7 +130,7 @@ except MissingExtra as error:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
-    assert done.stdout == "Run: pip install 'orchestrator[hf]'"
+    assert done.stdout == "Run: `orchestrator install hf`"
 
 
 def test_the_backend_module_imports_nothing_heavy() -> None:
