@@ -11,7 +11,6 @@ consumer and the engine together) is shown as well: unlike the rate it hardly de
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from typing import Any
 import click
 import psutil
 import requests
-from measuring import describe_run, middle, model_file, model_options, show, verdict
+from measuring import describe_run, event_data, middle, model_file, model_options, show, verdict
 from orchestrator_core.engine.load import LoadSpec
 from orchestrator_core.engine.supervisor import Supervisor
 from orchestrator_core.generation import GenerationConfig
@@ -101,9 +100,7 @@ def llama_server(url: str) -> tuple[Contender, Callable[[], None]]:
         body = {"prompt": PROMPT, "n_predict": tokens, "temperature": 0.0, "stream": True, "ignore_eos": True}
         with requests.post(f"{url.rstrip('/')}/completion", json=body, stream=True, timeout=600) as answer:
             answer.raise_for_status()
-            for line in answer.iter_lines():
-                if line.startswith(b"data: ") and not json.loads(line[6:]).get("stop"):
-                    yield line
+            yield from (data for data in event_data(answer) if not data.get("stop"))
 
     return run, lambda: None
 

@@ -10,7 +10,6 @@ process; the same engine is measured without the server too.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -24,7 +23,7 @@ from pathlib import Path
 import click
 import psutil
 import requests
-from measuring import describe_run, middle, model_file, model_options, show, verdict
+from measuring import describe_run, event_data, middle, model_file, model_options, show, verdict
 from orchestrator_core.backend import Prompt
 from orchestrator_core.backends.llama_cpp import LlamaCppBackend
 from orchestrator_core.generation import GenerationConfig
@@ -101,9 +100,7 @@ def stream(url: str, tokens: int) -> Iterator[str]:
     body = {"message": "Go on.", "max_tokens": tokens, "temperature": 0, "repetition_penalty": 1.0}
     with requests.post(f"{url}/chat/stream", json=body, stream=True, timeout=600) as answer:
         answer.raise_for_status()
-        for line in answer.iter_lines(chunk_size=1):
-            if line.startswith(b"data: ") and "token" in (event := json.loads(line[6:])):
-                yield event["token"]
+        yield from (data["token"] for data in event_data(answer) if "token" in data)
 
 
 def per_token(tokens: Iterable[object]) -> tuple[float, float]:

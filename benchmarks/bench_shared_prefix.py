@@ -11,7 +11,6 @@ Start a llama-server with: -c 16384 -np 8 --kv-unified -t <threads>.
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 import time
@@ -23,7 +22,7 @@ from pathlib import Path
 
 import click
 import requests
-from measuring import describe_run, middle, model_file, model_options, show, verdict
+from measuring import describe_run, event_data, middle, model_file, model_options, show, verdict
 from orchestrator_core.backend import Prompt
 from orchestrator_core.backends.llama_cpp import LlamaCppBackend
 from orchestrator_core.generation import GenerationConfig
@@ -94,8 +93,7 @@ def server_contender(url: str) -> Contender:
         started = time.perf_counter()
         with requests.post(f"{base}/completion", json=body, stream=True, timeout=1200) as answer:
             answer.raise_for_status()
-            lines = (line for line in answer.iter_lines() if line.startswith(b"data: "))
-            timing = timed(line for line in lines if not json.loads(line[6:]).get("stop"))
+            timing = timed(data for data in event_data(answer) if not data.get("stop"))
         waited = time.perf_counter() - started - timing.total
         return Timing(timing.first + waited, timing.total + waited, timing.longest_pause)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 import requests
 from ai_orchestrator.server import Server
 from household import Household
+from measuring import event_data
 from orchestrator_core.assistant import Assistant, open_assistant
 from orchestrator_core.backends.llama_cpp import LlamaCppBackend
 from orchestrator_core.settings import Settings
@@ -54,10 +54,7 @@ class Desktop:
         first = pause = 0.0
         with requests.post(f"{self.url}/chat/stream", json=body, stream=True, timeout=PATIENCE_S) as answer:
             answer.raise_for_status()
-            for line in answer.iter_lines(chunk_size=1):
-                if not line.startswith(b"data: "):
-                    continue
-                event: dict[str, Any] = json.loads(line[6:])
+            for event in event_data(answer):
                 now = time.perf_counter()
                 if "token" in event:
                     first, pause = (now - began, pause) if not first else (first, max(pause, now - last))

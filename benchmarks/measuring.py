@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shlex
@@ -12,11 +13,14 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 import psutil
+import requests
 from gguf_models import SentencePieceVocabulary, preset_model
+from orchestrator_core.event_stream import events_in
+from orchestrator_core.streamed_http import pieces
 from rich.console import Console
 from rich.table import Table
 
@@ -34,6 +38,12 @@ def describe_run() -> None:
     packages = ", ".join(f"{name} {version(name)}" for name in ("llama-cpp-python", "numpy", "waitress"))
     console.print(f"versions  Python {platform.python_version()}, {packages}")
     console.print(f"command   python {shlex.join(sys.argv)}\n", highlight=False)
+
+
+def event_data(answer: requests.Response) -> Iterator[dict[str, Any]]:
+    """Each event of a streamed answer, as it comes."""
+    for event in events_in(pieces(answer)):
+        yield json.loads(event.data)
 
 
 def model_options(

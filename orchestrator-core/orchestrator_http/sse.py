@@ -21,7 +21,6 @@ from orchestrator_http.watching import ClientGone
 if TYPE_CHECKING:
     from orchestrator_core.runs.spec import RunEvent
 
-PING = b": ping\n\n"
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 """No cache may hold a stream back; nginx is told not to buffer it."""
 
@@ -40,11 +39,19 @@ def frame(data: Mapping[str, Any] | str, *, event_id: int | None = None, event: 
     return ("\n".join(lines) + "\n\n").encode("utf-8", "replace")
 
 
+def comment(text: str) -> bytes:
+    """What every reader passes over."""
+    return f": {text}\n\n".encode("utf-8", "replace")
+
+
+PING = comment("ping")
+
+
 def run_frames(run_id: str, events: Iterable[RunEvent | None]) -> Iterator[bytes]:
     """A run's events as DESIGN §6 wants them: tokens and the end without a name, seams and
     errors with one. A comment comes first: servers send no headers before the first byte of the
     body, and a client wants to know its run while the model still reads the prompt."""
-    yield f": run {run_id}\n\n".encode()
+    yield comment(f"run {run_id}")
     for event in events:
         if event is None:
             yield PING
@@ -81,7 +88,7 @@ def _guarded(
     except ClientGone:
         return
     except ServerStopping as notice:
-        yield f": {notice.message} {notice.hint}\n\n".encode()
+        yield comment(f"{notice.message} {notice.hint}")
     except Exception as error:
         problem = problem_from(error)
         if problem is None:

@@ -1,17 +1,10 @@
-"""The network side of the `openai` backend: one server, its key, and streams that can be left.
-
-A stream is read by its own thread into a bounded mailbox, so that whoever waits for the next
-token can be released at once from any thread, even while the server is silent.
-Not covered: a server that holds back its response headers goes on working, after a cancel,
-until it sends them; only then can the connection be closed.
-"""
+"""The network side of the `openai` backend: one server, its key, and streams that can be left."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-import threading
-from collections import deque
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,23 +14,24 @@ import urllib3
 from pydantic import SecretStr
 from requests.auth import AuthBase
 
-from orchestrator_core.backends.openai_wire import ProtocolError, SseParser, error_for, error_text
+from orchestrator_core import streamed_http
+from orchestrator_core.backends.openai_wire import ProtocolError, error_for, error_text
 from orchestrator_core.errors import (
     BackendTimeout,
     BackendUnreachable,
     ConfigurationError,
     OrchestratorError,
 )
+from orchestrator_core.event_stream import EventReader, EventTooLong
+from orchestrator_core.streamed_http import StreamedRequest, pieces
 
 log = logging.getLogger(__name__)
 
-MAILBOX_EVENTS = 256
 MAX_JSON_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
-READ_BYTES = 64 * 1024
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
-TRANSPORT_FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ProtocolError)
+TRANSPORT_FAILURES = (*streamed_http.TRANSPORT_FAILURES, ProtocolError)
 
 
 class _Key(AuthBase):
@@ -106,10 +100,9 @@ class OpenAIClient:
             stream=True,
         )
 
-    def refusal(self, response: requests.Response, model: str) -> OrchestratorError:
-        """The error that a response with a status other than 2xx stands for."""
-        body = response.raw.read(MAX_ERROR_BYTES).decode("utf-8", "replace")
-        text = self.redact(error_text(body))
+    def refusal(self, response: requests.Response, content: str, model: str) -> OrchestratorError:
+        """The error that a response with a status other than 2xx, and this content, stands for."""
+        text = self.redact(error_text(content))
         return error_for(response.status_code, text, response.headers, server=self.url, model=model)
 
     def failure(self, error: Exception) -> OrchestratorError:
@@ -144,8 +137,8 @@ class OpenAIClient:
         try:
             with self.send(method, url, body) as response:
                 if not 200 <= response.status_code < 300:
-                    raise self.refusal(response, model)
-                content = response.raw.read(MAX_JSON_BYTES)
+                    raise self.refusal(response, _beginning(pieces(response), MAX_ERROR_BYTES), model)
+                content = _beginning(pieces(response), MAX_JSON_BYTES)
         except TRANSPORT_FAILURES as error:
             raise self.failure(error) from error
         try:
@@ -159,15 +152,8 @@ class StreamingRequest:
 
     def __init__(self, client: OpenAIClient, url: str, body: dict[str, Any]) -> None:
         self._client = client
-        self._changed = threading.Condition()
-        self._items: deque[str] = deque()
-        self._answered = False
-        self._ended = False
-        self._closed = False
-        self._error: OrchestratorError | None = None
-        self._response: requests.Response | None = None
-        thread = threading.Thread(target=self._read, args=(url, body), name="openai-stream", daemon=True)
-        thread.start()
+        self._model = str(body.get("model", ""))
+        self._request = StreamedRequest(lambda: client.send("POST", url, body), name="openai-stream")
 
     def wait_answered(self, timeout: float) -> None:
         """Waits until the server has accepted the request, at most `timeout` seconds.
@@ -175,10 +161,8 @@ class StreamingRequest:
         Raises:
             OrchestratorError: it refused, or cannot be reached.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._answered or self._ended or self._closed, timeout)
-            if self._error is not None and not self._answered:
-                raise self._error
+        with self._translated():
+            self._accepted(timeout)
 
     def __iter__(self) -> Iterator[str]:
         """Data of each event, until the stream ends or is closed.
@@ -186,85 +170,55 @@ class StreamingRequest:
         Raises:
             OrchestratorError: the connection broke, or the server refused or fell silent.
         """
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._items or self._ended or self._closed)
-                if self._closed:
-                    return
-                if not self._items:
-                    if self._error is not None:
-                        raise self._error
-                    return
-                item = self._items.popleft()
-                self._changed.notify_all()
-            yield item
+        with self._translated():
+            response = self._accepted()
+            if response is None:
+                return
+            if "json" in response.headers.get("Content-Type", ""):
+                # The server does not stream: the whole completion is one event.
+                yield _beginning(self._request.chunks(), MAX_JSON_BYTES)
+                return
+            reader = EventReader()
+            for chunk in self._request.chunks():
+                for event in reader.feed(chunk):
+                    if self.closed:
+                        return
+                    yield event.data
+            yield from (event.data for event in reader.end())
 
     @property
     def closed(self) -> bool:
-        return self._closed
+        return self._request.closed
 
     def close(self) -> None:
         """Leaves the stream; safe from any thread, more than once."""
-        with self._changed:
-            self._closed = True
-            self._items.clear()
-            self._changed.notify_all()
-            response = self._response
-        if response is not None:
-            _hang_up(response)
+        self._request.close()
 
-    def _read(self, url: str, body: dict[str, Any]) -> None:
-        error: OrchestratorError | None = None
+    def _accepted(self, timeout: float | None = None) -> requests.Response | None:
+        response = self._request.head(timeout)
+        if response is not None and not 200 <= response.status_code < 300:
+            content = _beginning(self._request.chunks(), MAX_ERROR_BYTES)
+            raise self._client.refusal(response, content, self._model)
+        return response
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
         try:
-            self._read_response(self._client.send("POST", url, body), str(body.get("model", "")))
-        except OrchestratorError as refusal:
-            error = refusal
-        except TRANSPORT_FAILURES as failure:
-            error = self._client.failure(failure)
-        except Exception:
-            # Closing from another thread can surface as almost anything inside the HTTP library.
-            if not self._closed:
-                log.exception("Reading the stream of %s failed.", self._client.url)
-            error = BackendUnreachable(f"Reading the answer of {self._client.url} failed.")
-        with self._changed:
-            self._error, self._ended = error, True
-            self._changed.notify_all()
-
-    def _read_response(self, response: requests.Response, model: str) -> None:
-        with response:
-            if not 200 <= response.status_code < 300:
-                raise self._client.refusal(response, model)
-            with self._changed:
-                self._response, self._answered = response, True
-                self._changed.notify_all()
-            if "json" in response.headers.get("Content-Type", ""):
-                # The server does not stream: the whole completion is one event.
-                self._put([response.raw.read(MAX_JSON_BYTES).decode("utf-8", "replace")])
-                return
-            parser = SseParser()
-            while data := response.raw.read1(READ_BYTES):
-                if not self._put(parser.feed(data)):
-                    return
-            self._put(parser.end())
-
-    def _put(self, events: list[str]) -> bool:
-        """Waits for room; False when nobody wants them any more."""
-        for event in events:
-            with self._changed:
-                self._changed.wait_for(lambda: len(self._items) < MAILBOX_EVENTS or self._closed)
-                if self._closed:
-                    return False
-                self._items.append(event)
-                self._changed.notify_all()
-        return not self._closed
+            yield
+        except EventTooLong as error:
+            raise self._client.failure(ProtocolError(str(error))) from error
+        except TRANSPORT_FAILURES as error:
+            raise self._client.failure(error) from error
 
 
-def _hang_up(response: requests.Response) -> None:
-    """Wakes the thread that reads this response; that thread closes it."""
-    try:
-        response.raw.shutdown()
-    except (OSError, RuntimeError, ValueError, AttributeError):
-        return  # it has ended already
+def _beginning(chunks: Iterator[bytes], size: int) -> str:
+    """Of a body, as text."""
+    content = bytearray()
+    for chunk in chunks:
+        content += chunk
+        if len(content) >= size:
+            break
+    return content[:size].decode("utf-8", "replace")
 
 
 def _checked(url: str) -> tuple[str, str]:

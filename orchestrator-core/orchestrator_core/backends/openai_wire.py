@@ -1,4 +1,4 @@
-"""What OpenAI-compatible servers send: event streams, chunks, error bodies. No network here.
+"""What OpenAI-compatible servers send: chunks, error bodies. No network here.
 
 Servers differ from the published protocol in ways this module has met: comment lines and CRLF,
 events cut anywhere, a missing [DONE], an error object in place of a chunk, a chunk with usage and
@@ -28,13 +28,9 @@ from orchestrator_core.errors import (
     Overloaded,
 )
 
-MAX_EVENT_BYTES = 8 * 1024 * 1024
-"""One event of a stream; a server that sends more without ending a line is not trusted."""
-
 MAX_QUOTE = 300
 """Characters of a server's own words that are repeated in our errors."""
 
-_LINE_END = re.compile(rb"\r\n|\n|\r")
 _TOO_LONG = re.compile(
     r"maximum context length|context[ _](length|window|size)|too large for model"
     r"|prompt is too long|input (length|is too long)",
@@ -53,41 +49,6 @@ class ServerError(Exception):
         super().__init__(text)
         self.status = status
         self.text = text
-
-
-class SseParser:
-    """Server-sent events from bytes that are cut anywhere; yields the data of each event."""
-
-    def __init__(self) -> None:
-        self._buffer = b""
-        self._data: list[str] = []
-
-    def feed(self, data: bytes) -> list[str]:
-        """Data of the events that are complete with these bytes."""
-        self._buffer += data
-        events = []
-        while (end := _LINE_END.search(self._buffer)) is not None:
-            if end.group() == b"\r" and end.end() == len(self._buffer):
-                break  # a \n may follow
-            line, self._buffer = self._buffer[: end.start()], self._buffer[end.end() :]
-            events += self._line(line)
-        if len(self._buffer) > MAX_EVENT_BYTES:
-            raise ProtocolError("an event without end")
-        return events
-
-    def end(self) -> list[str]:
-        """Data of a last event whose blank line never came."""
-        rest, self._buffer = self._buffer.rstrip(b"\r"), b""
-        return [*self._line(rest), *self._line(b"")]
-
-    def _line(self, line: bytes) -> list[str]:
-        if not line:
-            data, self._data = self._data, []
-            return ["\n".join(data)] if data else []
-        name, _, value = line.decode("utf-8", "replace").lstrip("\ufeff").partition(":")
-        if name == "data":
-            self._data.append(value.removeprefix(" "))
-        return []
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import queue
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +11,7 @@ import requests
 import urllib3
 
 from orchestrator_core.errors import TierLost, TierUnreachable
+from orchestrator_core.streamed_http import TRANSPORT_FAILURES, StreamedRequest
 from orchestrator_core.tiers.remote import TierState
 
 CONNECT_S = 5.0
@@ -22,9 +20,6 @@ LOOK_EVERY_S = 5.0
 
 STALE_S = 15.0
 """A state that was not seen for so long is no state any more."""
-
-MAX_WAITING = 64
-"""Chunks that are kept for a slow reader; then the other side has to wait."""
 
 MINUTE_S = 60.0
 
@@ -119,8 +114,8 @@ class HttpTier:
     ) -> HttpResponse:
         """See `RemoteTier`. A key that is not accepted is this tier's affair and no answer to a
         client: the other tier is then as good as away."""
-        try:
-            response = self._session.request(
+        request = StreamedRequest(
+            lambda: self._session.request(
                 method,
                 f"{self._url}{target}",
                 headers=dict(headers or {}),
@@ -128,16 +123,21 @@ class HttpTier:
                 timeout=(CONNECT_S, timeout_s or self._answer_timeout_s),
                 allow_redirects=False,
                 stream=True,
-            )
-        except requests.RequestException as error:
+            ),
+            name="tier-reader",
+        )
+        try:
+            response = request.head()
+        except TRANSPORT_FAILURES as error:
             self._note_away(_words(error))
             if _never_sent(error):
                 raise TierUnreachable(f"The {self.name} cannot be reached ({_words(error)}).") from error
             raise TierLost(f"The {self.name} was lost ({_words(error)}).") from error
+        assert response is not None, "nobody has closed the request"
         if response.status_code in (401, 403):
-            response.close()
+            request.close()
             raise TierUnreachable(f"The {self.name} does not accept this tier's key.")
-        return HttpResponse(response, self.name)
+        return HttpResponse(request, response, self.name)
 
     def settle(self, timeout_s: float) -> bool:
         """An exchange, one at a time; a longer one than `timeout_s` goes on for later questions."""
@@ -189,64 +189,27 @@ class HttpTier:
 
 
 class HttpResponse:
-    """A `RemoteResponse`. A thread of its own reads, so that `close` ends a reader that waits."""
+    """A `RemoteResponse`."""
 
-    def __init__(self, response: requests.Response, name: str) -> None:
+    def __init__(self, request: StreamedRequest, response: requests.Response, name: str) -> None:
         self.status = response.status_code
         self.headers = {field.lower(): value for field, value in response.headers.items()}
-        self._response = response
+        self._request = request
         self._name = name
-        self._arrived: queue.Queue[bytes | TierLost | None] = queue.Queue(MAX_WAITING)
-        self._closed = threading.Event()
-        threading.Thread(target=self._read, name="tier-reader", daemon=True).start()
 
     def chunks(self) -> Iterator[bytes]:
-        while True:
-            chunk = None if self._closed.is_set() else self._arrived.get()
-            if self._closed.is_set():
-                raise TierLost(f"The answer of the {self._name} was left.")
-            if isinstance(chunk, TierLost):
-                raise chunk
-            if chunk is None:
-                return
-            yield chunk
+        try:
+            yield from self._request.chunks()
+        except (*TRANSPORT_FAILURES, ValueError) as error:
+            raise TierLost(f"The {self._name} was lost ({_words(error)}).") from error
+        if self._request.closed:
+            raise TierLost(f"The answer of the {self._name} was left.")
 
     def close(self) -> None:
-        self._closed.set()
-        with contextlib.suppress(queue.Full):  # then the reader has something to wake up by
-            self._arrived.put_nowait(None)
-        # Closing the response would wait for the thread that reads it.
-        connection = getattr(self._response.raw, "_connection", None)
-        open_socket = getattr(connection, "sock", None)
-        if open_socket is not None:
-            with contextlib.suppress(OSError):
-                open_socket.shutdown(socket.SHUT_RDWR)
-
-    def _read(self) -> None:
-        last: TierLost | None = None
-        try:
-            for chunk in self._response.iter_content(None):
-                if not self._put(chunk):
-                    return
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            # ValueError: what a TLS socket says that another thread has shut.
-            last = TierLost(f"The {self._name} was lost ({_words(error)}).")
-        finally:
-            self._response.close()
-        self._put(last)
-
-    def _put(self, chunk: bytes | TierLost | None) -> bool:
-        """False when nobody reads any more."""
-        while not self._closed.is_set():
-            try:
-                self._arrived.put(chunk, timeout=0.5)
-                return True
-            except queue.Full:
-                continue
-        return False
+        self._request.close()
 
 
-def _never_sent(error: requests.RequestException) -> bool:
+def _never_sent(error: Exception) -> bool:
     if isinstance(error, requests.ConnectTimeout):
         return True
     if isinstance(error, requests.exceptions.SSLError):
@@ -262,6 +225,7 @@ def _words(error: Exception) -> str:
         "ReadTimeout": "no answer in time",
         "SSLError": "its certificate is not the right one",
         "ConnectionError": "no connection",
-        "ChunkedEncodingError": "the connection broke",
+        "ProtocolError": "the connection broke",
+        "ReadTimeoutError": "no answer in time",
     }
     return kinds.get(type(error).__name__, type(error).__name__)

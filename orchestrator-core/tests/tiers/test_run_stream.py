@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from orchestrator_core.errors import TierLost
-from orchestrator_core.tiers.run_stream import MAX_EVENT_BYTES, RunStream, StreamEvent
+from orchestrator_core.event_stream import MAX_EVENT_BYTES
+from orchestrator_core.tiers.run_stream import RunStream, StreamEvent
 from orchestrator_http.sse import frame
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)

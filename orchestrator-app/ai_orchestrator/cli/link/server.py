@@ -19,10 +19,11 @@ from orchestrator_core.errors import (
     Unauthorized,
     from_body,
 )
+from orchestrator_core.event_stream import events_in
+from orchestrator_core.streamed_http import TRANSPORT_FAILURES, pieces
 
 from ai_orchestrator import server_file
 from ai_orchestrator.cli.link.answers import AnswerEvent, export_name
-from ai_orchestrator.cli.link.sse import events
 
 if TYPE_CHECKING:
     from orchestrator_core.settings import Settings
@@ -219,7 +220,7 @@ class ServerAnswer:
                     yield event
                     if event.kind == "done":
                         return
-            except requests.RequestException:
+            except TRANSPORT_FAILURES:
                 pass
             attempt = 0 if self._offset > before else attempt + 1
 
@@ -233,13 +234,13 @@ class ServerAnswer:
         if self._response is None:
             return
         try:
-            for event in events(_lines_as_they_come(self._response)):
+            for event in events_in(pieces(self._response)):
                 data = json.loads(event.data)
-                if event.event == "error":
+                if event.name == "error":
                     raise from_body(data)
-                if event.id and event.id.isdigit():
-                    self._offset = int(event.id)
-                if event.event == "seam":
+                if event.event_id.isdecimal():
+                    self._offset = int(event.event_id)
+                if event.name == "seam":
                     yield AnswerEvent("seam", data)
                 elif data.get("done"):
                     yield AnswerEvent("done", data)
@@ -267,11 +268,3 @@ class ServerAnswer:
         if self._response is not None:
             self._response.close()
             self._response = None
-
-
-def _lines_as_they_come(response: requests.Response) -> Iterator[bytes]:
-    """None as size gives each chunk when it arrives; a body without chunks it would collect to
-    its end, so that one is read byte by byte."""
-    chunked = response.headers.get("Transfer-Encoding", "").lower() == "chunked"
-    lines: Iterator[bytes] = response.iter_lines(chunk_size=None if chunked else 1)
-    return lines

@@ -1,5 +1,4 @@
 import contextlib
-import itertools
 import json
 from email.utils import formatdate
 from time import time
@@ -9,12 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from orchestrator_core.backend import FinishReason, Usage
 from orchestrator_core.backends.openai_wire import (
-    MAX_EVENT_BYTES,
     MAX_QUOTE,
     Delta,
     ProtocolError,
     ServerError,
-    SseParser,
     error_for,
     error_text,
     finish_reason,
@@ -30,54 +27,6 @@ from orchestrator_core.errors import (
     ModelNotFound,
     Overloaded,
 )
-
-
-def parse(*pieces: bytes) -> list[str]:
-    parser = SseParser()
-    return [event for piece in pieces for event in parser.feed(piece)] + parser.end()
-
-
-# --- events ---
-
-
-@pytest.mark.parametrize(
-    "stream",
-    [
-        b"data: one\n\ndata: two\n\n",
-        b"data: one\r\n\r\ndata: two\r\n\r\n",
-        b"data: one\r\rdata: two\r\r",
-        b"data:one\n\ndata:two\n\n",
-        b": ping\n\ndata: one\n\n: ping\n\nid: 7\nevent: x\ndata: two\n\n",
-        b"\xef\xbb\xbfdata: one\n\ndata: two",
-        b"\n\n\ndata: one\n\n\n\ndata: two\n",
-    ],
-)
-def test_the_same_events_in_any_spelling(stream: bytes) -> None:
-    assert parse(stream) == ["one", "two"]
-
-
-@given(
-    st.lists(st.text(alphabet="aé🦜: ", min_size=1, max_size=8), max_size=6),
-    st.sampled_from(["\n", "\r\n", "\r"]),
-    st.lists(st.integers(0, 200)),
-)
-def test_events_do_not_depend_on_how_the_bytes_are_cut(
-    events: list[str], end: str, places: list[int]
-) -> None:
-    stream = "".join(f": ping{end}data: {event}{end}{end}" for event in events).encode()
-    edges = [0, *sorted(place % (len(stream) + 1) for place in places), len(stream)]
-    assert parse(*(stream[a:b] for a, b in itertools.pairwise(edges))) == events
-
-
-def test_data_lines_of_one_event_are_joined() -> None:
-    assert parse(b"data: a\ndata: b\n\n") == ["a\nb"]
-
-
-def test_an_event_without_end_is_given_up() -> None:
-    parser = SseParser()
-    with pytest.raises(ProtocolError):
-        parser.feed(b"data: " + b"x" * MAX_EVENT_BYTES)
-
 
 # --- chunks ---
 
