@@ -7,7 +7,7 @@ knows only this module, so a backend can be swapped without touching the rest.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -203,6 +203,10 @@ class ChatBackend(ABC):
         """Fields of GenerationConfig that the model's author advises, as its file says; the
         owner's settings and the request are stronger."""
         return {}
+
+    def holds_to(self, schema: Mapping[str, Any]) -> bool:
+        """Whether every complete answer under this `json_schema` is sure to satisfy it."""
+        return False
 
     def prewarm(self, prompt: Prompt) -> None:
         """Hint: prompts that begin so will be asked for soon, and many with its stable prefix.

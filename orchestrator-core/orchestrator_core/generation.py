@@ -15,6 +15,8 @@ MAX_NEW_TOKENS = 1_000_000
 """Above any window in use: a larger request is a mistake, not a wish."""
 
 MAX_STOPS = 16
+MAX_BIASES = 1024
+LogitBias = Annotated[float, Field(ge=-100.0, le=100.0)]
 StopText = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -40,6 +42,12 @@ class GenerationConfig(BaseModel):
     """Drops tokens below this fraction of the most likely one's probability."""
     repetition_penalty: float = Field(1.0, gt=0.0, le=10.0)
     """Divides the logits of recent tokens; 1 switches it off."""
+    presence_penalty: float = Field(0.0, ge=-2.0, le=2.0)
+    """Subtracted from the logits of tokens that the answer has already."""
+    frequency_penalty: float = Field(0.0, ge=-2.0, le=2.0)
+    """The same, once for each time it has them."""
+    logit_bias: dict[int, LogitBias] = Field(default_factory=dict, max_length=MAX_BIASES)
+    """Added to the logits of these tokens of the model's vocabulary."""
     stop: list[StopText] = Field(default_factory=list, max_length=MAX_STOPS)
     """The answer ends before the first of these."""
     seed: int | None = Field(None, ge=0, le=2**32 - 1)

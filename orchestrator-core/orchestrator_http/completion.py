@@ -16,7 +16,7 @@ from orchestrator_core.errors import BackendError
 from orchestrator_core.generation import GenerationConfig
 
 from orchestrator_http.deltas import CallArguments, CallBegins, Delta, Finished, Text, json_object
-from orchestrator_http.json_schemas import enforced_by_grammar, is_valid
+from orchestrator_http.json_schemas import is_valid, read_json
 from orchestrator_http.schemas.openai_answers import FinishReason
 from orchestrator_http.tools import Call, CallReader, CallSplitter, Toolbox, find_calls
 from orchestrator_http.watching import failure
@@ -40,8 +40,8 @@ class Heard:
         self.cut_off = reason in ("length", "cancelled")
 
 
-ATTEMPTS = 3
-"""Runs for one answer whose schema a grammar cannot enforce fully."""
+ATTEMPTS = 2
+"""Runs for one answer that must follow a schema."""
 
 
 class Completion:
@@ -54,6 +54,9 @@ class Completion:
         toolbox: the tools the model may call, if any.
         forced: the model must call: one tool's name, or "" for any of them; None: it chooses.
         parallel: it may call several tools at once.
+        sure: whether text that a model here writes under a schema follows it for certain, so that it may
+            be shown before it is whole. It is checked all the same, but then it can only be taken back by
+            an error.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Completion:
         toolbox: Toolbox | None = None,
         forced: str | None = None,
         parallel: bool = True,
+        sure: Callable[[dict[str, Any]], bool] = lambda schema: False,
     ) -> None:
         self._start = start
         self._watch = watch
@@ -74,6 +78,7 @@ class Completion:
         self._toolbox = toolbox
         self._forced = forced
         self._parallel = parallel
+        self._sure = sure
         self._usage: dict[str, int] = {}
         self.run: Run | None = None
 
@@ -82,6 +87,8 @@ class Completion:
         config = self._config
         if self._toolbox is not None and self._forced is not None:
             config = _forced_config(self._toolbox, config, self._forced or None)
+        elif self._toolbox is not None:
+            config = config.having({"json_schema": None})  # It may call a tool instead.
         self.run = self._start(config)
         return self.run
 
@@ -105,7 +112,7 @@ class Completion:
 
     def _text(self, run: Run) -> Iterator[Delta]:
         schema = self._config.json_schema
-        if schema is not None and not enforced_by_grammar(schema):
+        if schema is not None and not self._sure(schema):
             yield from self._checked(
                 run, self._config, lambda text: _valid_text(self._shown, text, schema), "stop"
             )
@@ -113,21 +120,40 @@ class Completion:
         heard = Heard()
         for piece in self._listen(run, heard):
             yield None if piece is None else Text(piece)
+        if schema is not None and not heard.cut_off:
+            _valid_text(self._shown, heard.text, schema)
         yield self._finished(heard.reason)
 
     def _free(self, run: Run, toolbox: Toolbox) -> Iterator[Delta]:
         splitter, heard = CallSplitter(), Heard()
+        schema, unchecked = self._config.json_schema, ""
         for piece in self._listen(run, heard):
             shown = None if piece is None else splitter.feed(piece)
-            if shown != "":
+            if shown and schema is not None:
+                unchecked += shown
+            elif shown != "":
                 yield None if shown is None else Text(shown)
-        rest = splitter.flush()
-        if rest:
-            yield Text(rest)
+        unchecked += splitter.flush()
         if splitter.calling:
             yield from self._held_calls(splitter, toolbox, heard)
+        elif schema is not None:
+            yield from self._structured(unchecked, schema, heard)
         else:
+            if unchecked:
+                yield Text(unchecked)
             yield self._finished(heard.reason)
+
+    def _structured(self, text: str, schema: dict[str, Any], heard: Heard) -> Iterator[Delta]:
+        """The model chose to answer rather than to call: what it said if it follows the schema, else
+        an answer that is held to it."""
+        try:
+            deltas = _valid_text(self._shown, text, schema)
+        except BackendError:
+            self.run = self._start(self._config)
+            yield from self._text(self.run)
+            return
+        yield from deltas
+        yield self._finished(heard.reason)
 
     def _held_calls(self, splitter: CallSplitter, toolbox: Toolbox, heard: Heard) -> Iterator[Delta]:
         calls = find_calls(splitter.held)[: None if self._parallel else 1]
@@ -146,7 +172,7 @@ class Completion:
             yield from self._forced_call(self.run, toolbox, only)
 
     def _forced_call(self, run: Run, toolbox: Toolbox, only: str | None) -> Iterator[Delta]:
-        if toolbox.enforced(only):
+        if self._sure(toolbox.schema(only)):
             yield from self._streamed_call(run, toolbox)
         else:
             config = _forced_config(toolbox, self._config, only)
@@ -181,8 +207,8 @@ class Completion:
         read: Callable[[str], list[Delta]],
         reason: FinishReason,
     ) -> Iterator[Delta]:
-        """The schema asks for more than the grammar enforces (a number in a wide range, say), so
-        the text is checked before the client sees it, and made again where it fails.
+        """The text is checked before the client sees it, and made again where it fails. One that is cut off
+        is shown as it is: its finish reason says so.
 
         Args:
             config: of the run; further attempts vary its sampling.
@@ -194,6 +220,8 @@ class Completion:
                 if piece is None:
                     yield None
             if heard.cut_off:
+                if reason != "tool_calls" and heard.text:
+                    yield Text(heard.text)
                 yield self._finished(heard.reason)
                 return
             try:
@@ -253,7 +281,7 @@ def _valid_text(shown: str, text: str, schema: dict[str, Any]) -> list[Delta]:
         BackendError: together they are not JSON, or not of this schema.
     """
     try:
-        value = json.loads(shown + text)
+        value = read_json(shown + text)
     except ValueError:
         raise _not_followed() from None
     if not is_valid(value, schema):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from orchestrator_core.backend import (
     BackendDescription,
@@ -81,6 +82,9 @@ class DeferredBackend(ChatBackend):
 
     def suggested_sampling(self) -> dict[str, float]:
         return self._real().suggested_sampling()
+
+    def holds_to(self, schema: Mapping[str, Any]) -> bool:
+        return self._real().holds_to(schema)
 
     def prewarm(self, prompt: Prompt) -> None:
         self._real().prewarm(prompt)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator_http.json_schemas import read_json
 from orchestrator_http.schemas.openai_answers import FinishReason
 
 
@@ -72,7 +72,7 @@ def collect(deltas: Iterator[Delta]) -> Collected:
 def json_object(text: str) -> dict[str, Any] | None:
     """The JSON object in the text; None when it is none."""
     try:
-        value = json.loads(text)
+        value = read_json(text)
     except ValueError:
         return None
     return value if isinstance(value, dict) else None

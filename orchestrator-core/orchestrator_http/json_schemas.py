@@ -1,26 +1,19 @@
-"""JSON schemas that clients send: checked when they come, and held to when the text is there.
+"""JSON and JSON schemas that clients and models send: read, checked, and held to when the text is there.
 
-A grammar enforces form: types, fields, choices, lengths, ranges of integers. The rest can only
-be checked afterwards.
+No reference is ever fetched from elsewhere, and no pattern of a client's can backtrack without end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+import jsonschema_rs
 from orchestrator_core.errors import InvalidRequest
+from pydantic_core import from_json
 
-_BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
-_GRAMMAR_CANNOT = frozenset(
-    {
-        *("multipleOf", "uniqueItems", "contains", "minContains", "maxContains", "unevaluatedItems"),
-        *("minProperties", "maxProperties", "patternProperties", "propertyNames"),
-        *("dependentRequired", "dependentSchemas", "unevaluatedProperties", "not", "if", "then", "else"),
-    }
-)
-"""Keywords that the engine's grammars pass over; bounds too, unless of integers
-(`engine.json_grammar` lists what they hold to)."""
+BACKTRACK_LIMIT = 100_000
+"""Steps for one pattern on one text; beyond, the text counts as not matching."""
 
 
 def check_schema(schema: Mapping[str, Any], subject: str, param: str) -> None:
@@ -29,41 +22,26 @@ def check_schema(schema: Mapping[str, Any], subject: str, param: str) -> None:
         InvalidRequest: it is no JSON schema, or refers to something outside itself; the message
             says where.
     """
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import SchemaError
-
     try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        place = "/".join(str(part) for part in error.absolute_path) or "its top level"
+        _validator(schema)
+    except jsonschema_rs.ValidationError as error:
+        place = "/".join(str(part) for part in error.instance_path) or "its top level"
         raise InvalidRequest(
             f"{subject} are no valid JSON schema, at {place}: {error.message[:200]}.", param=param
         ) from None
-    for reference in _references(schema):
-        if not _leads_somewhere(reference, schema):
-            raise InvalidRequest(
-                f"{subject} refer to {str(reference)[:100]!r}, which is not in the schema itself.",
-                param=param,
-            )
-
-
-def enforced_by_grammar(schema: Any) -> bool:
-    """Whether text that follows the engine's grammar of this schema is sure to be valid."""
-    if isinstance(schema, list):
-        return all(enforced_by_grammar(item) for item in schema)
-    if not isinstance(schema, Mapping):
-        return True
-    if _GRAMMAR_CANNOT & schema.keys() or (_BOUNDS & schema.keys() and not _bounds_enforced(schema)):
-        return False
-    return all(enforced_by_grammar(value) for key, value in schema.items() if key not in ("enum", "const"))
 
 
 def is_valid(value: Any, schema: Mapping[str, Any]) -> bool:
-    """Whether the value satisfies the schema. No reference is ever fetched from elsewhere."""
-    from jsonschema import Draft202012Validator
-    from referencing import Registry
+    """Whether the value satisfies the schema."""
+    return _validator(schema).is_valid(value)
 
-    return bool(Draft202012Validator(schema, registry=Registry()).is_valid(value))
+
+def read_json(text: str) -> Any:
+    """
+    Raises:
+        ValueError: it is not JSON, or nested more than some 200 levels deep.
+    """
+    return from_json(text, allow_inf_nan=False)
 
 
 def moved(schema: Any, base: str) -> Any:
@@ -79,35 +57,13 @@ def moved(schema: Any, base: str) -> Any:
     return out
 
 
-def _bounds_enforced(schema: Mapping[str, Any]) -> bool:
-    if schema.get("type") == "number":
-        return _BOUNDS & schema.keys() == {"minimum"} and schema["minimum"] == 0
-    return schema.get("type") == "integer"
+def _validator(schema: Mapping[str, Any]) -> jsonschema_rs.Draft202012Validator:
+    return jsonschema_rs.Draft202012Validator(
+        dict(schema),
+        retriever=_refuse,
+        pattern_options=jsonschema_rs.FancyRegexOptions(backtrack_limit=BACKTRACK_LIMIT),
+    )
 
 
-def _references(schema: Any) -> Iterator[Any]:
-    if isinstance(schema, list):
-        for item in schema:
-            yield from _references(item)
-    elif isinstance(schema, Mapping):
-        for key, value in schema.items():
-            if key in ("$ref", "$dynamicRef"):
-                yield value
-            else:
-                yield from _references(value)
-
-
-def _leads_somewhere(reference: Any, schema: Any) -> bool:
-    """Whether it is a JSON pointer to a place in the schema; nothing else is followed."""
-    if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
-        return False
-    place = schema
-    for part in reference.split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(place, Mapping) and key in place:
-            place = place[key]
-        elif isinstance(place, list) and key.isdecimal() and int(key) < len(place):
-            place = place[int(key)]
-        else:
-            return False
-    return isinstance(place, Mapping | bool)
+def _refuse(uri: str) -> Any:
+    raise ValueError(f"{uri[:100]!r} is not in the schema itself")

@@ -45,20 +45,15 @@ def chat_config(body: ChatCompletionRequest, defaults: GenerationConfig) -> Gene
     """Sampling and limits, and the schema of `response_format`.
 
     Raises:
-        InvalidRequest: the schema is none, or is asked for together with tools.
+        InvalidRequest: the schema is none.
     """
     fields: dict[str, Any] = {}
     if body.max_completion_tokens is not None:
         fields["max_new_tokens"] = body.max_completion_tokens
     schema = _response_schema(body)
     if schema is not None:
-        if body.tools and body.tool_choice != "none":
-            raise InvalidRequest(
-                "response_format and tools cannot be combined in one request.",
-                hint='Send tool_choice "none" to get the JSON answer.',
-                param="response_format",
-            )
-        fields["json_schema"], fields["grammar"] = schema, None
+        # A stop text inside a string would cut the JSON, which has an end of its own.
+        fields |= {"json_schema": schema, "grammar": None, "stop": []}
     return body.generation(defaults).having(fields)
 
 

@@ -16,12 +16,7 @@ from typing import Any
 
 from orchestrator_core.errors import InvalidRequest
 
-from orchestrator_http.json_schemas import (
-    check_schema,
-    enforced_by_grammar,
-    is_valid,
-    moved,
-)
+from orchestrator_http.json_schemas import check_schema, is_valid, moved
 
 MARKERS = ("[TOOL_CALLS]", "<tool_call>")
 """What Mistral and Hermes/Qwen models write before a call; may follow other text."""
@@ -77,10 +72,6 @@ class Toolbox:
             calls.append(_call_schema(name, f"#/$defs/{key}"))
         schema = calls[0] if len(calls) == 1 else {"anyOf": calls}
         return {**schema, "$defs": definitions}
-
-    def enforced(self, only: str | None = None) -> bool:
-        """Whether text that follows the grammar of `schema(only)` is sure to be a valid call."""
-        return enforced_by_grammar(self.schema(only))
 
     def valid(self, call: Call) -> bool:
         """Whether the tool exists and the arguments satisfy its schema."""

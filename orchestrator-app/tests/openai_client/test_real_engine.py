@@ -7,7 +7,7 @@ import openai
 import pytest
 from ai_orchestrator.server import Server
 from gguf_random import preset_model
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 from orchestrator_core.settings import Settings
 from support.openai_calls import HELLO
 
@@ -24,7 +24,12 @@ ORDER = {
     "required": ["dish", "persons", "table"],
     "additionalProperties": False,
     "$defs": {
-        "extra": {"type": "object", "properties": {"bread": {"type": "boolean"}}, "required": ["bread"]}
+        "extra": {
+            "type": "object",
+            "properties": {"bread": {"type": "boolean"}},
+            "required": ["bread"],
+            "additionalProperties": False,
+        }
     },
 }
 TOOLS = [
@@ -94,20 +99,20 @@ def test_a_json_schema_is_followed(client, seed):
     Draft202012Validator(ORDER).validate(json.loads(answer.choices[0].message.content))
 
 
-def test_a_schema_that_llama_cpp_cannot_follow_is_the_callers_mistake(client):
+def test_a_schema_that_no_text_satisfies_is_an_error_in_words(client):
     schema = {
         "type": "object",
-        "properties": {"a": {"type": "string", "pattern": "^(?=x)y$"}},
+        "properties": {"a": {"type": "string", "pattern": "^(?=x)y$", "maxLength": 9}},
         "required": ["a"],
+        "additionalProperties": False,
     }
     with pytest.raises(openai.APIStatusError) as caught:
         client.chat.completions.create(
             model="m",
             messages=HELLO,
-            max_tokens=50,
             response_format={"type": "json_schema", "json_schema": {"name": "n", "schema": schema}},
         )
-    assert caught.value.status_code == 400
+    assert (caught.value.status_code, caught.value.code) == (502, "schema_not_followed")
 
 
 def test_a_cached_prompt_is_reported(client):

@@ -7,7 +7,7 @@ import logging
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
@@ -106,6 +106,11 @@ class LlamaCppBackend(ChatBackend):
 
     def suggested_sampling(self) -> dict[str, float]:
         return dict(self._loaded().sampling)
+
+    def holds_to(self, schema: Mapping[str, Any]) -> bool:
+        from orchestrator_core.engine.json_grammar import is_enforced
+
+        return is_enforced(schema)
 
     def prewarm(self, prompt: Prompt) -> None:
         """Pins the prompt's stable prefix (all of it where none is marked), and caches what follows it."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator_core.backend import FinishReason, Token
-from orchestrator_core.engine.sampling import GrammarExhausted, Sampler
+from orchestrator_core.engine.sampling import ConstraintExhausted, Sampler
 from orchestrator_core.engine.tokenizer import Tokenizer
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.text.answer import AnswerText
@@ -47,7 +47,7 @@ class SequenceAnswer:
         """The next token and the text it releases; afterwards `reason` says whether the answer is over."""
         try:
             token = self._sampler.sample(context, index)
-        except GrammarExhausted:
+        except ConstraintExhausted:
             return -1, self.end(FinishReason.STOP)
         if token in self._ends:
             return token, self.end(FinishReason.STOP)

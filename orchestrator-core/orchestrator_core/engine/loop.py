@@ -18,6 +18,7 @@ from typing import Any
 from orchestrator_core.backend import FinishReason
 from orchestrator_core.engine.answer import SequenceAnswer
 from orchestrator_core.engine.chunk import ChunkSize
+from orchestrator_core.engine.constraint import Constraints
 from orchestrator_core.engine.embedding import Embedder, EmbedJob
 from orchestrator_core.engine.load import (
     Loaded,
@@ -69,6 +70,7 @@ class Engine:
             raise _cannot_answer(spec.model)
         self.tokenizer = Tokenizer(self.model.vocab)
         self._ends = self.tokenizer.ends()
+        self._constraints = Constraints(self.model.vocab, self.tokenizer)
         window = choose_context(spec.context_length, self.model.train_context)
         cells = choose_cells(spec.kv_tokens, window, spec.max_sequences, self.model.cell_bytes())
         limits = EngineLimits(
@@ -112,7 +114,7 @@ class Engine:
             raise InvalidRequest("The prompt is empty.", param="prompt")
         told = self.tokenizer.prompt(pieces, continued)[len(tokens) :] if continued else []
         limit = config.limit(self.scheduler.limits.window)
-        sampler = Sampler(self.model.vocab, self.model.vocab_size, config)
+        sampler = Sampler(self._constraints.of(config), self.model.vocab_size, config)
         try:
             sampler.replay(told)
             answer = SequenceAnswer(

@@ -29,7 +29,7 @@ class Tokenizer:
 
     def __init__(self, vocab: object) -> None:
         self._vocab = vocab
-        self._size = int(lib.llama_vocab_n_tokens(vocab))
+        self.size = int(lib.llama_vocab_n_tokens(vocab))
         self.bos = int(lib.llama_vocab_bos(vocab))
         self.eos = int(lib.llama_vocab_eos(vocab))
         self.adds_bos = bool(lib.llama_vocab_get_add_bos(vocab)) and self.bos != _NO_TOKEN
@@ -97,12 +97,12 @@ class Tokenizer:
 
     def ends(self) -> frozenset[int]:
         """All tokens that end an answer."""
-        return frozenset(token for token in range(self._size) if self.is_end(token))
+        return frozenset(token for token in range(self.size) if self.is_end(token))
 
     def special(self) -> SpecialTokens:
         control = {
             self._render(token, special=True).decode("utf-8", "replace")
-            for token in range(self._size)
+            for token in range(self.size)
             if self._is_parsed(token)
         }
         return SpecialTokens(
@@ -143,7 +143,7 @@ class Tokenizer:
             return None
         if not b"".join(map(self.piece, self._tokenize("a", parse_control=False))).startswith(b" "):
             return None
-        longer = [text for text in map(self._raw_text, range(self._size)) if len(text) > 1]
+        longer = [text for text in map(self._raw_text, range(self.size)) if len(text) > 1]
         for guard in _GUARDS:
             if not any(guard in text for text in longer):
                 return guard, len(self._tokenize(guard, parse_control=False))

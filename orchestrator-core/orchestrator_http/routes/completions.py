@@ -74,6 +74,7 @@ def chat(body: ChatCompletionRequest) -> ChatCompletion | Response:
             toolbox=box,
             forced=forced_tool(body),
             parallel=body.parallel_tool_calls is not False,
+            sure=here.assistant.backend.holds_to if body.stream else lambda schema: False,
         )
 
     if body.stream:

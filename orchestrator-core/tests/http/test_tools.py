@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 from orchestrator_core.errors import InvalidRequest
 from orchestrator_http.tools import Call, CallReader, CallSplitter, Toolbox, find_calls
 

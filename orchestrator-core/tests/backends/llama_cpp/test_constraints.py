@@ -60,8 +60,6 @@ def test_a_grammar_is_followed_from_the_middle_of_an_answer(make: Make) -> None:
         {"json_schema": {"$ref": "https://example.org/schema.json"}},
         {"json_schema": {"properties": 3}},
         {"json_schema": {"enum": []}},
-        {"json_schema": {"type": "string", "pattern": "(a|b"}},
-        {"json_schema": {"type": "string", "maxLength": 10**9}},
         {"grammar": "root ::= " + "(" * 50_000 + '"a"' + ")" * 50_000},
     ],
 )
