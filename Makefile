@@ -17,7 +17,7 @@ PORT ?= 5000
 DATA ?=
 PYTEST ?=
 
-.PHONY: help run setup setup-dev system-packages test pytest lint format bench lock clean
+.PHONY: help run setup setup-dev environment system-packages test pytest lint format bench lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(ROOT)/Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -36,22 +36,27 @@ system-packages: ## Debian packages the tests need (as root; otherwise only says
 
 test: setup-dev lint pytest ## lint, then every test; what CI runs
 
-pytest: ## the tests alone; PYTEST='-k word' passes options
+# After a system upgrade the environment's Python may be gone.
+environment:
+	@$(BIN)/python -c 'import ai_orchestrator, pytest' 2>/dev/null || \
+		{ echo "error: the environment in $(VENV) is missing or its Python was changed; run: make -C '$(ROOT)' setup-dev" >&2; exit 1; }
+
+pytest: environment ## the tests alone; PYTEST='-k word' passes options
 	@cd $(ROOT) && $(BIN)/python -m pytest $(PYTEST)
 
-lint: ## ruff, mypy, import contracts, shellcheck, nginx, systemd
+lint: environment ## ruff, mypy, import contracts, shellcheck, nginx, systemd
 	@cd $(ROOT) && $(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@cd $(ROOT) && $(BIN)/mypy
 	@cd $(ROOT) && $(BIN)/lint-imports
 	@$(ROOT)/deployment/lint.sh
 
-format: ## let ruff fix and format
+format: environment ## let ruff fix and format
 	@cd $(ROOT) && $(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-bench: ## run the benchmarks; results belong in docs/benchmarks.md
+bench: environment ## run the benchmarks; results belong in docs/benchmarks.md
 	@cd $(ROOT) && for script in benchmarks/bench_*.py; do $(BIN)/python "$$script" || exit 1; done
 
-lock: ## write the installed versions to constraints.txt
+lock: environment ## write the installed versions to constraints.txt
 	@$(BIN)/python $(ROOT)/deployment/lock.py > $(ROOT)/constraints.txt.new
 	@mv $(ROOT)/constraints.txt.new $(ROOT)/constraints.txt
 
