@@ -27,6 +27,8 @@ def _not_blank(text: str) -> str:
 Text = Annotated[StrictStr, Field(max_length=MAX_TEXT_CHARS)]
 FilledText = Annotated[Text, AfterValidator(_not_blank)]
 StopText = Annotated[StrictStr, Field(min_length=1, max_length=256)]
+NEW_CONVERSATION_ID = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+"""Narrower than what the memory accepts, so that each can stand in a path."""
 Name = Annotated[StrictStr, Field(min_length=1, max_length=128)]
 
 
@@ -91,6 +93,11 @@ class ChatRequest(SamplingFields):
 
     message: FilledText = Field(description="What the user says.")
     conversation_id: Name | None = Field(None, description="Absent or null: the default conversation.")
+    new_conversation: bool = Field(
+        False,
+        description="The conversation_id was chosen by the client for a conversation that begins with this"
+        " message, once it is accepted. One that exists goes on.",
+    )
     message_id: Name | None = Field(
         None, description="Chosen by the client: a message sent again with the same id is answered once."
     )

@@ -57,6 +57,7 @@ def make_request(
     body = {
         "message": message,
         "conversation_id": conversation_id,
+        "new_conversation": True,
         "context": system if link.remote else None,
         "tier": tier,
         **sampling_of(settings.generation),

@@ -105,6 +105,8 @@ def chatbot(
         settings.generation.max_new_tokens = MAX_TOKENS
     question = prompt if prompt is not None else _piped()
 
+    from shared_context.storage.identity import new_id
+
     from ai_orchestrator.cli.link import open_link
 
     model_named = any((local_path, model, device, quant))
@@ -112,7 +114,7 @@ def chatbot(
         with terminal.patience("Loading the model…"):
             answering = link.model()
         terminal.note(which_model(settings, answering, link.where if link.remote else None))
-        conversation_id = link.begin(session_id)
+        conversation_id = new_id() if session_id is None else link.begin(session_id)
         if question is not None:
             from ai_orchestrator.cli.answering import follow, make_request
             from ai_orchestrator.cli.screen import Screen
@@ -124,6 +126,7 @@ def chatbot(
             ctx.exit(INTERRUPTED if interrupted else 0)
         from ai_orchestrator.repl import Repl
 
+        link.begin(conversation_id)
         history = settings.data / "repl_history"
         repl = Repl(
             link, settings, conversation_id, system=system, stream=not no_stream, history=history, greet=False,

@@ -83,7 +83,7 @@ def _latest(store: ConversationStore) -> str:
 
 
 def _show_list(store: ConversationStore, limit: int, as_json: bool) -> None:
-    found = [one for one in store.list(limit=limit) if one.turn_count > 0 or one.title]
+    found = store.list(limit=limit)
     if as_json:
         terminal.write_json([asdict(one) for one in found])
         return

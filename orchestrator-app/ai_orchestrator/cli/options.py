@@ -43,7 +43,7 @@ def tier_option(function: Function) -> Function:
 
 
 def choose_conversation(link: Link, resume: bool, conversation_id: str | None) -> str:
-    """The conversation a command talks in.
+    """The conversation a command talks in; a new one begins with its first question.
 
     Raises:
         click.UsageError: `-c`, and there is none yet.
@@ -53,7 +53,9 @@ def choose_conversation(link: Link, resume: bool, conversation_id: str | None) -
         link.history(conversation_id)
         return conversation_id
     if not resume:
-        return link.begin()
+        from shared_context.storage.identity import new_id
+
+        return new_id()
     latest = link.latest()
     if latest is None:
         raise click.UsageError("There is no conversation to continue yet; leave out -c.")

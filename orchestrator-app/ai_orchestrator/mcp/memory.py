@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from orchestrator_core.errors import BackendUnreachable, Conflict, NotFound
 from shared_context.errors import StoreLocked
+from shared_context.storage.identity import new_id
 
 from ai_orchestrator.cli.documents import Documents, Fields, FolderDocuments, ServedDocuments
 from ai_orchestrator.cli.link.handoffs import LocalHandoffs
@@ -208,7 +209,7 @@ class ServedMemory(ServedDocuments):
 
         fields = {**fields, "project": self._project}
         if fields.get("conversation_id") is None:
-            fields["conversation_id"] = self._server.begin()
+            fields |= {"conversation_id": new_id(), "new_conversation": True}
         done: Any = {}
         for event in self._server.ask(ChatRequest.parse(fields)):
             done = event.data

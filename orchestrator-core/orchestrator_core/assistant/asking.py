@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from shared_context.conversations.messages import Message
 from shared_context.conversations.migrations import DEFAULT_CONVERSATION
 from shared_context.conversations.store import ConversationStore
 from shared_context.documents.context_folder import ContextFolder
+from shared_context.errors import ConversationNotFound
 from shared_context.storage.identity import new_id
 
 from orchestrator_core.assistant.projects import documents_of
@@ -18,7 +20,7 @@ from orchestrator_core.assistant.reanswer_queue import Later
 from orchestrator_core.assistant.repeating import NewRun, earlier_run
 from orchestrator_core.assistant.tier_forwarding import Elsewhere, request_fields
 from orchestrator_core.backend import Prompt
-from orchestrator_core.chat_request import ChatRequest
+from orchestrator_core.chat_request import NEW_CONVERSATION_ID, ChatRequest
 from orchestrator_core.errors import Conflict, InvalidRequest, TierRefused, TierUnreachable
 from orchestrator_core.messages import Role
 from orchestrator_core.prompt.builder import BuiltPrompt
@@ -96,7 +98,7 @@ class Asking:
                     self._tier, f"the {decision.tier} did not answer ({why})", RouteReason.LOST
                 )
         self.check_project(request)
-        self._conversations.get(conversation_id)
+        self._check_conversation(request, conversation_id)
         own_ready()
         return self._ask_own(request, message_id, conversation_id, run, decision)
 
@@ -170,6 +172,23 @@ class Asking:
                 param="message_id",
             )
 
+    def _check_conversation(self, request: ChatRequest, conversation_id: str) -> None:
+        """
+        Raises:
+            ConversationNotFound. InvalidRequest: the id of a new one could not stand in a path.
+        """
+        try:
+            self._conversations.get(conversation_id)
+        except ConversationNotFound:
+            if not request.new_conversation:
+                raise
+            if not re.fullmatch(NEW_CONVERSATION_ID, conversation_id):
+                raise InvalidRequest(
+                    f"{conversation_id!r} cannot be the id of a new conversation.",
+                    hint="Use up to 128 letters, digits, dots, colons, dashes, underscores; a letter or digit first.",
+                    param="conversation_id",
+                ) from None
+
     def _decision(self, request: ChatRequest, reason: str | None) -> Decision:
         if request.via is not None:
             again = "asked again by" if request.asks_again else "asked by way of"
@@ -182,6 +201,8 @@ class Asking:
         self, request: ChatRequest, message_id: str, conversation_id: str, new: NewRun, decision: Decision
     ) -> Run:
         self._prompting.check_fits(request)
+        if request.new_conversation:
+            self._conversations.create(conversation_id)
         known = request.model_copy(update={"message_id": message_id})
         found = self._prompting.recalled(known, conversation_id)
         asked = self._conversations.add_message(

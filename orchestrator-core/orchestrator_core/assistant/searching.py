@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from shared_context.conversations.messages import SearchHit
+from shared_context.conversations.messages import Conversation, SearchHit
 from shared_context.conversations.search import snippet
 from shared_context.conversations.store import ConversationStore
 from shared_context.documents.document_names import project_of
@@ -26,8 +26,8 @@ class Hit:
     """One result of a search.
 
     Args:
-        source: `message`, `log` or `document`.
-        id: of the message, or `PATH#entry` or `PATH#heading` with the document's path below the context folder.
+        source: `message`, `conversation` (its title), `log` or `document`.
+        id: of the message or conversation, or `PATH#entry` or `PATH#heading` with the document's path below the context folder.
         text: the place that fits, with … where it is cut.
         at: ISO 8601, or None where unknown.
         conversation_id: of a message, with the `title` of its conversation.
@@ -52,7 +52,7 @@ def search_all(
     *,
     within: Collection[str] | None = None,
 ) -> list[Hit]:
-    """Messages, log entries and documents' sections, best first.
+    """Messages, titles of conversations, log entries and documents' sections, best first.
 
     Args:
         memory: None, or one that fails: only messages with all the words.
@@ -61,12 +61,15 @@ def search_all(
     Raises:
         StoreError: the conversations cannot be read.
     """
-    exact = {("message", hit.message_id): hit for hit in conversations.search(query, limit)}
+    exact = {("message", hit.message_id): _of_message(hit) for hit in conversations.search(query, limit)}
+    exact |= {
+        ("conversation", one.conversation_id): _of_title(one) for one in conversations.titled(query, limit)
+    }
     ranked = {(one.source, one.item): one for one in _ranked(query, limit, memory, within)}
     hits: list[Hit] = []
     for key, score in fused((list(exact), list(ranked)), (EXACT_WEIGHT, 1.0))[:limit]:
         if key in exact:
-            hits.append(_of_message(exact[key], score))
+            hits.append(replace(exact[key], score=score))
         else:
             found = _of_found(ranked[key], query, score, conversations)
             hits += [found] if found else []
@@ -85,8 +88,15 @@ def _ranked(
         return []
 
 
-def _of_message(hit: SearchHit, score: float) -> Hit:
-    return Hit("message", hit.message_id, hit.snippet, hit.created_at, score, hit.conversation_id, hit.title)
+def _of_message(hit: SearchHit) -> Hit:
+    return Hit(
+        "message", hit.message_id, hit.snippet, hit.created_at, hit.score, hit.conversation_id, hit.title
+    )
+
+
+def _of_title(conversation: Conversation) -> Hit:
+    known = conversation.conversation_id, conversation.title
+    return Hit("conversation", known[0], known[1], conversation.updated_at, 0.0, *known)
 
 
 def _of_found(found: Found, query: str, score: float, conversations: ConversationStore) -> Hit | None:

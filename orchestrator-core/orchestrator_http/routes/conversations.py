@@ -50,8 +50,15 @@ def clear(query: DefaultHistoryQuery) -> ConversationAnswer:
 
 @api.route("GET", "/conversations", summary="All conversations", errors=(404, 507))
 def index(query: ListQuery) -> ConversationList:
-    found = _store().list(query.limit, query.before)
-    return ConversationList(conversations=[_summary(one) for one in found])
+    """Page by page: give the `next` of an answer as `before`. Conversations in which nothing was said and to
+    which nobody gave a title are left out."""
+    page = _store().list(query.limit + 1, query.before, empty=query.empty)
+    more = len(page) > query.limit
+    page = page[: query.limit]
+    return ConversationList(
+        conversations=[_summary(conversation) for conversation in page],
+        next=page[-1].cursor if more else None,
+    )
 
 
 @api.route("POST", "/conversations", summary="Begin a conversation", status=201, errors=(507,))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from orchestrator_core.chat_request import NEW_CONVERSATION_ID
 from pydantic import BaseModel, Field
 
 from orchestrator_http.schemas.common import Body, ConversationId, Parameters
 
-NewConversationId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
-"""Narrower than what the memory accepts, so that each can stand in a path."""
+NewConversationId = Annotated[str, Field(pattern=NEW_CONVERSATION_ID)]
 
 DEFAULT_FILE = "conversation_history.json"
 ExportName = Field(
@@ -51,6 +51,9 @@ class ConversationAnswer(ConversationSummary):
 
 class ConversationList(BaseModel):
     conversations: list[ConversationSummary] = Field(description="The latest first.")
+    next: str | None = Field(
+        None, description="Give it as `before` for the page that follows; null: there is none."
+    )
 
 
 class DeletedConversation(BaseModel):
@@ -72,7 +75,10 @@ class DefaultHistoryQuery(HistoryQuery):
 
 class ListQuery(Parameters):
     limit: int = Field(50, ge=1, le=500)
-    before: ConversationId | None = Field(None, description="The last id of the page before.")
+    before: str | None = Field(
+        None, min_length=1, max_length=300, description="The `next` of the page before, or its last id."
+    )
+    empty: bool = Field(False, description="Also those in which nothing was said and that have no title.")
 
 
 class NewConversation(Body):
@@ -113,8 +119,8 @@ class SearchQuery(Parameters):
 
 
 class SearchResult(BaseModel):
-    source: str = Field(description="`message`, `log` or `document`.")
-    id: str = Field(description="Of the message, or `PATH#entry` or `PATH#heading`.")
+    source: str = Field(description="`message`, `conversation` (its title), `log` or `document`.")
+    id: str = Field(description="Of the message or conversation, or `PATH#entry` or `PATH#heading`.")
     text: str
     at: str | None
     score: float = Field(description="Higher fits better; comparable within one answer.")

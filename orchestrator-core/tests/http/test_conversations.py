@@ -1,5 +1,6 @@
 import threading
 
+import pytest
 from orchestrator_core.runs.run import Run
 from support.desktop import desk
 from support.scripted import Gate, Reply, ScriptedBackend
@@ -81,3 +82,65 @@ def test_saving_and_loading_a_conversation(here):
     assert here.client.post("/conversation/load", json={}).json["history"] == before
     loaded = here.client.post("/conversation/load", json={"conversation_id": "copy"}).json
     assert [message["content"] for message in loaded["history"]] == ["Remember this", "Hello 🦜 there."]
+
+
+def test_conversations_in_which_nothing_was_said_hide_none(here):
+    for number in range(18):
+        here.ask(conversation_id=f"real-{number}", new_conversation=True)
+    for _ in range(105):
+        here.client.post("/conversations")
+    first = here.client.get("/conversations?limit=10").json
+    assert [one["conversation_id"] for one in first["conversations"]] == [
+        f"real-{number}" for number in range(17, 7, -1)
+    ]
+    second = here.client.get("/conversations", query_string={"limit": 10, "before": first["next"]}).json
+    assert [one["conversation_id"] for one in second["conversations"]] == [
+        f"real-{number}" for number in range(7, -1, -1)
+    ]
+    assert second["next"] is None
+    everything = here.client.get("/conversations?limit=500&empty=true").json["conversations"]
+    assert len(everything) == 18 + 105 + 1
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"message": " "},
+        {"message": "x" * 300_000},
+        {"max_tokens": 8192},
+        {"temperature": 9},
+        {"project": "no"},
+    ],
+)
+def test_a_refused_question_begins_no_conversation(here, refused):
+    fields = {"message": "Hi", "conversation_id": "mine", "new_conversation": True, **refused}
+    assert here.client.post("/chat", json=fields).status_code >= 400
+    assert here.client.get("/conversations/mine").status_code == 404
+
+
+def test_a_new_conversation_has_an_id_that_can_stand_in_a_path(here):
+    fields = {"message": "Hi", "new_conversation": True}
+    assert here.client.post("/chat", json={**fields, "conversation_id": "../x y"}).status_code == 400
+    assert here.client.post("/chat", json={**fields, "conversation_id": "mine"}).status_code == 200
+    assert here.client.post("/chat", json={**fields, "conversation_id": "mine"}).status_code == 200
+    assert here.client.get("/conversations/mine").json["turn_count"] == 2
+
+
+def test_a_page_begins_where_the_one_before_ended_although_a_conversation_went_on(here):
+    for number in range(4):
+        here.ask(conversation_id=f"c{number}", new_conversation=True)
+    first = here.client.get("/conversations?limit=2").json
+    here.ask(conversation_id="c2")
+    second = here.client.get("/conversations", query_string={"limit": 2, "before": first["next"]}).json
+    assert [one["conversation_id"] for one in second["conversations"]] == ["c1", "c0"]
+
+
+@pytest.mark.parametrize(
+    ("query", "hits"), [("tänze", 1), ("TANZE im", 1), ("im tanze", 1), ("tanze nie", 0)]
+)
+def test_search_knows_titles(here, query, hits):
+    here.client.post("/conversations", json={"title": "Tänze im Mai", "conversation_id": "dance"})
+    results = here.client.get("/search", query_string={"q": query}).json["results"]
+    assert [(one["source"], one["id"], one["text"]) for one in results] == [
+        ("conversation", "dance", "Tänze im Mai")
+    ] * hits

@@ -60,6 +60,11 @@ class Conversation:
     updated_at: str
     turn_count: int
 
+    @property
+    def cursor(self) -> str:
+        """Its present place in a list of conversations."""
+        return f"{self.updated_at} {self.conversation_id}"
+
 
 @dataclass(frozen=True, slots=True)
 class SearchHit:

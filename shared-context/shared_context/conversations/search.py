@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import sqlite3
 import unicodedata
+from collections.abc import Iterable
+from itertools import islice
 
 from shared_context.conversations.messages import SearchHit, whole_characters
 
@@ -41,6 +43,14 @@ def search_messages(connection: sqlite3.Connection, query: str, limit: int) -> l
         return []
     rows = connection.execute(_BY_SUBSTRING, (query, limit))
     return [_hit(row, [query]) for row in rows]
+
+
+def matching_titles(rows: Iterable[sqlite3.Row], query: str, limit: int) -> list[sqlite3.Row]:
+    """The first rows whose title has all words of the query; of one without words, the query as it stands."""
+    query = whole_characters(query)[:MAX_QUERY_CHARS].strip()
+    wanted = [_plain(word) for word in _words(query) or [query]]
+    fitting = (row for row in rows if query and all(word in _plain(row["title"]) for word in wanted))
+    return list(islice(fitting, max(0, limit)))
 
 
 def fts_expression(query: str) -> str | None:

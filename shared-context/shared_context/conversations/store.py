@@ -21,7 +21,7 @@ from shared_context.conversations.messages import (
 )
 from shared_context.conversations.migrations import DEFAULT_CONVERSATION, MIGRATIONS
 from shared_context.conversations.rows import Register, ensure_row, refresh, register, set_register
-from shared_context.conversations.search import search_messages
+from shared_context.conversations.search import matching_titles, search_messages
 from shared_context.errors import ConversationNotFound, InvalidConversation
 from shared_context.storage.clock import Clock
 from shared_context.storage.database import Database
@@ -98,26 +98,21 @@ class ConversationStore:
         with self._database.read() as connection:
             return connection.execute(_BEGUN, (conversation_id, self.writer.origin)).fetchone() is not None
 
-    def list(self, limit: int = 50, before: str | None = None) -> list[Conversation]:
+    def list(self, limit: int = 50, before: str | None = None, *, empty: bool = False) -> list[Conversation]:
         """The conversations with the latest message first.
 
         Args:
             limit: how many at most.
-            before: conversation_id of the last one already seen; the page after it is returned.
+            before: `Conversation.cursor` of the last one already seen, or its conversation_id; the page
+                after it is returned. A cursor stays where it is when that conversation goes on.
+            empty: also those in which nothing was said and to which nobody gave a title.
 
         Raises:
             ConversationNotFound: `before` is unknown.
         """
         with self._database.read() as connection:
-            if before is None:
-                rows = connection.execute(_LIST, (limit,))
-            else:
-                before = whole_characters(before)
-                query = "SELECT updated_at FROM conversations WHERE conversation_id = ?"
-                seen = connection.execute(query, (before,)).fetchone()
-                if seen is None:
-                    raise _not_found(before)
-                rows = connection.execute(_LIST_BEFORE, (seen["updated_at"], before, limit))
+            place = _END if before is None else _place(connection, whole_characters(before))
+            rows = connection.execute(_LIST, (*place, empty, limit))
             return [conversation_of(row) for row in rows]
 
     def rename(self, conversation_id: str, title: str) -> Conversation:
@@ -259,6 +254,12 @@ class ConversationStore:
         with self._database.read() as connection:
             return _is_buried(connection, message_id)
 
+    def titled(self, query: str, limit: int = 20) -> builtins.list[Conversation]:
+        """Conversations whose title has all words of `query`, whatever their case and accents; the latest first."""
+        with self._database.read() as connection:
+            rows = connection.execute(_TITLED)
+            return [conversation_of(row) for row in matching_titles(rows, query, limit)]
+
     def search(self, query: str, limit: int = 20) -> builtins.list[SearchHit]:
         """Messages with all words of `query`, best first. Any text is a valid query."""
         with self._database.read() as connection:
@@ -296,10 +297,16 @@ def is_name(text: str, most: int) -> bool:
 
 _BEGUN = """SELECT 1 FROM registers
     WHERE conversation_id = ? AND field = 'state' AND value IS NOT NULL AND origin = ?"""
-_LIST = """SELECT * FROM conversation_view
-    ORDER BY updated_at DESC, conversation_id DESC LIMIT ?"""
-_LIST_BEFORE = """SELECT * FROM conversation_view WHERE (updated_at, conversation_id) < (?, ?)
-    ORDER BY updated_at DESC, conversation_id DESC LIMIT ?"""
+_END = ("\U0010ffff", "")
+"""After every moment."""
+_COLUMNS = "conversation_id, coalesce(title, auto_title, '') AS title, created_at, updated_at, turn_count"
+_LIST = f"""SELECT {_COLUMNS} FROM conversations AS c
+    WHERE deleted_at IS NULL AND (updated_at, conversation_id) < (?, ?)
+        AND (? OR turn_count > 0 OR title IS NOT NULL
+            OR EXISTS (SELECT 1 FROM messages AS m WHERE m.conversation_id = c.conversation_id))
+    ORDER BY updated_at DESC, conversation_id DESC LIMIT ?"""  # noqa: S608 -- no input
+_TITLED = f"""SELECT {_COLUMNS} FROM conversations WHERE deleted_at IS NULL AND title IS NOT NULL
+    ORDER BY updated_at DESC, conversation_id DESC"""  # noqa: S608 -- no input
 _NEWEST = """SELECT message_id, conversation_id, role, content, created_at, tier, model, run_id, reply_to,
         receipt, supersedes
     FROM messages WHERE conversation_id = ? AND superseded_by IS NULL
@@ -322,6 +329,22 @@ def _conversation(connection: sqlite3.Connection, conversation_id: str) -> Conve
     if row is None:
         raise _not_found(conversation_id)
     return conversation_of(row)
+
+
+def _place(connection: sqlite3.Connection, before: str) -> tuple[str, str]:
+    """The place in the list that a cursor or a conversation_id stands for.
+
+    Raises:
+        ConversationNotFound
+    """
+    moment, _, conversation_id = before.partition(" ")
+    if conversation_id and _is_moment(moment):
+        return moment, conversation_id
+    query = "SELECT updated_at FROM conversations WHERE conversation_id = ?"
+    seen = connection.execute(query, (before,)).fetchone()
+    if seen is None:
+        raise _not_found(before)
+    return seen["updated_at"], before
 
 
 def _is_there(connection: sqlite3.Connection, conversation_id: str) -> bool:

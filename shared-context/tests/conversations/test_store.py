@@ -96,7 +96,7 @@ def test_the_title_is_the_beginning_of_the_first_user_message(store: Conversatio
     store.add_message(conversation.conversation_id, "user", "And then?")
     assert store.get(conversation.conversation_id).title == "What is continuity?"
     assert store.rename(conversation.conversation_id, " Continuity ").title == "Continuity"
-    assert [c.title for c in store.list()] == ["Continuity", ""]
+    assert [c.title for c in store.list(empty=True)] == ["Continuity", ""]
 
 
 @given(st.text(max_size=300))
@@ -117,12 +117,12 @@ def test_a_long_title_is_cut_at_a_word(store: ConversationStore) -> None:
 def test_conversations_are_listed_latest_first_in_pages(store: ConversationStore) -> None:
     made = [store.create(title=f"number {number}") for number in range(5)]
     say(store, made[1].conversation_id, "newest")
-    ids = [c.conversation_id for c in store.list()]
+    ids = [c.conversation_id for c in store.list(empty=True)]
     expected = [made[index].conversation_id for index in (1, 4, 3, 2, 0)] + ["default"]
     assert ids == expected
     pages = []
     before = None
-    while page := store.list(limit=2, before=before):
+    while page := store.list(limit=2, before=before, empty=True):
         pages.extend(page)
         before = page[-1].conversation_id
     assert [c.conversation_id for c in pages] == expected
@@ -131,13 +131,13 @@ def test_conversations_are_listed_latest_first_in_pages(store: ConversationStore
 def test_paging_goes_on_after_a_conversation_deleted_meanwhile(store: ConversationStore) -> None:
     made = [store.create() for _ in range(3)]
     store.delete(made[1].conversation_id)
-    page = store.list(before=made[1].conversation_id)
+    page = store.list(before=made[1].conversation_id, empty=True)
     assert [c.conversation_id for c in page] == [made[0].conversation_id, "default"]
 
 
 def test_a_lone_surrogate_in_a_page_s_start_is_no_crash(store: ConversationStore) -> None:
     store.create("\ufffd")
-    assert [c.conversation_id for c in store.list(before="\ud800")] == ["default"]
+    assert [c.conversation_id for c in store.list(before="\ud800", empty=True)] == ["default"]
 
 
 def test_creating_an_existing_conversation_returns_it(store: ConversationStore) -> None:
@@ -189,7 +189,7 @@ def test_a_deleted_conversation_is_gone_with_its_messages(store: ConversationSto
     assert store.message(message.message_id) is None
     assert store.is_deleted(message.message_id)
     assert store.search("treasure") == []
-    assert [c.conversation_id for c in store.list()] == ["default"]
+    assert [c.conversation_id for c in store.list(empty=True)] == ["default"]
 
 
 def test_a_deleted_message_does_not_come_back_by_being_delivered_again(store: ConversationStore) -> None:
@@ -314,8 +314,8 @@ def test_kill_9_keeps_every_message_that_was_confirmed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("statement", "parameters", "index"),
     [
-        (module._LIST, (50,), "conversations_latest"),
-        (module._LIST_BEFORE, ("2026", "x", 50), "conversations_latest"),
+        (module._LIST, ("2026", "x", False, 50), "conversations_latest"),
+        (module._LIST, ("2026", "x", True, 50), "conversations_latest"),
         (module._NEWEST, ("default", 50), "messages_placed"),
         ("SELECT max(created_at) FROM messages WHERE conversation_id = ?", ("x",), "messages_in_order"),
     ],
@@ -349,7 +349,7 @@ def grow(store: ConversationStore, conversations: int, messages: int) -> None:
     moment = identity.now()
     with store.database.write() as connection:
         connection.executemany(
-            "INSERT INTO conversations (conversation_id, created_at, updated_at) VALUES (?, ?, ?)",
+            "INSERT INTO conversations (conversation_id, created_at, updated_at, turn_count) VALUES (?, ?, ?, 1)",
             ((f"c{number}", moment, moment) for number in range(conversations)),
         )
         connection.executemany(
@@ -371,7 +371,7 @@ def test_reading_costs_the_same_however_much_was_said(tmp_path: Path) -> None:
             ]
             cost.append(
                 [
-                    steps(store, module._LIST, (20,)),
+                    steps(store, module._LIST, (*module._END, False, 20)),
                     steps(store, module._NEWEST, ("default", 20)),
                 ]
             )
