@@ -95,7 +95,12 @@ def plain_words(text: str) -> list[str]:
     lowered = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
     for short, full in _CONTRACTIONS.items():
         lowered = lowered.replace(short, full)
-    return re.findall(r"[\w*+/][\w./+*:-]*[\w+*]|[\w*+/]", lowered)
+    words: list[str] = []
+    for run in re.findall(r"[\w./+*:-]+", lowered):
+        start = run.lstrip(".:-")
+        word = start.rstrip("./:-")
+        words += [word] * bool(word) + ["/"] * start[len(word) :].count("/")
+    return words
 
 
 def polite(text: str, random: Random) -> str:

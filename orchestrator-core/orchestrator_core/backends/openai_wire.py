@@ -143,7 +143,7 @@ def error_text(body: str) -> str:
     try:
         content = json.loads(body)
     except ValueError:
-        content = re.sub(r"<[^>]*>", " ", body)
+        content = re.sub(r"<[^<>]*>", " ", body)
     found = content
     for key in ("error", "message", "detail"):
         if isinstance(content, dict) and content.get(key):

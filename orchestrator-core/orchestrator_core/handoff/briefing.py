@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from shared_context.documents.markdown import blocks
+
 from orchestrator_core.handoff.entry import BY_ASSISTANT, line_of
 from orchestrator_core.handoff.extract import Extract, Fact, Kind
 
@@ -25,7 +27,6 @@ CARRIED_MOST = 15
 DONE_ALIKE = 0.6
 """Part of a task's words that something done must share with it, for the task to be dropped."""
 
-_HEADING = re.compile(r"#{1,6}[ \t]+(.*?)[ \t]*#*$")
 _PLACEHOLDER = re.compile(r"- \([^()]*\)$")
 _WORD = re.compile(r"\w+")
 
@@ -140,19 +141,12 @@ def _newest(facts: Sequence[Fact], kind: Kind) -> Sequence[Fact]:
 
 def _place(lines: Sequence[str], section: Section) -> tuple[int, int]:
     """The lines of the section, without its heading; both the end of the text when it has none."""
-    fenced = False
-    start = level = 0
-    for position, line in enumerate(lines):
-        fenced ^= line.lstrip().startswith(("```", "~~~"))
-        heading = None if fenced else _HEADING.match(line)
-        if heading is None:
-            continue
-        depth = len(line) - len(line.lstrip("#"))
-        if start and depth <= level:
-            return start, position
-        if not start and heading.group(1).strip(" :*").lower() in section.titles:
-            start, level = position + 1, depth
-    return (start, len(lines)) if start else (len(lines), len(lines))
+    headings = [part for part in blocks(lines) if part.kind == "heading"]
+    for position, heading in enumerate(headings):
+        if heading.title.strip(" :*").lower() in section.titles:
+            below = (later.start for later in headings[position + 1 :] if later.level <= heading.level)
+            return heading.stop, next(below, len(lines))
+    return len(lines), len(lines)
 
 
 def _block(lines: Sequence[str], start: int, stop: int) -> tuple[int, int] | None:

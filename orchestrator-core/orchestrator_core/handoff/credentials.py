@@ -14,13 +14,13 @@ _WORDS = (
 )
 _KNOWN = re.compile(
     r"\b(?:sk|pk|rk)-[\w-]{16,}|\bhf_\w{16,}|\bgh[pousr]_\w{16,}|\bgithub_pat_\w{16,}|\bglpat-[\w-]{16,}"
-    r"|\bxox[abposr]-[\w-]{10,}|\bAKIA[0-9A-Z]{12,}|\bAIza[\w-]{20,}|\beyJ[\w-]{10,}\.[\w-]{5,}"
+    r"|\bxox[abposr]-[\w-]{10,}|\bAKIA[0-9A-Z]{12,}|\bAIza[\w-]{20,}|(?<![\w-])eyJ[\w-]{10,}\.[\w-]{5,}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY|\bbearer\s+[\w.~+/-]{12,}|://[^/\s:@]+:[^/\s@]+@",
     re.IGNORECASE,
 )
 _GIVEN = re.compile(
     rf"{_WORDS}[\w-]{{0,30}}[\"'`]?\s{{0,3}}(?:[:=]|\bis\b|\bist\b|\blautet\b|\best\b|\bes\b|\bis:)\s{{0,3}}[\"'`]?"
-    r"(?=\S{0,200}[\d!#$%&*])\S{4}|" + _WORDS + r"[\w-]{0,30}\s{0,3}=\s{0,3}[\"'`]?\S{4}",
+    r"(?=\S{0,40}[\d!#$%&*])\S{4}|" + _WORDS + r"[\w-]{0,30}\s{0,3}=\s{0,3}[\"'`]?\S{4}",
     re.IGNORECASE,
 )
 _RANDOM = re.compile(

@@ -62,7 +62,7 @@ _HASH = re.compile(r"(?<![\w/.-])(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{7,40}
 _VERSION = re.compile(
     r"(?<![\w.,/:#+-])(?:"
     r"[A-Za-z][\w.-]{0,60}(?:\[[\w,]+\])?(?:==|>=|<=|~=|@\^?)v?\d[\w.*+-]*"  # name==1.2
-    r"|v\d+(?:\.\d+)+[\w.+-]*"  # v1.2
+    r"|v\d++(?:\.\d++)++[\w.+-]*"  # v1.2
     r"|(?:[A-Za-z][\w+#-]* )?\d+\.\d+\.\d+(?:[-+][\w.]+)?"  # name 1.2.3
     r"|(?:[Vv]ersion|[A-Z][a-z]*[A-Z\d]?\w*|python|node|pydantic|torch|php|java|go|ruby|debian|ubuntu) \d+\.\d+"
     r")(?![\w%€$/]|,\d|\.\d| ?(?:GB|MB|KB|kB|%|€|ms|s\b|h\b|km|kg|m\b|m²|Euro|euro|EUR|USD|Uhr|Prozent|percent))"

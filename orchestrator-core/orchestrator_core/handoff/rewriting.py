@@ -23,7 +23,7 @@ INSTRUCTION = (
     " language. Keep every name, number, path and the meaning; add nothing, join nothing, drop nothing."
     " Answer with the same numbers, one line each."
 )
-_LINE = re.compile(r"[ \t]*(\d{1,2})[.)][ \t]+(\S.*?)[ \t]*$", re.MULTILINE)
+_LINE = re.compile(r"(\d{1,2})[.)][ \t]++(.+)")
 
 Complete = Callable[[Sequence[ChatMessage], GenerationConfig], Run]
 
@@ -84,4 +84,5 @@ class Rewriter:
 
 def numbered(answer: str) -> Iterator[tuple[int, str]]:
     """The numbered lines of an answer."""
-    return ((int(found.group(1)), found.group(2)) for found in _LINE.finditer(answer))
+    matches = (_LINE.fullmatch(line.strip()) for line in answer.split("\n"))
+    return ((int(match.group(1)), match.group(2)) for match in matches if match)

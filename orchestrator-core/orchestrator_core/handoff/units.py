@@ -33,7 +33,7 @@ _ABBREVIATIONS = listed(
     """
 )
 LONGEST_ABBREVIATION = 12
-_LAST_WORD = re.compile(r"(\w+)$")
+_NO_WORD = re.compile(r"\W")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ def sentences(paragraph: str) -> list[str]:
     start = 0
     for end in _END.finditer(paragraph):
         if end.group().startswith(".") and len(end.group().rstrip("\"')]»”’*_")) == 1:
-            word = _LAST_WORD.search(paragraph[max(start, end.start() - LONGEST_ABBREVIATION) : end.start()])
-            if word and _goes_on(word.group(1)):
+            before = paragraph[max(start, end.start() - LONGEST_ABBREVIATION) : end.start()]
+            if _goes_on(_NO_WORD.split(before)[-1]):
                 continue
         found.append(paragraph[start : end.end()])
         start = end.end()

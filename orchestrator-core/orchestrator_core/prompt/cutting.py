@@ -7,8 +7,11 @@ sentence, a code block or a table row, and what was left out is named.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from shared_context.documents.log_entry import ENTRY_LEVEL, log_sections
+from shared_context.documents.markdown import blocks, split_lines
 
 from orchestrator_core.prompt.budget import steady_start
 
@@ -20,9 +23,7 @@ LEFT_OUT_MARK = "(left out)\n"
 LONG_PARAGRAPH = 400
 """Characters from which a paragraph may be cut between its sentences."""
 
-_COMMENT = re.compile(r"[ \t]*<!--.*?-->", re.DOTALL)
-_HEADING = re.compile(r"(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*$")
-_FENCE = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})")
+_ITEM = re.compile(r"(?:[-*+]|\d{1,9}[.)])[ \t]")
 _SENTENCE = re.compile(r".*?(?:[.!?…。！？][\"')\]»”’]*(?:\s+|$)|[。！？]|$)", re.DOTALL)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2})?")
 
@@ -33,15 +34,12 @@ class Unit:
 
     Args:
         level: of a heading, 1 to 6; 0 for everything else.
+        title: of a heading.
     """
 
     text: str
     level: int = 0
-
-    @property
-    def title(self) -> str:
-        found = _HEADING.match(self.text.strip("\n"))
-        return found.group(2) if found else ""
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,51 +57,20 @@ class Cut:
     left_out: tuple[str, ...] = ()
 
 
-def without_comments(text: str) -> str:
-    """Markdown without HTML comments: notes for the author, entry ids. Rendered markdown does
-    not show them either. An opened comment that is never closed stays."""
-    return _COMMENT.sub("", text)
-
-
 def units(text: str) -> list[Unit]:
-    """Headings, paragraphs, list items, table rows, code blocks; long paragraphs by sentence."""
-    found: list[Unit] = []
-    block: list[str] = []
-    fence = ""
-
-    def close() -> None:
-        if block:
-            found.extend(_sentences("".join(block)))
-            block.clear()
-
-    for line in text.splitlines(keepends=True):
-        opened = _FENCE.match(line)
-        heading = _HEADING.match(line.rstrip("\n"))
-        if fence:
-            block.append(line)
-            if opened and opened.group(1).startswith(fence) and not line.strip().strip("`~"):
-                found.append(Unit("".join(block)))
-                block.clear()
-                fence = ""
-        elif opened:
-            close()
-            fence = opened.group(1)
-            block.append(line)
-        elif heading:
-            close()
-            found.append(Unit(line, len(heading.group(1))))
-        elif not line.strip():
-            _append_blank(found, block, line)
-            close()
+    """Headings, paragraphs, list items, table rows, code blocks; long paragraphs by sentence.
+    Blank lines belong to what stands before them."""
+    lines = split_lines(text)
+    pieces: list[Unit] = []
+    for block in blocks(lines):
+        whole = "".join(lines[block.start : block.stop])
+        if block.kind == "blank" and pieces:
+            pieces[-1] = replace(pieces[-1], text=pieces[-1].text + whole)
+        elif block.kind == "text":
+            pieces += _paragraphs(lines[block.start : block.stop])
         else:
-            if _starts_item(line):
-                close()
-            block.append(line)
-    if fence:
-        found.append(Unit("".join(block)))
-    else:
-        close()
-    return found
+            pieces.append(Unit(whole, block.level, block.title))
+    return pieces
 
 
 def entries(text: str) -> tuple[str, list[str]]:
@@ -112,25 +79,15 @@ def entries(text: str) -> tuple[str, list[str]]:
     An entry begins at a heading of level two, or of level one after the first line. A journal
     whose dated headings run from new to old is turned round.
     """
-    introduction: list[str] = []
-    found: list[list[str]] = []
-    fence = ""
-    for line in text.splitlines(keepends=True):
-        opened = _FENCE.match(line)
-        if opened:
-            fence = "" if fence and opened.group(1).startswith(fence) else fence or opened.group(1)
-        starts = not fence and (line.startswith("## ") or (line.startswith("# ") and bool(introduction)))
-        if starts:
-            found.append([line])
-        elif found:
-            found[-1].append(line)
-        else:
-            introduction.append(line)
-    joined = ["".join(lines) for lines in found]
+    lines = split_lines(text)
+    parts = log_sections(lines)
+    introductions = [part for part in parts[:1] if part.level < ENTRY_LEVEL]
+    joined = ["".join(lines[part.start : part.stop]) for part in parts]
+    introduction, joined = "".join(joined[: len(introductions)]), joined[len(introductions) :]
     dates = [match.group() if (match := _DATE.search(entry.split("\n", 1)[0])) else "" for entry in joined]
     if len(joined) > 1 and dates[0] and dates[-1] and dates[0] > dates[-1]:
         joined = [entry.rstrip("\n") + "\n\n" for entry in reversed(joined)]
-    return "".join(introduction), joined
+    return introduction, joined
 
 
 def cut_document(text: str, budget: int, count: Count) -> Cut:
@@ -178,18 +135,18 @@ def cut_log(text: str, budget: int, count: Count) -> Cut:
     )
 
 
-def _append_blank(found: list[Unit], block: list[str], line: str) -> None:
-    """Blank lines belong to what stands before them."""
-    if block:
-        block.append(line)
-    elif found:
-        found[-1] = Unit(found[-1].text + line, found[-1].level)
-    else:
-        found.append(Unit(line))
+def _paragraphs(lines: Sequence[str]) -> Iterator[Unit]:
+    """A run of lines of text, cut before each list item and table row."""
+    start = 0
+    for position in range(1, len(lines) + 1):
+        if position == len(lines) or _starts_item(lines[position]):
+            yield from _sentences("".join(lines[start:position]))
+            start = position
 
 
 def _starts_item(line: str) -> bool:
-    return re.match(r"[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]", line) is not None or line.lstrip().startswith("|")
+    bare = line.lstrip()
+    return bare.startswith("|") or _ITEM.match(bare) is not None
 
 
 def _sentences(block: str) -> list[Unit]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from shared_context.documents.context_folder import Document
 from shared_context.documents.document_names import LOG
+from shared_context.documents.markdown import without_comments
 from shared_context.documents.starters import starter_text
 
 from orchestrator_core.prompt.budget import DOCUMENT_WEIGHTS, shares
 from orchestrator_core.prompt.counting import Remembered, TokenCounter
-from orchestrator_core.prompt.cutting import Cut, cut_document, cut_log, without_comments
+from orchestrator_core.prompt.cutting import Cut, cut_document, cut_log
 from orchestrator_core.prompt.receipt import DocumentUse, named
 
 INTRODUCTION = "These documents hold what is known so far, from broad to narrow."

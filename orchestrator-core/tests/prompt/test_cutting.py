@@ -11,8 +11,8 @@ from orchestrator_core.prompt.cutting import (
     cut_log,
     entries,
     units,
-    without_comments,
 )
+from shared_context.documents.markdown import without_comments
 from support.scripted.script import words
 
 

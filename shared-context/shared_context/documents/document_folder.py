@@ -10,7 +10,7 @@ from shared_context.documents.document_names import DOCUMENT_NAMES, PORTFOLIO, c
 from shared_context.errors import DocumentRejected
 
 _STEMS = "|".join(re.escape(name.removesuffix(".md")) for name in DOCUMENT_NAMES)
-_CONFLICTED = re.compile(rf"({_STEMS})(\.sync-conflict-.*|.*conflicted copy.*)", re.IGNORECASE)
+_CONFLICTED = re.compile(rf"({_STEMS})(\.sync-conflict-.*|.*conflicted copy.*)", re.IGNORECASE | re.DOTALL)
 """Syncthing's copies, and those of Dropbox and Nextcloud."""
 
 

@@ -16,9 +16,10 @@ from __future__ import annotations
 import re
 import secrets
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+from shared_context.documents.markdown import Section, sections
 from shared_context.errors import DocumentRejected
 
 _MARK = re.compile(r"<!-- entry:([^\s>]+) -->")
@@ -26,6 +27,8 @@ _ID = re.compile(r"[A-Za-z0-9]+([._:-][A-Za-z0-9]+)*")
 _ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 AUTHOR = r"[A-Za-z0-9][A-Za-z0-9 ._@+-]{0,63}"
 """What an author may be called: it stands in headings and in git's history, so no marks of either."""
+ENTRY_LEVEL = 2
+"""A heading of this level or above ends the entry before it."""
 _ID_LENGTH = 8
 """40 random bits: short, since every character costs the model tokens, yet two entries of one
 log meet by chance only once in a million million pairs."""
@@ -71,17 +74,15 @@ def entry_id_of(line: str) -> str | None:
     return found.group(1) if found else None
 
 
-def is_entry_start(line: str) -> bool:
-    """Whether a new entry (or section) of the log begins with this line."""
-    return line.startswith(("# ", "## "))
+def log_sections(lines: Sequence[str]) -> list[Section]:
+    """The log cut at its entries. One with an id begins a new entry also where the text before it
+    opened code and never closed it."""
+    return sections(lines, ENTRY_LEVEL, lambda line: entry_id_of(line) is not None)
 
 
 def find_entry(lines: Sequence[str], entry_id: str) -> tuple[int, int] | None:
     """Where the entry's lines are, as (start, stop), or None."""
-    for start, line in enumerate(lines):
-        if entry_id_of(line) == entry_id:
-            return start, _end_of_entry(lines, start)
-    return None
+    return next((place for found, place in _marked_entries(lines) if found == entry_id), None)
 
 
 def same_entries(lines: Sequence[str]) -> list[list[tuple[int, int]]]:
@@ -90,21 +91,17 @@ def same_entries(lines: Sequence[str]) -> list[list[tuple[int, int]]]:
     That happens when a phone delivered an entry to two tiers that could not see each other; the
     headings may differ in the minute.
     """
-    starts: dict[str, list[int]] = defaultdict(list)
-    for start, line in enumerate(lines):
-        if (entry_id := entry_id_of(line)) is not None:
-            starts[entry_id].append(start)
     places: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
-    for entry_id, several in starts.items():
-        for start in several if len(several) > 1 else ():
-            stop = _end_of_entry(lines, start)
-            body = "\n".join(lines[start + 1 : stop]).strip()
-            places[entry_id, body].append((start, stop))
+    for entry_id, (start, stop) in _marked_entries(lines):
+        places[entry_id, "\n".join(lines[start + 1 : stop]).strip()].append((start, stop))
     return [entries for entries in places.values() if len(entries) > 1]
 
 
-def _end_of_entry(lines: Sequence[str], start: int) -> int:
-    return next((i for i in range(start + 1, len(lines)) if is_entry_start(lines[i])), len(lines))
+def _marked_entries(lines: Sequence[str]) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Entries that carry an id, as id and (start, stop)."""
+    for section in log_sections(lines):
+        if section.level and (entry_id := entry_id_of(lines[section.start])) is not None:
+            yield entry_id, (section.start, section.stop)
 
 
 def entry_lines(text: str, entry_id: str, author: str, at: datetime | None = None) -> list[str]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from shared_context.conversations.messages import Message
 from shared_context.documents.document import Document
 from shared_context.documents.document_names import LOG
-from shared_context.documents.log_entry import entry_id_of, is_entry_start
+from shared_context.documents.log_entry import entry_id_of, log_sections
+from shared_context.documents.markdown import sections, without_comments
 
 PASSAGE_CHARS = 1200
 """About 200 words: more than almost any message, little enough that several fit a prompt."""
@@ -17,7 +18,6 @@ PASSAGE_CHARS = 1200
 MAX_PASSAGES = 200
 """Per text. Of a longer one (240,000 characters) the rest is not looked into."""
 
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _DATE = re.compile(r"\b(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d))?")
 
 
@@ -81,7 +81,7 @@ def document_passages(document: Document, path: str | None = None) -> list[Passa
     for heading, body in _sections(document.text, entries_only=source == "log"):
         if not body.strip():
             continue
-        title = _COMMENT.sub("", heading).lstrip("# ").strip()
+        title = without_comments(heading).lstrip("# ").strip()
         name = (entry_id_of(heading) if source == "log" else None) or title or "beginning"
         seen[name] = seen.get(name, 0) + 1
         item = f"{path}#{name}" + (f" ({seen[name]})" if seen[name] > 1 else "")
@@ -118,14 +118,7 @@ def _cut(text: str) -> int:
 
 def _sections(text: str, *, entries_only: bool) -> Iterator[tuple[str, str]]:
     """Headings with what follows them, comments removed from what follows."""
-    heading, body, fenced = "", list[str](), False
-    for line in text.splitlines():
-        if line.lstrip().startswith(("```", "~~~")):
-            fenced = not fenced
-        starts = is_entry_start(line) if entries_only else re.match(r"#{1,6} ", line) is not None
-        if starts and not fenced:
-            yield heading, _COMMENT.sub("", "\n".join(body))
-            heading, body = line, []
-        else:
-            body.append(line)
-    yield heading, _COMMENT.sub("", "\n".join(body))
+    lines = text.split("\n")
+    for section in log_sections(lines) if entries_only else sections(lines):
+        heading, body = section.start, section.start + (section.level > 0)
+        yield "".join(lines[heading:body]), without_comments("\n".join(lines[body : section.stop]))
