@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 from orchestrator_core.backend import BackendDescription
 from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.remembered import Remembered
 
 MAX_ENTRIES = 256
 MAX_BYTES = 4 * 1024 * 1024
@@ -18,13 +18,12 @@ MAX_BYTES = 4 * 1024 * 1024
 
 
 class ResponseCache:
-    """LRU of JSON answers, bounded in number and size. Safe from any thread."""
+    """JSON answers, bounded in number and size. Safe from any thread."""
 
     def __init__(self, max_entries: int = MAX_ENTRIES, max_bytes: int = MAX_BYTES) -> None:
-        self._max_entries = max_entries
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._entries: OrderedDict[str, str] = OrderedDict()
+        self._entries: Remembered[str, str] = Remembered(
+            max_bytes, lambda text: max(len(text), max_bytes // max_entries)
+        )
         self._lock = threading.Lock()
         self._model = ""
 
@@ -37,30 +36,16 @@ class ResponseCache:
         with self._lock:
             if model != self._model:
                 self._entries.clear()
-                self._bytes = 0
                 self._model = model
 
     def get(self, key: str) -> dict[str, Any] | None:
-        with self._lock:
-            text = self._entries.get(key)
-            if text is None:
-                return None
-            self._entries.move_to_end(key)
-        answer: dict[str, Any] = json.loads(text)
+        text = self._entries.find(key)
+        answer: dict[str, Any] | None = None if text is None else json.loads(text)
         return answer
 
     def put(self, key: str, answer: dict[str, Any]) -> None:
         """An answer larger than the whole cache is not kept."""
-        text = json.dumps(answer)
-        with self._lock:
-            self._bytes -= len(self._entries.pop(key, ""))
-            if len(text) > self._max_bytes:
-                return
-            self._entries[key] = text
-            self._bytes += len(text)
-            while len(self._entries) > self._max_entries or self._bytes > self._max_bytes:
-                _, dropped = self._entries.popitem(last=False)
-                self._bytes -= len(dropped)
+        self._entries.put(key, json.dumps(answer))
 
     def __len__(self) -> int:
         return len(self._entries)

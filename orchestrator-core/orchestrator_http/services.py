@@ -24,7 +24,6 @@ from shared_context.exchange.replica import Replica
 
 from orchestrator_http.readiness import ModelLoader
 from orchestrator_http.response_cache import ResponseCache
-from orchestrator_http.token_counts import TokenCounts
 
 if TYPE_CHECKING:
     from orchestrator_core.assistant import Assistant
@@ -84,7 +83,6 @@ class Services:
     model: ModelLoader
     metrics: Metrics
     slots: Slots
-    token_counts: TokenCounts
     version: str
     cache: ResponseCache = field(default_factory=ResponseCache)
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -104,7 +102,6 @@ class Services:
                 lambda: None if memory is None else memory.embedding_state(),
             ),
             slots=Slots(settings.server.threads - RESERVED_THREADS),
-            token_counts=TokenCounts(backend.count_tokens),
             version=version,
         )
 

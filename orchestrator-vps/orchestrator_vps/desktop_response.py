@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from orchestrator_core.errors import InvalidRequest, TierLost, TierUnreachable
+from orchestrator_core.tiers.remote import RemoteResponse
 from orchestrator_relay.client_stream import RelayStream
 from orchestrator_relay.errors import AnswerLost, HeadTooLarge, RequestNotSent
 
@@ -31,8 +32,8 @@ def translated() -> Iterator[None]:
         raise TierLost(error.message, code=error.code) from None
 
 
-class DesktopResponse:
-    """A `RemoteResponse`.
+class DesktopResponse(RemoteResponse):
+    """
 
     Args:
         stream: its head has come.

@@ -12,7 +12,7 @@ from shared_context.conversations.store import ConversationStore
 from shared_context.errors import SharedContextError
 
 from orchestrator_core.handoff.history_summary import MOST_MESSAGES, VERSION, summary
-from orchestrator_core.prompt.counting import Remembered
+from orchestrator_core.remembered import Remembered
 
 log = logging.getLogger(__name__)
 

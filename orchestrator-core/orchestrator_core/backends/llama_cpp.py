@@ -6,11 +6,9 @@ import importlib.util
 import logging
 import threading
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +33,6 @@ log = logging.getLogger(__name__)
 
 ROUND_TOKENS = 512
 """Tokens of an answer without a limit that the engine keeps cells free for at a time."""
-COUNTS_KEPT = 4096
-"""Token counts remembered, by digest of the text: documents are counted on every turn."""
 
 
 def require_llama_cpp() -> None:
@@ -58,7 +54,6 @@ class LlamaCppBackend(ChatBackend):
     def __init__(self, settings: Settings, *, path: Path | None = None) -> None:
         self._settings = settings
         self._path = path if path is not None else Path(settings.model.path).expanduser()
-        self._counts = _CountCache()
         self._supervisor = Supervisor(self._spec(), idle_unload_s=settings.engine.idle_unload_s)
 
     def load(self) -> None:
@@ -70,10 +65,10 @@ class LlamaCppBackend(ChatBackend):
         return LlamaCppGeneration(partial(self._supervisor.generate, prompt.pieces), continue_from, config)
 
     def count_tokens(self, text: str) -> int:
-        return self._count("count_text", (text,), text=text)
+        return self._count("count_text", text=text)
 
     def count_prompt(self, prompt: Prompt) -> int:
-        return self._count("count", prompt.pieces, pieces=list(prompt.pieces))
+        return self._count("count", pieces=list(prompt.pieces))
 
     @property
     def context_length(self) -> int:
@@ -157,14 +152,9 @@ class LlamaCppBackend(ChatBackend):
         self._check()
         return self._supervisor.ensure_ready()
 
-    def _count(self, op: str, texts: Sequence[str], **fields: Any) -> int:
-        key = _digest(op, texts)
-        known = self._counts.get(key)
-        if known is None:
-            self._check()
-            known = int(self._supervisor.call(op, **fields)["tokens"])
-            self._counts.put(key, known)
-        return known
+    def _count(self, op: str, **fields: Any) -> int:
+        self._check()
+        return int(self._supervisor.call(op, **fields)["tokens"])
 
     def _check(self) -> None:
         """What can be said without starting a process."""
@@ -274,35 +264,6 @@ class LlamaCppGeneration(Generation):
         limit = {} if self._config.max_new_tokens is not None else {"max_new_tokens": ROUND_TOKENS}
         self._stream = self._begin("".join(self._texts), self._config.model_copy(update=limit))
         weakref.finalize(self, self._stream.cancel).atexit = False
-
-
-class _CountCache:
-    """The latest token counts, by digest."""
-
-    def __init__(self) -> None:
-        self._counts: OrderedDict[bytes, int] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: bytes) -> int | None:
-        with self._lock:
-            if key in self._counts:
-                self._counts.move_to_end(key)
-            return self._counts.get(key)
-
-    def put(self, key: bytes, count: int) -> None:
-        with self._lock:
-            self._counts[key] = count
-            while len(self._counts) > COUNTS_KEPT:
-                self._counts.popitem(last=False)
-
-
-def _digest(op: str, texts: Sequence[str]) -> bytes:
-    digest = blake2b(op.encode(), digest_size=16)
-    for text in texts:
-        data = text.encode("utf-8", "surrogatepass")
-        digest.update(len(data).to_bytes(8, "big"))
-        digest.update(data)
-    return digest.digest()
 
 
 def _beginning(prompt: Prompt) -> list[str]:

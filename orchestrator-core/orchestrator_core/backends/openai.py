@@ -28,7 +28,7 @@ from orchestrator_core.backends import openai_dialect
 from orchestrator_core.backends.openai_answer import OpenAIGeneration
 from orchestrator_core.backends.openai_dialect import Dialect, Joint
 from orchestrator_core.backends.openai_http import OpenAIClient
-from orchestrator_core.backends.openai_tokens import TokenCounter
+from orchestrator_core.backends.openai_tokens import ServerTokenizer
 from orchestrator_core.backends.openai_wire import ProtocolError
 from orchestrator_core.errors import (
     ConfigurationError,
@@ -59,7 +59,7 @@ class _Server:
     dialect: Dialect
     context_length: int
     context_source: str
-    tokens: TokenCounter
+    tokens: ServerTokenizer
     template: str | None = None
     special: SpecialTokens = field(default_factory=SpecialTokens)
 
@@ -220,7 +220,7 @@ class OpenAIBackend(ChatBackend):
             dialect=dialect,
             context_length=length,
             context_source=source,
-            tokens=TokenCounter(self._client, dialect, model),
+            tokens=ServerTokenizer(self._client, dialect, model),
             template=_text(props.get("chat_template")),
             special=_special(props),
         )

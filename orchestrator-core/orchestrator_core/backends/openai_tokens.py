@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import threading
-from collections import OrderedDict
-from collections.abc import Callable
 from typing import Any
 
 from orchestrator_core.backend import Prompt
 from orchestrator_core.backends.openai_dialect import Dialect, wire_messages
 from orchestrator_core.backends.openai_http import OpenAIClient
 from orchestrator_core.backends.openai_wire import ProtocolError
+from orchestrator_core.remembered import Remembered
 
-REMEMBERED_COUNTS = 2048
+REMEMBERED_PROMPTS = 64
 """The documents of a snapshot are counted for every question; their counts are kept."""
 
 TOKENS_PER_MESSAGE = 8
@@ -42,7 +40,7 @@ def estimate(text: str) -> int:
     return total + spaces - words
 
 
-class TokenCounter:
+class ServerTokenizer:
     """Counts for one model of one server.
 
     Args:
@@ -55,8 +53,8 @@ class TokenCounter:
         self._client = client
         self._tokenizer = dialect.tokenizer
         self._model = model
-        self._lock = threading.Lock()
-        self._counts: OrderedDict[bytes, int] = OrderedDict()
+        # A prompt is counted when it is built and again when it is sent.
+        self._prompts: Remembered[bytes, int] = Remembered(REMEMBERED_PROMPTS)
 
     @property
     def exact(self) -> bool:
@@ -67,13 +65,13 @@ class TokenCounter:
         """Tokens of a text, without BOS."""
         if not text:
             return 0
-        return self._remember(("text", text), lambda: self._count_text(text, bos=False))
+        return self._count_text(text, bos=False)
 
     def prompt(self, prompt: Prompt) -> int:
         """Tokens of a prompt as the server will see it."""
         messages = wire_messages(prompt)
-        key = json.dumps([prompt.text if not messages else "", messages])
-        return self._remember(("prompt", key), lambda: self._count_prompt(prompt, messages))
+        key = hashlib.sha256(json.dumps([prompt.text if not messages else "", messages]).encode()).digest()
+        return self._prompts.get(key, lambda: self._count_prompt(prompt, messages))
 
     def _count_prompt(self, prompt: Prompt, messages: list[dict[str, Any]]) -> int:
         if not messages:
@@ -114,16 +112,3 @@ class TokenCounter:
         if not isinstance(tokens, list):
             raise self._client.failure(ProtocolError("/tokenize returned no tokens"))
         return len(tokens)
-
-    def _remember(self, key: tuple[str, str], count: Callable[[], int]) -> int:
-        digest = hashlib.sha256("\0".join(key).encode("utf-8", "surrogatepass")).digest()
-        with self._lock:
-            if digest in self._counts:
-                self._counts.move_to_end(digest)
-                return self._counts[digest]
-        counted = count()
-        with self._lock:
-            self._counts[digest] = counted
-            if len(self._counts) > REMEMBERED_COUNTS:
-                self._counts.popitem(last=False)
-        return counted

@@ -27,7 +27,7 @@ from orchestrator_core.prompt.budget import (
     rounded_up,
     usual_answer,
 )
-from orchestrator_core.prompt.counting import Remembered, TokenCounter
+from orchestrator_core.prompt.counting import TokenCounter
 from orchestrator_core.prompt.cutting import Cut
 from orchestrator_core.prompt.history import History, KeptHistory
 from orchestrator_core.prompt.recalled import Recalled, choose, room_of_turn, share_of
@@ -36,6 +36,7 @@ from orchestrator_core.prompt.request import BuiltPrompt, PromptRequest, too_lon
 from orchestrator_core.prompt.snapshot import Snapshot, SnapshotMaker
 from orchestrator_core.prompt.template import ChatTemplate
 from orchestrator_core.prompt.turns import Turn, question_text, time_line
+from orchestrator_core.remembered import Remembered
 
 __all__ = ["DEFAULT_SYSTEM_PROMPT", "BuiltPrompt", "PromptBuilder", "PromptRequest"]
 

@@ -11,9 +11,10 @@ from shared_context.documents.markdown import without_comments
 from shared_context.documents.starters import starter_text
 
 from orchestrator_core.prompt.budget import DOCUMENT_WEIGHTS, shares
-from orchestrator_core.prompt.counting import Remembered, TokenCounter
+from orchestrator_core.prompt.counting import TokenCounter
 from orchestrator_core.prompt.cutting import Cut, cut_document, cut_log
 from orchestrator_core.prompt.receipt import DocumentUse, named
+from orchestrator_core.remembered import Remembered
 
 INTRODUCTION = "These documents hold what is known so far, from broad to narrow."
 LEAST_TOKENS = 24

@@ -20,12 +20,12 @@ from typing import Any
 from orchestrator_core import message_shape as shapes
 from orchestrator_core.backend import ChatBackend, Prompt, SpecialTokens
 from orchestrator_core.messages import ChatMessage, Role
-from orchestrator_core.prompt.counting import Remembered
 from orchestrator_core.prompt.fallback_form import fallback_form
 from orchestrator_core.prompt.guard import ControlGuard, Marks, split_marked, texts_in
 from orchestrator_core.prompt.outline import Outline
 from orchestrator_core.prompt.render_worker import TODAY_IN_WORDS
 from orchestrator_core.prompt.rendering import RENDERER, TemplateError, TemplateOverrun
+from orchestrator_core.remembered import Remembered
 
 log = logging.getLogger(__name__)
 

@@ -142,7 +142,7 @@ def document_info(document: Document) -> DocumentInfo:
     return DocumentInfo(
         name=document.name,
         version=document.version,
-        tokens=here.token_counts.of(document.version, document.text) if loaded else None,
+        tokens=here.assistant.count_tokens(document.text) if loaded else None,
         updated_at=document.updated_at,
         author=document.author,
         conflicts=document.conflicts,

@@ -25,10 +25,10 @@ def test_counts_are_the_servers_own_where_it_can_count(
     assert backend.context_length == 8192
 
 
-def test_counts_are_asked_for_once(model_server: Callable[..., ModelServer]) -> None:
+def test_a_prompt_is_counted_once_by_the_server(model_server: Callable[..., ModelServer]) -> None:
     server = model_server(ScriptedBackend(echo))
     backend = backend_for(server.url)
-    assert [backend.count_tokens("the same") for _ in range(5)] == [2] * 5
+    assert len({backend.count_prompt(ASK) for _ in range(5)}) == 1
     assert len(server.requests("/tokenize")) == 1
 
 
