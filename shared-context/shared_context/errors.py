@@ -10,6 +10,7 @@ SharedContextError
 ├── StoreError              a database file cannot do its work
 │   ├── StoreFull           disk, quota or file size limit reached; committed data stays
 │   ├── StoreReadOnly       the file or folder cannot be written
+│   ├── StoreGone           deleted, unmounted or replaced while it was open
 │   ├── StoreFromFuture     written by a newer version; refused and not altered
 │   ├── StoreLocked         another process holds the data folder or the file
 │   └── StoreCorrupt        the file is no database, or a damaged one
@@ -135,6 +136,12 @@ class StoreReadOnly(StoreError):
     """The file or its folder cannot be written."""
 
     code = "storage_read_only"
+
+
+class StoreGone(StoreError):
+    """The file was deleted, unmounted or replaced while it was open; nothing is written to what is left."""
+
+    code = "storage_gone"
 
 
 class StoreFromFuture(StoreError):

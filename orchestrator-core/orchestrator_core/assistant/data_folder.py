@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from shared_context.errors import StoreLocked
+from shared_context.storage.file_identity import FileIdentity
 from shared_context.storage.folder_lock import FolderLock
 from shared_context.storage.sqlite_errors import translated_system
 
@@ -28,6 +29,7 @@ class DataFolder:
         with translated_system(self.path):
             if not self.path.is_dir():
                 self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._databases: list[FileIdentity] = []
         try:
             self._lock = FolderLock(self.path)
         except StoreLocked as error:
@@ -68,6 +70,26 @@ class DataFolder:
     @property
     def context_state(self) -> Path:
         return self.path / "context-state"
+
+    @property
+    def documents(self) -> Path:
+        return self.context_state / "documents.db"
+
+    def watch(self) -> None:
+        """All databases are open: `check` looks at them from now on."""
+        databases = (self.conversations, self.runs, self.search, self.later, self.documents)
+        self._databases = [FileIdentity(path) for path in databases if path.exists()]
+
+    def check(self) -> None:
+        """Whether everything is still where it was opened: nothing may be accepted that would be lost.
+
+        Raises:
+            StoreGone: the folder or a database was deleted, unmounted or replaced.
+            StoreLocked: the folder's lock file was, and another process has locked it since.
+        """
+        self._lock.check()
+        for database in self._databases:
+            database.check()
 
     def release(self) -> None:
         """Idempotent."""

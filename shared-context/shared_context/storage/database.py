@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shared_context.errors import StoreError
+from shared_context.storage.file_identity import FileIdentity
 from shared_context.storage.migrate import Migration, check_openable, migrate
+from shared_context.storage.permissions import make_private
 from shared_context.storage.sqlite_errors import translated, translated_system
 
 BUSY_TIMEOUT_S = 5.0
@@ -25,6 +27,8 @@ More are opened when needed and closed after use."""
 
 class Database:
     """A SQLite file in WAL mode, safe to use from any thread.
+
+    Only its owner may read the file. Each use makes sure that it is still the one that was opened.
 
     Opening creates the file and its folder, or brings an older schema up to date after
     copying it to `<name>.v<N>.bak`.
@@ -53,6 +57,8 @@ class Database:
         with translated(self.path), translated_system(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             check_openable(self.path, migrations)
+            make_private(self.path)
+            self._identity = FileIdentity(self.path)
             self._writer = self._connect()
             try:
                 self._writer.execute("PRAGMA journal_mode = WAL")
@@ -60,6 +66,13 @@ class Database:
             except BaseException:
                 self._writer.close()
                 raise
+
+    def check(self) -> None:
+        """
+        Raises:
+            StoreGone: the file was deleted, unmounted or replaced since it was opened.
+        """
+        self._identity.check()
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -73,6 +86,7 @@ class Database:
             if self._writer.in_transaction:
                 yield self._writer
                 return
+            self._identity.check()
             self._writer.execute("BEGIN IMMEDIATE")
             before = self._writer.total_changes
             try:
@@ -100,6 +114,7 @@ class Database:
         Never waits for a writer. Does not see what the same thread is writing uncommitted.
         """
         with translated(self.path):
+            self._identity.check()
             connection = self._borrow_reader()
             try:
                 connection.execute("BEGIN")

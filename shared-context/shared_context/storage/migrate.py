@@ -16,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 from shared_context.errors import StoreFromFuture
+from shared_context.storage.permissions import make_private
 from shared_context.storage.sqlite_errors import corrupt
 
 Migration = Callable[[sqlite3.Connection], None]
@@ -83,6 +84,7 @@ def copy_database(source: sqlite3.Connection, target: Path, *, version: int) -> 
     """
     partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}.partial")
     try:
+        make_private(partial)
         with closing(sqlite3.connect(partial)) as connection:
             source.backup(connection)
             same = _version_of(connection) == version
