@@ -73,7 +73,7 @@ class Desktop:
     def read_ahead(self) -> float:
         """Have everything read ahead that is known now; seconds until it is."""
         began = time.perf_counter()
-        self.assistant.prewarm()
+        self.assistant.prompting.prewarm()
         while self.figures().get("ahead", 1):
             if time.perf_counter() - began > PATIENCE_S:
                 raise RuntimeError("Reading ahead does not end.")

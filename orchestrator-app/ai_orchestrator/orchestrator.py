@@ -22,13 +22,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
-from orchestrator_core.assistant import Assistant
+from orchestrator_core.assistant import AnswerStore, Assistant
+from orchestrator_core.assistant.collaborators import Collaborators
+from orchestrator_core.assistant.prompting import Prompting
 from orchestrator_core.backends.factory import choose_backend, create_backend
 from orchestrator_core.backends.model_files import resolve_model_path
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import InvalidRequest
 from orchestrator_core.runs.manager import RunManager
-from orchestrator_core.runs.spec import RunResult, RunSpec
 from orchestrator_core.runs.store import RunStore
 from orchestrator_core.settings import Settings, load_settings
 from shared_context.conversations.store import ConversationStore
@@ -98,22 +99,12 @@ class MistralOrchestrator:
                 _check_model_is_there(settings)
                 backend = create_backend(settings)
             opened.callback(backend.close)
-            assistant: Assistant
-
-            def store_answer(spec: RunSpec, result: RunResult) -> dict[str, Any]:
-                return assistant.store_answer(spec, result)
-
-            runs = RunManager(run_store, backend, tier="desktop", on_finish=store_answer)
+            collaborators = Collaborators(settings, "desktop", conversations, backend)
+            runs = RunManager(run_store, backend, tier="desktop", on_finish=AnswerStore(collaborators))
             opened.callback(runs.close)
-            assistant = self._assistant = Assistant(
-                settings,
-                tier="desktop",
-                conversations=conversations,
-                context=None,
-                backend=backend,
-                runs=runs,
-                close=[opened.pop_all().close],
-            )
+            close_all = opened.pop_all().close
+            assistant = Assistant(collaborators, Prompting(collaborators), runs, close=[close_all])
+            self._assistant = assistant
             opened.callback(assistant.close)
             self._conversation_id = conversations.create().conversation_id
             if load:

@@ -77,7 +77,7 @@ def ask(assistant: Assistant, message: str) -> tuple[float, int]:
 def read_ahead(assistant: Assistant) -> None:
     backend = assistant.backend
     assert isinstance(backend, LlamaCppBackend)
-    assistant.prewarm()
+    assistant.prompting.prewarm()
     wait_until(lambda: backend.engine_figures().get("ahead") == 0)
 
 

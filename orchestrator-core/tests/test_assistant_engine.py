@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from gguf_random import preset_model
 from orchestrator_core.assistant import Assistant, open_assistant
+from orchestrator_core.assistant.collaborators import Collaborators
+from orchestrator_core.assistant.prompting import Prompting
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import ContextLengthExceeded
 from orchestrator_core.runs.spec import RunState
@@ -55,15 +57,15 @@ def assistant_recalling(assistant: Assistant) -> Iterator[Assistant]:
         assistant.conversations.add_message("elsewhere", "user", text)
     settings = assistant.settings.model_copy(deep=True)
     settings.context.retrieval_share = 0.2
-    yield Assistant(
+    collaborators = Collaborators(
         settings,
-        tier="desktop",
-        conversations=assistant.conversations,
+        "desktop",
+        assistant.conversations,
+        assistant.backend,
         context=assistant.context,
-        backend=assistant.backend,
-        runs=assistant.runs,
         memory=assistant.memory,
     )
+    yield Assistant(collaborators, Prompting(collaborators), assistant.runs)
 
 
 def test_of_the_next_turn_only_what_is_new_is_computed(assistant: Assistant) -> None:

@@ -9,11 +9,10 @@ from dataclasses import replace
 
 from shared_context.conversations.messages import Message
 from shared_context.conversations.migrations import DEFAULT_CONVERSATION
-from shared_context.conversations.store import ConversationStore
-from shared_context.documents.context_folder import ContextFolder
 from shared_context.errors import ConversationNotFound
 from shared_context.storage.identity import new_id
 
+from orchestrator_core.assistant.collaborators import Collaborators
 from orchestrator_core.assistant.projects import documents_of
 from orchestrator_core.assistant.prompting import Prompting
 from orchestrator_core.assistant.reanswer_queue import Later
@@ -27,10 +26,10 @@ from orchestrator_core.prompt.builder import BuiltPrompt
 from orchestrator_core.runs.manager import RunManager
 from orchestrator_core.runs.run import Run
 from orchestrator_core.runs.spec import Relayed, RunSpec
-from orchestrator_core.settings import Settings
 from orchestrator_core.tiers import answer_ids
 from orchestrator_core.tiers.relayed import RelayedSource
-from orchestrator_core.tiers.router import Decision, RouteReason
+from orchestrator_core.tiers.remote import TierState
+from orchestrator_core.tiers.router import Decision, RoutePolicy, RouteReason, route
 
 log = logging.getLogger(__name__)
 
@@ -41,66 +40,60 @@ class Asking:
     """Answers the questions that reach one tier. Safe from any thread.
 
     Args:
-        context: the handoff documents, or None.
-        route: says who answers, by the client's wish; see `tiers.router.route`.
-        elsewhere: another tier, or None.
         later: keeps what the desktop shall answer again, or None.
     """
 
     def __init__(
         self,
-        settings: Settings,
-        *,
-        tier: str,
-        conversations: ConversationStore,
-        runs: RunManager,
+        collaborators: Collaborators,
         prompting: Prompting,
-        context: ContextFolder | None,
-        route: Callable[[str], Decision],
-        elsewhere: Elsewhere | None,
+        runs: RunManager,
         later: Later | None,
     ) -> None:
-        self._settings = settings
-        self._tier = tier
-        self._conversations = conversations
-        self._runs = runs
+        self._with = collaborators
         self._prompting = prompting
-        self._context = context
-        self._route = route
-        self._elsewhere = elsewhere
+        self._runs = runs
         self._later = later
 
     def ask(self, request: ChatRequest, *, reason: str | None, own_ready: Callable[[], object]) -> Run:
         """See `Assistant.ask`."""
+        self._with.check_storage()
         self._check(request)
         conversation_id = request.conversation_id or DEFAULT_CONVERSATION
         message_id = request.message_id or new_id()
-        run = earlier_run(request, message_id, conversation_id, self._conversations, self._runs)
+        run = earlier_run(request, message_id, conversation_id, self._with.conversations, self._runs)
         if isinstance(run, Run):
             return run
         self._runs.ensure_room()
         decision = self._decision(request, reason)
-        if self._elsewhere is not None and decision.tier != self._tier:
+        if self._with.elsewhere is not None and decision.tier != self._with.tier:
             try:
                 return self._ask_elsewhere(
-                    self._elsewhere, request, message_id, conversation_id, run, decision
+                    self._with.elsewhere, request, message_id, conversation_id, run, decision
                 )
             except TierRefused as refused:
                 if decision.code is not RouteReason.BUSY:
                     raise refused.error from None
                 # What is too much there as well waits here, as it would without the other tier.
-                decision = Decision(self._tier, self._prompting.reason(reason), RouteReason.HOME)
+                decision = Decision(self._with.tier, self._prompting.reason(reason), RouteReason.HOME)
             except TierUnreachable as error:
                 if request.tier not in (None, AUTO):
                     raise
                 why = f"{error.message[:1].lower()}{error.message[1:].rstrip('.')}"
                 decision = Decision(
-                    self._tier, f"the {decision.tier} did not answer ({why})", RouteReason.LOST
+                    self._with.tier, f"the {decision.tier} did not answer ({why})", RouteReason.LOST
                 )
         self.check_project(request)
         self._check_conversation(request, conversation_id)
         own_ready()
         return self._ask_own(request, message_id, conversation_id, run, decision)
+
+    def route(self, requested_tier: str) -> Decision:
+        """See `Assistant.route`."""
+        own = TierState(self._with.tier, reachable=True, queue=self._with.backend.stats().waiting)
+        elsewhere = self._with.elsewhere
+        other = None if elsewhere is None else elsewhere.remote.state()
+        return route(own, other, requested_tier, RoutePolicy.of(self._with.settings.relay))
 
     def check(self, request: ChatRequest) -> None:
         """What can be refused before anybody is asked.
@@ -116,14 +109,14 @@ class Asking:
         Raises:
             DocumentNotFound, NotFound: the documents of a project are wanted that is not there.
         """
-        documents_of(self._context, request.project)
+        documents_of(self._with.context, request.project)
 
     def source_of(self, spec: RunSpec) -> RelayedSource | None:
         """For a run that another tier answered when this server was stopped."""
         if spec.relayed is None:
             return None
-        remote = None if self._elsewhere is None else self._elsewhere.remote
-        return RelayedSource(self._tier, remote, None, self._runs.own_source, self.take_over)
+        remote = None if self._with.elsewhere is None else self._with.elsewhere.remote
+        return RelayedSource(self._with.tier, remote, None, self._runs.own_source, self.take_over)
 
     def take_over(self, run: Run, reason: str) -> RunSpec:
         """The spec with which this tier goes on with a run that another one has begun.
@@ -133,7 +126,7 @@ class Asking:
         """
         spec = run.spec
         relayed, conversation_id = spec.relayed, spec.conversation_id
-        asked = None if spec.reply_to is None else self._conversations.message(spec.reply_to)
+        asked = None if spec.reply_to is None else self._with.conversations.message(spec.reply_to)
         if relayed is None or conversation_id is None or asked is None:
             raise Conflict("The question was deleted.", code="question_deleted")
         request = ChatRequest.parse({**relayed.request, "message": asked.content})
@@ -153,11 +146,11 @@ class Asking:
         return replace(self._own_spec(spec, built), relayed=None)
 
     def _check(self, request: ChatRequest) -> None:
-        request.check_size(self._settings.server.max_message_chars)
-        if request.tier not in (None, AUTO, self._tier) and self._elsewhere is None:
+        request.check_size(self._with.settings.server.max_message_chars)
+        if request.tier not in (None, AUTO, self._with.tier) and self._with.elsewhere is None:
             raise InvalidRequest(
-                f"The tier {request.tier!r} cannot answer here: this is the {self._tier}.",
-                hint=f"Leave 'tier' out, or give 'auto' or {self._tier!r}.",
+                f"The tier {request.tier!r} cannot answer here: this is the {self._with.tier}.",
+                hint=f"Leave 'tier' out, or give 'auto' or {self._with.tier!r}.",
                 param="tier",
             )
         if request.regenerate and request.continue_answer:
@@ -178,7 +171,7 @@ class Asking:
             ConversationNotFound. InvalidRequest: the id of a new one could not stand in a path.
         """
         try:
-            self._conversations.get(conversation_id)
+            self._with.conversations.get(conversation_id)
         except ConversationNotFound:
             if not request.new_conversation:
                 raise
@@ -193,8 +186,8 @@ class Asking:
         if request.via is not None:
             again = "asked again by" if request.asks_again else "asked by way of"
             why = request.because or f"{again} the {request.via}"
-            return Decision(self._tier, why, RouteReason.PASSED_ON)
-        decision = self._route(request.tier or AUTO)
+            return Decision(self._with.tier, why, RouteReason.PASSED_ON)
+        decision = self.route(request.tier or AUTO)
         return decision if reason is None else replace(decision, reason=reason)
 
     def _ask_own(
@@ -202,24 +195,24 @@ class Asking:
     ) -> Run:
         self._prompting.check_fits(request)
         if request.new_conversation:
-            self._conversations.create(conversation_id)
+            self._with.conversations.create(conversation_id)
         known = request.model_copy(update={"message_id": message_id})
         found = self._prompting.recalled(known, conversation_id)
-        asked = self._conversations.add_message(
+        asked = self._with.conversations.add_message(
             conversation_id,
             Role.USER,
             request.message,
             message_id=message_id,
-            tier=request.via or self._tier,
+            tier=request.via or self._with.tier,
         )
-        if self._elsewhere is not None:
-            self._elsewhere.said_here()
+        if self._with.elsewhere is not None:
+            self._with.elsewhere.said_here()
         built = self._prompting.build(
             request, conversation_id, asked, decision.reason, found, shown=new.continues
         )
         if decision.code in _IN_ITS_PLACE:
             self._keep_for_later(request, message_id)
-        answer = answer_ids.own_answer(new.run_id, self._tier, new.former)
+        answer = answer_ids.own_answer(new.run_id, self._with.tier, new.former)
         spec = RunSpec(
             run_id=new.run_id,
             prompt=built.prompt,
@@ -227,7 +220,7 @@ class Asking:
             conversation_id=conversation_id,
             message_id=answer.message_id,
             reply_to=asked.message_id,
-            tier=self._tier,
+            tier=self._with.tier,
             model=built.receipt.model,
             reason=decision.reason,
             supersedes=answer.supersedes,
@@ -240,7 +233,7 @@ class Asking:
             spec,
             prompt=built.prompt,
             config=built.config,
-            tier=self._tier,
+            tier=self._with.tier,
             model=built.receipt.model,
             reason=built.receipt.reason,
             receipt=built.receipt.model_dump(mode="json"),
@@ -256,7 +249,9 @@ class Asking:
         decision: Decision,
     ) -> Run:
         response = elsewhere.ask(request, message_id, conversation_id, decision)
-        source = RelayedSource(self._tier, elsewhere.remote, response, self._runs.own_source, self.take_over)
+        source = RelayedSource(
+            self._with.tier, elsewhere.remote, response, self._runs.own_source, self.take_over
+        )
         try:
             asked = elsewhere.remember(request, message_id, conversation_id)
             spec = self._relayed_spec(request, asked, new, decision, response.headers)
@@ -280,7 +275,7 @@ class Asking:
         return RunSpec(
             run_id=new.run_id,
             prompt=Prompt(()),
-            config=request.generation(self._settings.generation),
+            config=request.generation(self._with.settings.generation),
             conversation_id=asked.conversation_id,
             message_id=answer.message_id,
             reply_to=asked.message_id,
@@ -294,7 +289,7 @@ class Asking:
 
     def _keep_for_later(self, request: ChatRequest, message_id: str) -> None:
         wanted = request.better_later
-        if self._later is not None and (self._settings.relay.better_later if wanted is None else wanted):
+        if self._later is not None and (self._with.settings.relay.better_later if wanted is None else wanted):
             self._later.keep(message_id)
 
 

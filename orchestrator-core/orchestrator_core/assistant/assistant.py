@@ -8,20 +8,15 @@ from datetime import datetime
 from typing import Any, Self
 
 from shared_context.conversations.migrations import DEFAULT_CONVERSATION
-from shared_context.conversations.store import ConversationStore
 from shared_context.documents.context_folder import ContextFolder
-from shared_context.retrieval.recall import MemorySearch
 from shared_context.storage.identity import new_id
 
 from orchestrator_core.assistant.asking import Asking
+from orchestrator_core.assistant.collaborators import Collaborators
 from orchestrator_core.assistant.context_loading import LoadedContext, load_context
 from orchestrator_core.assistant.projects import documents_of
 from orchestrator_core.assistant.prompting import Prompting
 from orchestrator_core.assistant.reanswer_queue import Later
-from orchestrator_core.assistant.remembering import Recollection
-from orchestrator_core.assistant.storing import AnswerStore
-from orchestrator_core.assistant.tier_forwarding import Elsewhere
-from orchestrator_core.backend import ChatBackend
 from orchestrator_core.chat_request import ChatRequest, GenerateRequest
 from orchestrator_core.errors import InvalidRequest
 from orchestrator_core.generation import GenerationConfig
@@ -29,11 +24,8 @@ from orchestrator_core.messages import ChatMessage
 from orchestrator_core.prompt.builder import BuiltPrompt, PromptBuilder
 from orchestrator_core.runs.manager import RunManager
 from orchestrator_core.runs.run import Run
-from orchestrator_core.runs.source import Source
-from orchestrator_core.runs.spec import RunResult, RunSpec
-from orchestrator_core.settings import Settings
-from orchestrator_core.tiers.remote import RemoteTier, TierState
-from orchestrator_core.tiers.router import Decision, RoutePolicy, route
+from orchestrator_core.runs.spec import RunSpec
+from orchestrator_core.tiers.router import Decision
 
 log = logging.getLogger(__name__)
 
@@ -42,65 +34,35 @@ class Assistant:
     """One tier's assistant. Safe from any thread.
 
     Args:
-        tier: `desktop`, `vps` or `phone`: who answers here.
-        context: the handoff documents, or None.
-        memory: search over everything said and written, for what a question should recall; or None.
-        remote: another tier that may answer instead, or None.
-        later: keeps questions that it shall answer again when it is back, or None.
+        later: keeps questions that another tier shall answer again when it is back, or None.
         close: what else to close after everything, in the given order.
     """
 
     def __init__(
         self,
-        settings: Settings,
-        *,
-        tier: str,
-        conversations: ConversationStore,
-        context: ContextFolder | None,
-        backend: ChatBackend,
+        collaborators: Collaborators,
+        prompting: Prompting,
         runs: RunManager,
-        memory: MemorySearch | None = None,
-        remote: RemoteTier | None = None,
+        *,
         later: Later | None = None,
         close: Sequence[Callable[[], object]] = (),
     ) -> None:
-        self.settings = settings
-        self.remote = remote
-        self.tier = tier
-        self.conversations = conversations
-        self.context = context
-        self.backend = backend
+        self.settings = collaborators.settings
+        self.tier = collaborators.tier
+        self.conversations = collaborators.conversations
+        self.context = collaborators.context
+        self.backend = collaborators.backend
+        self.memory = collaborators.memory
+        self.remote = None if collaborators.elsewhere is None else collaborators.elsewhere.remote
         self.runs = runs
-        self.memory = memory
-        share = settings.context.retrieval_share
-        self._recollection = Recollection(memory, conversations, backend, share)
-        self._prompting = Prompting(
-            settings,
-            tier=tier,
-            conversations=conversations,
-            context=context,
-            backend=backend,
-            recollection=self._recollection,
-        )
-        self._later = later
-        self._elsewhere = None if remote is None else Elsewhere(tier, remote, conversations)
-        self._asking = Asking(
-            settings,
-            tier=tier,
-            conversations=conversations,
-            runs=runs,
-            prompting=self._prompting,
-            context=context,
-            route=self.route,
-            elsewhere=self._elsewhere,
-            later=later,
-        )
+        self.prompting = prompting
+        self._asking = Asking(collaborators, prompting, runs, later)
         self._close = list(close)
 
     @property
     def builder(self) -> PromptBuilder:
         """Builds this assistant's prompts; loads the model when it is used first."""
-        return self._prompting.builder
+        return self.prompting.builder
 
     def route(self, requested_tier: str = "auto") -> Decision:
         """Which tier answers a question that comes now; see `tiers.router.route`.
@@ -108,9 +70,7 @@ class Assistant:
         Raises:
             TierUnreachable: `requested_tier` names a tier that is away.
         """
-        own = TierState(self.tier, reachable=True, queue=self.backend.stats().waiting)
-        other = None if self.remote is None else self.remote.state()
-        return route(own, other, requested_tier, RoutePolicy.of(self.settings.relay))
+        return self._asking.route(requested_tier)
 
     def ask(
         self,
@@ -138,9 +98,9 @@ class Assistant:
         """
         return self._asking.ask(request, reason=reason, own_ready=own_ready)
 
-    def source_of(self, spec: RunSpec) -> Source | None:
-        """For recovering a run that another tier was answering; None: this tier's model."""
-        return self._asking.source_of(spec)
+    def recover(self) -> None:
+        """Go on with the answers that a crash interrupted; see `RunManager.recover`."""
+        self.runs.recover(self._asking.source_of)
 
     def preview(
         self, conversation_id: str | None = None, message: str | None = None, project: str | None = None
@@ -154,12 +114,12 @@ class Assistant:
         request = ChatRequest.model_construct(
             message=message or "", conversation_id=conversation_id, project=project
         )
-        return self._prompting.preview(request, conversation_id or DEFAULT_CONVERSATION)
+        return self.prompting.preview(request, conversation_id or DEFAULT_CONVERSATION)
 
     def preview_request(self, request: ChatRequest) -> BuiltPrompt:
         """`preview` of a whole request, with its context and sampling."""
         self._asking.check(request)
-        return self._prompting.preview(request, request.conversation_id or DEFAULT_CONVERSATION)
+        return self.prompting.preview(request, request.conversation_id or DEFAULT_CONVERSATION)
 
     def complete(
         self,
@@ -187,7 +147,7 @@ class Assistant:
             tools=tools,
             today=datetime.now().astimezone(),
             tier=self.tier,
-            reason=self._prompting.reason(None),
+            reason=self.prompting.reason(None),
             shown=shown,
         )
         return self._start(built, shown=shown)
@@ -208,7 +168,7 @@ class Assistant:
         """
         GenerateRequest.model_construct(prompt=text).check_size(self.settings.server.max_message_chars)
         self.runs.ensure_room()
-        reason = self._prompting.reason(None)
+        reason = self.prompting.reason(None)
         built = self.builder.build_raw(text, config, tier=self.tier, reason=reason)
         return self._start(built)
 
@@ -256,30 +216,6 @@ class Assistant:
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """One vector per text. Raises Unsupported where the backend has none."""
         return self.backend.embed(texts)
-
-    def prewarm(self) -> None:
-        """Have the backend read ahead of the next question: the documents, then the conversation
-        that was last active.
-
-        Raises:
-            BackendError: the model cannot be used.
-        """
-        self._recollection.refresh()
-        latest = self.conversations.list(limit=1)
-        conversation_id = latest[0].conversation_id if latest else DEFAULT_CONVERSATION
-        request = ChatRequest.model_construct(message="", conversation_id=conversation_id)
-        prompt = self.builder.prompt_ahead(
-            self._prompting.next_request(request, conversation_id, None, None, ())
-        )
-        if prompt is not None:
-            self.backend.prewarm(prompt)
-
-    def store_answer(self, spec: RunSpec, result: RunResult) -> dict[str, Any]:
-        """`on_finish` for a run manager built by hand; see `AnswerStore`."""
-        stored = AnswerStore(self.conversations)(spec, result)
-        if self._elsewhere is not None and spec.tier == self.tier:
-            self._elsewhere.said_here()
-        return stored
 
     def also_close(self, step: Callable[[], object]) -> None:
         """Something that is needed as long as the assistant is open; closed after it."""

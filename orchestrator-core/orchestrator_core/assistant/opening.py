@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import Any
 
 from shared_context.conversations.store import ConversationStore
 from shared_context.documents.context_folder import ContextFolder
 
 from orchestrator_core.assistant.assistant import Assistant
+from orchestrator_core.assistant.collaborators import Collaborators
 from orchestrator_core.assistant.data_folder import DataFolder
 from orchestrator_core.assistant.debounced import Debounced
 from orchestrator_core.assistant.embedding import open_embedding
+from orchestrator_core.assistant.prompting import Prompting
 from orchestrator_core.assistant.reanswer_queue import KeptQuestions, Later
 from orchestrator_core.assistant.remembering import kept_current, open_memory
+from orchestrator_core.assistant.storing import AnswerStore
+from orchestrator_core.assistant.tier_forwarding import Elsewhere
 from orchestrator_core.backend import ChatBackend
 from orchestrator_core.backends.factory import create_backend
 from orchestrator_core.runs.manager import RunManager
-from orchestrator_core.runs.spec import RunResult, RunSpec
 from orchestrator_core.runs.store import RunStore
 from orchestrator_core.settings import Settings
 from orchestrator_core.tiers.remote import RemoteTier
@@ -73,24 +75,23 @@ def open_assistant(
         if memory is not None:
             opened.callback(memory.close)
             opened.callback(kept_current(memory, conversations))
-        assistant: Assistant
-        prewarmer = Debounced(lambda: assistant.prewarm(), "prewarming")
-
-        def finished(spec: RunSpec, result: RunResult) -> dict[str, Any]:
-            stored = assistant.store_answer(spec, result)
-            if spec.conversation_id is not None:
-                prewarmer.changed()
-            return stored
-
-        runs = RunManager(
-            run_store,
-            backend,
+        collaborators = Collaborators(
+            settings=settings,
             tier=tier,
-            on_finish=finished,
-            source_of=lambda spec: assistant.source_of(spec),
+            conversations=conversations,
+            backend=backend,
+            context=context,
+            memory=memory,
+            elsewhere=None if remote is None else Elsewhere(tier, remote, conversations),
+            check_storage=folder.check,
         )
+        prompting = Prompting(collaborators)
+        prewarmer = Debounced(prompting.prewarm, "prewarming")
+        answers = AnswerStore(collaborators, changed=prewarmer.changed)
+        runs = RunManager(run_store, backend, tier=tier, on_finish=answers)
         # What the desktop answers itself is as good as it gets.
         later = None if remote is None or tier == HOME else _later(folder, conversations, runs, remote, tier)
+        folder.watch()
         stop_watching = context.on_change(lambda names: prewarmer.changed())
         # Last to first. The backend is closed twice: a warming that was just about to ask it
         # something may have loaded it again.
@@ -105,20 +106,9 @@ def open_assistant(
         ):
             opened.callback(step)
         close_all = opened.pop_all()
-        assistant = Assistant(
-            settings,
-            tier=tier,
-            conversations=conversations,
-            context=context,
-            backend=backend,
-            runs=runs,
-            memory=memory,
-            remote=remote,
-            later=later,
-            close=[close_all.close],
-        )
+        assistant = Assistant(collaborators, prompting, runs, later=later, close=[close_all.close])
         opened.callback(assistant.close)
-        runs.recover()
+        assistant.recover()
         prewarmer.start()
         if later is not None:
             later.start()

@@ -8,22 +8,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from shared_context.conversations.messages import Message
-from shared_context.conversations.store import ConversationStore
-from shared_context.documents.context_folder import ContextFolder, Document
+from shared_context.conversations.migrations import DEFAULT_CONVERSATION
+from shared_context.documents.context_folder import Document
 from shared_context.retrieval.recall import Found
 from shared_context.storage.identity import now
 
+from orchestrator_core.assistant.collaborators import Collaborators
 from orchestrator_core.assistant.projects import documents_of, paths_of
 from orchestrator_core.assistant.remembering import Recollection
 from orchestrator_core.assistant.summarized_turns import ConversationSummaries, LeftTurns
-from orchestrator_core.backend import ChatBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import BackendError
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import Role
 from orchestrator_core.prompt.budget import USUAL_ANSWER
 from orchestrator_core.prompt.builder import BuiltPrompt, PromptBuilder, PromptRequest
-from orchestrator_core.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -36,23 +35,17 @@ tokens around it, costs at least this much, so older messages could never be sho
 class Prompting:
     """Builds the prompts of one tier. Safe from any thread."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        tier: str,
-        conversations: ConversationStore,
-        context: ContextFolder | None,
-        backend: ChatBackend,
-        recollection: Recollection,
-    ) -> None:
-        self._settings = settings
-        self._tier = tier
-        self._conversations = conversations
-        self._context = context
-        self._backend = backend
-        self._recollection = recollection
-        self._left_turns = LeftTurns(conversations, lambda: backend.describe().model)
+    def __init__(self, collaborators: Collaborators) -> None:
+        self._with = collaborators
+        self._recollection = Recollection(
+            collaborators.memory,
+            collaborators.conversations,
+            collaborators.backend,
+            collaborators.settings.context.retrieval_share,
+        )
+        self._left_turns = LeftTurns(
+            collaborators.conversations, lambda: collaborators.backend.describe().model
+        )
         self._builder: PromptBuilder | None = None
         self._builder_lock = threading.Lock()
 
@@ -61,12 +54,12 @@ class Prompting:
         """Loads the model when it is used first."""
         with self._builder_lock:
             if self._builder is None:
-                chosen = self._settings.context
+                chosen = self._with.settings.context
                 self._builder = PromptBuilder(
-                    self._backend,
+                    self._with.backend,
                     system_prompt=chosen.system_prompt,
                     share=chosen.share,
-                    answer_tokens=self._settings.generation.max_new_tokens or USUAL_ANSWER,
+                    answer_tokens=self._with.settings.generation.max_new_tokens or USUAL_ANSWER,
                     recall_share=self._recollection.share,
                 )
             return self._builder
@@ -74,30 +67,30 @@ class Prompting:
     def _chat_sampling(self) -> GenerationConfig:
         """What a question that says nothing gets: the owner's settings, else the model's advice,
         else ours."""
-        return self._settings.generation.advised(self._backend.suggested_sampling())
+        return self._with.settings.generation.advised(self._with.backend.suggested_sampling())
 
     def documents(self, project: str | None = None) -> list[Document]:
         """
         Raises:
             DocumentNotFound, NotFound: there is no such project.
         """
-        context = documents_of(self._context, project)
+        context = documents_of(self._with.context, project)
         return [] if context is None else context.documents()
 
     def reason(self, given: str | None) -> str:
-        return given or f"the {self._tier} was asked and answers itself"
+        return given or f"the {self._with.tier} was asked and answers itself"
 
     def recalled(self, request: ChatRequest, conversation_id: str) -> list[Found]:
         """What the memory has that may help; to be asked before the message is stored, or it
         would be among what is searched. Of a conversation whose question is answered again, nothing
         that came after the question."""
-        within = paths_of(self._context, request.project)
+        within = paths_of(self._with.context, request.project)
         found = self._recollection.of(request, conversation_id, within)
-        asked = None if request.message_id is None else self._conversations.message(request.message_id)
+        asked = None if request.message_id is None else self._with.conversations.message(request.message_id)
         return found if asked is None else [one for one in found if not self._is_later(one, asked)]
 
     def _is_later(self, found: Found, asked: Message) -> bool:
-        message = self._conversations.message(found.item) if found.source == "message" else None
+        message = self._with.conversations.message(found.item) if found.source == "message" else None
         return (
             message is not None
             and message.conversation_id == asked.conversation_id
@@ -117,8 +110,23 @@ class Prompting:
             log.warning("A message is stored although its length cannot be checked: %s", error)
 
     def preview(self, request: ChatRequest, conversation_id: str) -> BuiltPrompt:
-        self._conversations.get(conversation_id)
+        self._with.conversations.get(conversation_id)
         return self.build(request, conversation_id, None, None, self.recalled(request, conversation_id))
+
+    def prewarm(self) -> None:
+        """Have the backend read ahead of the next question: the documents, then the conversation
+        that was last active.
+
+        Raises:
+            BackendError: the model cannot be used.
+        """
+        self._recollection.refresh()
+        latest = self._with.conversations.list(limit=1)
+        conversation_id = latest[0].conversation_id if latest else DEFAULT_CONVERSATION
+        request = ChatRequest.model_construct(message="", conversation_id=conversation_id)
+        prompt = self.builder.prompt_ahead(self.next_request(request, conversation_id, None, None, ()))
+        if prompt is not None:
+            self._with.backend.prewarm(prompt)
 
     def build(
         self,
@@ -158,12 +166,12 @@ class Prompting:
         Raises:
             BackendError: the model cannot be used.
         """
-        limit = min(MAX_HISTORY_MESSAGES, self._backend.context_length // TOKENS_PER_MESSAGE + 2)
-        messages = self._conversations.messages(conversation_id, limit=limit)
+        limit = min(MAX_HISTORY_MESSAGES, self._with.backend.context_length // TOKENS_PER_MESSAGE + 2)
+        messages = self._with.conversations.messages(conversation_id, limit=limit)
         history, later = _before(messages, asked)
         turns: int | None = None
         if len(messages) == limit:  # there are older ones
-            asked_in_all = self._conversations.get(conversation_id).turn_count
+            asked_in_all = self._with.conversations.get(conversation_id).turn_count
             turns = max(0, asked_in_all - later - (0 if asked is None else 1))
         return self._request(
             request,
@@ -197,7 +205,7 @@ class Prompting:
             context=request.context,
             recalled=found,
             summaries=summaries,
-            tier=self._tier,
+            tier=self._with.tier,
             reason=self.reason(reason),
         )
 

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from shared_context.conversations.store import ConversationStore
 from shared_context.errors import ConversationNotFound
 
+from orchestrator_core.assistant.collaborators import Collaborators
 from orchestrator_core.messages import Role
 from orchestrator_core.runs.spec import RunResult, RunSpec
 
 
 class AnswerStore:
-    """Stores answers under the message id fixed at their start (see `runs.producer.OnFinish`)."""
+    """Stores answers under the message id fixed at their start (see `runs.producer.OnFinish`).
 
-    def __init__(self, conversations: ConversationStore) -> None:
-        self._conversations = conversations
+    Args:
+        changed: called after an answer of a conversation.
+    """
+
+    def __init__(self, collaborators: Collaborators, changed: Callable[[], object] = lambda: None) -> None:
+        self._conversations = collaborators.conversations
+        self._tier = collaborators.tier
+        self._elsewhere = collaborators.elsewhere
+        self._changed = changed
 
     def __call__(self, spec: RunSpec, result: RunResult) -> dict[str, Any]:
-        """Store the text; returns what the done event says besides. Idempotent.
+        """Store the text; returns what the done event says besides. Idempotent."""
+        stored = self._stored(spec, result)
+        if self._elsewhere is not None and spec.tier == self._tier:
+            self._elsewhere.said_here()
+        if spec.conversation_id is not None:
+            self._changed()
+        return stored
 
-        An answer whose conversation or question was deleted meanwhile is not stored; its
+    def _stored(self, spec: RunSpec, result: RunResult) -> dict[str, Any]:
+        """An answer whose conversation or question was deleted meanwhile is not stored; its
         message_id is then null.
         """
         receipt = {**spec.receipt, "cached_tokens": result.usage.cached_tokens}

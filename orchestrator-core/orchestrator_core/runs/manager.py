@@ -45,7 +45,6 @@ class RunManager:
         backend: produces the text; stays open too.
         tier: this server's tier, named in seams.
         on_finish: stores an answer (see `producer.OnFinish`).
-        source_of: the source of a run that is recovered; None: the backend.
     """
 
     def __init__(
@@ -55,7 +54,6 @@ class RunManager:
         *,
         tier: str,
         on_finish: OnFinish,
-        source_of: Callable[[RunSpec], Source | None] = lambda spec: None,
         max_live: int = MAX_LIVE,
         policy: RetryPolicy | None = None,
         pause: Pause = pause,
@@ -64,7 +62,6 @@ class RunManager:
         self._store = store
         self._own = BackendSource(backend, tier)
         self._on_finish = on_finish
-        self._source_of = source_of
         self._max_live = max_live
         self._policy = RetryPolicy() if policy is None else policy
         self._pause = pause
@@ -146,8 +143,11 @@ class RunManager:
         with self._changed:
             return [run for run, _ in self._live.values()]
 
-    def recover(self) -> list[Run]:
+    def recover(self, source_of: Callable[[RunSpec], Source | None] = lambda spec: None) -> list[Run]:
         """Continue what an earlier process left unfinished. Call once, before the first `start`.
+
+        Args:
+            source_of: the source of such a run; None: this tier's model.
 
         What cannot be written down now, on a full disk, is left for the next start.
 
@@ -158,7 +158,7 @@ class RunManager:
         runs = []
         for run_id in self._store.unfinished():
             try:
-                runs.append(self._recover(run_id))
+                runs.append(self._recover(run_id, source_of))
             except StoreError as error:
                 _log.warning("Run %s cannot be recovered now: %s", run_id, error)
             except (ValueError, TypeError, KeyError):
@@ -206,14 +206,14 @@ class RunManager:
             raise
         return run
 
-    def _recover(self, run_id: str) -> Run:
+    def _recover(self, run_id: str, source_of: Callable[[RunSpec], Source | None]) -> Run:
         stored = self._store.load(run_id)
         if stored is None:
             raise KeyError(run_id)
         self._store.note_recovery(run_id)
         run = Run(stored.spec, EventLog(stored.events), produced=stored.produced)
         run.created_at = stored.created_at
-        source = self._source_of(stored.spec) or self._own
+        source = source_of(stored.spec) or self._own
         thread = self._thread(run, self._continuation(run, stored, source), source)
         with self._changed:
             self._live[run_id] = (run, thread)
