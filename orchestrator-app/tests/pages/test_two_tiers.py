@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import pytest
@@ -49,8 +48,14 @@ def label(page: Page):
 
 
 def text_of(page: Page) -> str:
-    parts = page.locator("li.assistant > .bubble > .part").all_inner_texts()
-    return re.sub(r"\s+", " ", " ".join(parts)).strip()
+    """The answer without its seam."""
+    return page.locator("li.assistant > .bubble").evaluate(
+        """(bubble) => {
+          const copy = bubble.cloneNode(true);
+          copy.querySelector(".seam")?.remove();
+          return copy.textContent.replace(/\\s+/g, " ").trim();
+        }"""
+    )
 
 
 def test_the_label_says_who_answered_and_why(page, pair):

@@ -1,7 +1,10 @@
 // Calls to this server. Errors carry what the error body says: message and hint.
+//
+// A call with a `signal` never resolves after its abort: whoever waits for it is told that nobody wants the result.
 
 let key = sessionStorage.getItem("key") || "";
 let askForKey = async () => "";
+let asking = null; // the question for a key that is open now
 
 /** `ask` is called when the server wants a key; it returns one, or "" to give up. */
 export function onKeyNeeded(ask) { askForKey = ask; }
@@ -16,16 +19,17 @@ export class ApiError extends Error {
   }
 }
 
-/** fetch with the key; asks once for a key on 401. Resolves only to a successful response. */
+/** fetch with the key; asks for a key on 401, once for all calls that lack it. Resolves only to a successful response. */
 export async function request(path, options = {}) {
+  const used = key;
   const response = await fetch(path, withKey(options));
   if (response.ok) return response;
   const error = new ApiError(response.status, await response.json().catch(() => null));
-  if (response.status !== 401) throw error;
-  const given = await askForKey();
-  if (!given) throw error;
-  key = given;
-  sessionStorage.setItem("key", key);
+  if (response.status === 401 && key === used) {
+    asking ??= askForKey().then(keep).finally(() => { asking = null; });
+    if (!await asking) throw error;
+  } else if (response.status !== 401) throw error;
+  options.signal?.throwIfAborted();
   return request(path, options);
 }
 
@@ -43,6 +47,14 @@ export function patch(path, body) {
 }
 
 export const drop = (path) => request(path, { method: "DELETE" });
+
+function keep(given) {
+  if (given) {
+    key = given;
+    sessionStorage.setItem("key", key);
+  }
+  return given;
+}
 
 function sending(method, body, options = {}) {
   return { ...options, method, body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };

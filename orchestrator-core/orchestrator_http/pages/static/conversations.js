@@ -1,29 +1,38 @@
 // The list of conversations, and the search in all of them.
 
 import { drop, json, patch } from "./api.js";
-import { $, node } from "./dom.js";
+import { $, arrange, latestOnly, node } from "./dom.js";
 
 const list = $("conversations");
 const PAUSE_MS = 200;
+const PAGE = 50; // rows that are shown at first, and that are added when the last one comes into sight
+const MOST_AT_ONCE = 500;
+const newSignal = latestOnly();
+const sight = new IntersectionObserver((entries) => { if (entries.some((entry) => entry.isIntersecting)) showMore(); });
 let current = "";
-let open = () => {};
+let rows = PAGE;
 let searching = 0;
+let open = () => {};
+let explain = () => {};
 
-/** @param onOpen called with a conversation id when one is chosen, "" when it is gone */
-export function start(onOpen) {
+/** @param onOpen called with a conversation id when one is chosen, "" when it is gone; @param onError with what went wrong */
+export function start(onOpen, onError) {
   open = onOpen;
+  explain = onError;
   $("find").addEventListener("input", () => {
     clearTimeout(searching);
-    searching = setTimeout(refresh, PAUSE_MS);
+    searching = setTimeout(() => refresh().catch(explain), PAUSE_MS);
   });
 }
 
 /** Draw the list again, with this conversation marked as the open one. */
 export async function refresh(conversationId = current) {
   current = conversationId;
+  for (const row of list.children) mark(row);
   const query = $("find").value.trim();
-  const rows = query ? await found(query) : await latest();
-  list.replaceChildren(...(rows.length ? rows : [node("li", { class: "none" }, query ? "Nothing found." : "None yet.")]));
+  const signal = newSignal();
+  const found = query ? await search(query, signal) : await latest(signal);
+  arrange(list, found.length ? found : [text(query ? "Nothing found." : "None yet.")]);
 }
 
 /** What a conversation is called. */
@@ -31,37 +40,81 @@ export function nameOf({ conversation_id: id, title }) {
   return title || (id === "default" ? "Default conversation" : "New conversation");
 }
 
-async function latest() {
-  const { conversations } = await json("conversations?limit=100");
-  const shown = conversations.find((entry) => entry.conversation_id === current);
-  if (shown) $("title").textContent = nameOf(shown);
-  return conversations.filter((entry) => entry.turn_count > 0 || entry.conversation_id === current).map((entry) => {
-    return row(entry.conversation_id, nameOf(entry), when(entry.updated_at), true);
+function showMore() {
+  rows += PAGE;
+  refresh().catch(explain);
+}
+
+/** Those with messages, the latest first, until as many rows are full as are to be shown. */
+async function latest(signal) {
+  const found = [];
+  for (let before = "", whole = false; !whole; ) {
+    const limit = Math.min(Math.max(PAGE, rows - found.length), MOST_AT_ONCE);
+    const page = (await json(`conversations?limit=${limit}${before}`, { signal })).conversations;
+    found.push(...page.filter((entry) => entry.turn_count > 0 || entry.title || entry.conversation_id === current));
+    whole = page.length < limit;
+    if (!whole && found.length >= rows) return [...found.map(entryRow), more()];
+    before = `&before=${encodeURIComponent(page.at(-1)?.conversation_id)}`;
+  }
+  return found.map(entryRow);
+}
+
+async function search(query, signal) {
+  const { results } = await json(`search?q=${encodeURIComponent(query)}&limit=30`, { signal });
+  return results.filter((hit) => hit.conversation_id).map((hit) => {
+    const note = [hit.title, when(hit.at)].filter(Boolean).join(" · ");
+    return rowOf(`found ${hit.id}`, hit.conversation_id, hit.text, note, () => []);
   });
 }
 
-async function found(query) {
-  const { results } = await json(`search?q=${encodeURIComponent(query)}&limit=30`);
-  return results.filter((hit) => hit.conversation_id).map((hit) => row(hit.conversation_id, hit.text, when(hit.at), false));
+function entryRow(entry) {
+  const id = entry.conversation_id;
+  const name = nameOf(entry);
+  return rowOf(id, id, name, when(entry.updated_at), () => [
+    node("button", { type: "button", class: "rename small", "aria-label": `Rename ${name}`, onclick: () => rename(id, name).catch(explain) }, "✎"),
+    node("button", { type: "button", class: "delete small", "aria-label": `Delete ${name}`, onclick: () => remove(id, name).catch(explain) }, "✕"),
+  ]);
 }
 
-function row(id, name, note, editable) {
-  const button = node("button", { type: "button", class: "open", "aria-current": id === current ? "true" : null, onclick: () => open(id) },
-    node("span", { class: "name" }, name), node("span", { class: "when" }, note));
-  if (!editable) return node("li", {}, button);
-  const rename = node("button", { type: "button", class: "small", "aria-label": `Rename ${name}`, onclick: () => renameOne(id, name) }, "✎");
-  const remove = node("button", { type: "button", class: "small", "aria-label": `Delete ${name}`, onclick: () => removeOne(id, name) }, "✕");
-  return node("li", {}, button, rename, remove);
+function rowOf(key, id, name, note, buttons) {
+  const draw = () => {
+    const button = node("button", { type: "button", class: "open", onclick: () => open(id) },
+      node("span", { class: "name" }, name), node("span", { class: "when" }, note));
+    const row = node("li", { "data-conversation": id }, button, ...buttons());
+    mark(row);
+    return row;
+  };
+  return { key, content: `${name}\n${note}`, draw };
 }
 
-async function renameOne(id, name) {
+function mark(row) {
+  if (row.dataset.conversation === current) row.firstElementChild.setAttribute("aria-current", "true");
+  else row.firstElementChild?.removeAttribute("aria-current");
+}
+
+function text(words) {
+  return { key: "none", content: words, draw: () => node("li", { class: "none" }, words) };
+}
+
+/** Stands behind the last row; comes into sight when someone scrolls there. */
+function more() {
+  const draw = () => {
+    const button = node("button", { type: "button", class: "more", onclick: showMore }, "Older conversations");
+    sight.observe(button);
+    return node("li", { class: "last" }, button);
+  };
+  return { key: "more", content: String(rows), draw };
+}
+
+async function rename(id, name) {
   const title = await ask({ title: "Rename the conversation", value: name, action: "Rename" });
   if (!title?.trim()) return;
   await patch(`conversations/${encodeURIComponent(id)}`, { title: title.trim() });
+  if (id === current) $("title").textContent = title.trim();
   await refresh();
 }
 
-async function removeOne(id, name) {
+async function remove(id, name) {
   const sure = await ask({ title: "Delete this conversation?", text: name, action: "Delete" });
   if (sure === null) return;
   await drop(`conversations/${encodeURIComponent(id)}`);
@@ -70,15 +123,16 @@ async function removeOne(id, name) {
 }
 
 /** A small dialog; resolves to the text (or "" without a field), null when cancelled. */
-function ask({ title, text = "", value = null, action }) {
+function ask({ title, text: words = "", value = null, action }) {
   const dialog = $("ask-dialog");
   $("ask-title").textContent = title;
-  $("ask-text").textContent = text;
+  $("ask-text").textContent = words;
   $("ask-ok").textContent = action;
   $("ask-input").hidden = value === null;
   $("ask-input").value = value ?? "";
   dialog.returnValue = "";
   dialog.showModal();
+  $("ask-input").select();
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => resolve(dialog.returnValue === "ok" ? $("ask-input").value : null), { once: true });
   });

@@ -1,34 +1,40 @@
 // The end of a session: both drafts as text that can be changed, and what they change.
 
 import { post } from "./api.js";
-import { $, node } from "./dom.js";
+import { $, isAbort, latestOnly, node } from "./dom.js";
 import { lineDiff, withContext } from "./line_diff.js";
 
 const dialog = $("handoff-dialog");
 const entry = $("handoff-entry");
 const briefing = $("handoff-briefing");
+const newSignal = latestOnly();
 let draft = null;
+let explain = () => {};
+let open = newSignal(); // of the dialog as it is open now: aborted when it is closed
 
-/** @param explain shows an error outside the dialog; @param done is told what was stored */
-export function start({ conversation, explain, done }) {
-  $("end-session").addEventListener("click", () => begin(conversation(), explain));
+/** @param view the conversation that is shown; @param explain shows an error outside the dialog; @param done is told what was stored */
+export function start({ view, explain: onError, done }) {
+  explain = onError;
+  $("end-session").addEventListener("click", () => begin(view()));
   $("handoff-cancel").addEventListener("click", () => dialog.close());
-  $("handoff-improve").addEventListener("click", () => busy(() => load(draft.conversation_id, true)));
+  $("handoff-improve").addEventListener("click", () => busy((signal) => load(draft.conversation_id, true, signal)));
   $("handoff-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    busy(async () => done(await store()));
+    busy(async (signal) => done(await store(signal)));
   });
+  dialog.addEventListener("close", () => { open = newSignal(); });
   for (const box of [entry, briefing]) box.addEventListener("input", edited);
 }
 
 /** The button is there when there is a conversation to end. */
 export function offer(shown) { $("end-session").hidden = !shown; }
 
-async function begin(conversationId, explain) {
+async function begin({ id, signal }) {
   $("end-session").disabled = true;
   try {
-    await load(conversationId, false);
+    await load(id, false, signal);
     problem("");
+    $("handoff-fields").disabled = false;
     dialog.showModal();
     entry.setSelectionRange(0, 0);
     entry.focus();
@@ -40,8 +46,8 @@ async function begin(conversationId, explain) {
   } finally { $("end-session").disabled = false; }
 }
 
-async function load(conversationId, improve) {
-  draft = await (await post("handoff", { conversation_id: conversationId, improve })).json();
+async function load(conversationId, improve, signal) {
+  draft = await (await post("handoff", { conversation_id: conversationId, improve }, { signal })).json();
   entry.value = draft.entry;
   briefing.value = draft.briefing.text;
   $("handoff-notes").replaceChildren(...draft.notes.map((note) => node("li", {}, note)));
@@ -49,7 +55,8 @@ async function load(conversationId, improve) {
   showChanges();
 }
 
-async function store() {
+/** What was sent to be stored is stored, also when the dialog is closed meanwhile. */
+async function store(signal) {
   const answer = await (await post("handoff/confirm", {
     conversation_id: draft.conversation_id,
     entry_id: draft.entry_id,
@@ -58,19 +65,22 @@ async function store() {
     briefing: briefing.value,
     base_version: draft.briefing.base_version,
   })).json();
-  dialog.close();
+  if (!signal.aborted) dialog.close();
   return answer;
 }
 
 async function busy(work) {
   const fields = $("handoff-fields");
+  const signal = open;
   problem("");
   fields.disabled = true;
   try {
-    await work();
+    await work(signal);
   } catch (error) {
-    problem(error.status === undefined ? "The server cannot be reached. Nothing is lost: try again." : [error.message, error.hint].filter(Boolean).join(" "));
-  } finally { fields.disabled = false; }
+    if (isAbort(error)) return;
+    if (signal.aborted) explain(error, "The server cannot be reached. The session is not handed off.");
+    else problem(error.status === undefined ? "The server cannot be reached. Nothing is lost: try again." : [error.message, error.hint].filter(Boolean).join(" "));
+  } finally { if (signal === open) fields.disabled = false; }
 }
 
 function edited() {

@@ -1,199 +1,33 @@
-// The chat page: wires the list, the log and the message box together.
+// The chat page: wires its parts together.
 
-import { drop, json, onKeyNeeded, post } from "./api.js";
+import { onKeyNeeded } from "./api.js";
+import * as changes from "./changes.js";
+import * as chat from "./chat.js";
 import * as conversations from "./conversations.js";
 import { $ } from "./dom.js";
 import * as handoff from "./handoff.js";
 import * as messages from "./messages.js";
-import { watch } from "./run.js";
 import * as status from "./status.js";
 
 const THEMES = { "": "◐", light: "☀", dark: "☾" };
 const THEME_NAMES = { "": "as the system", light: "light", dark: "dark" };
 
-let conversationId = location.hash.slice(1);
-let running = null; // {runId, abort, unwanted} while an answer is watched
-let unsent = { text: "", id: "" }; // the message that could not be sent, and its id for the next try
-
 onKeyNeeded(() => new Promise((resolve) => {
   const dialog = $("key-dialog");
-  if (!dialog.open) dialog.showModal();
+  dialog.showModal();
   dialog.addEventListener("close", () => { resolve($("key").value); $("key").value = ""; }, { once: true });
 }));
 
-async function open(id) {
-  running?.abort.abort();
-  showRunning(null);
-  conversationId = id;
-  handoff.offer(Boolean(id));
-  history.replaceState(null, "", id ? `#${id}` : location.pathname);
-  notice("");
+function open(id) {
   toggleSidebar(false);
-  messages.clear();
-  if (!id) {
-    $("title").textContent = "New conversation";
-    messages.showEmpty();
-  } else await show(id);
-  await conversations.refresh(id);
-  $("message").focus();
+  chat.open(id).catch(chat.explain);
 }
 
-async function show(id) {
-  let found;
-  try {
-    found = await json(`conversations/${encodeURIComponent(id)}`);
-  } catch (error) {
-    if (error.status !== 404) throw error;
-    notice("This conversation is no longer there.");
-    return open("");
-  }
-  $("title").textContent = conversations.nameOf(found);
-  if (!found.history.length) messages.showEmpty();
-  const asked = questions(found.history);
-  for (const message of found.history) messages.add(message, asked.get(message.reply_to));
-  if (found.active_run) follow(found.active_run, null);
-  return undefined;
-}
-
-/** What a person said, by the ids of those messages. */
-function questions(history) {
-  return new Map(history.filter((one) => one.role === "user").map((one) => [one.message_id, one]));
-}
-
-async function send() {
-  const text = $("message").value.trim();
-  if (!text || running) return;
-  notice("");
-  $("message").value = "";
-  resize();
-  const mine = messages.add({ role: "user", content: text });
-  const id = text === unsent.text ? unsent.id : newId();
-  const question = { message_id: id, content: text };
-  try {
-    if (!conversationId) await begin();
-    const abort = new AbortController();
-    showRunning({ runId: null, abort });
-    const response = await ask(question, {}, abort);
-    await follow(response.headers.get("X-Run-Id"), response, { abort, question });
-  } catch (error) {
-    showRunning(null);
-    if (error.name === "AbortError") return;
-    mine.remove();
-    unsent = { text, id };
-    $("message").value = text;
-    resize();
-    explain(error);
-  }
-}
-
-/** Have a question answered again; the former answer becomes a version behind the new one. */
-async function again(item, question) {
-  if (running) return;
-  notice("");
-  const abort = new AbortController();
-  showRunning({ runId: null, abort });
-  $("announce").textContent = "Answering again.";
-  try {
-    const response = await ask(question, { regenerate: true }, abort);
-    await follow(response.headers.get("X-Run-Id"), response, { abort, question, former: item });
-  } catch (error) {
-    showRunning(null);
-    if (error.name !== "AbortError") explain(error, "The server cannot be reached. The answer is still there.");
-  }
-}
-
-function ask(question, more, abort) {
-  const body = { message: question.content, message_id: question.message_id, conversation_id: conversationId, ...more };
-  return post("chat/stream", body, { signal: abort.signal });
-}
-
-/** crypto.randomUUID is missing on plain http pages of a LAN; getRandomValues is not. */
-function newId() {
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-async function begin() {
-  const made = await (await post("conversations", {})).json();
-  conversationId = made.conversation_id;
-  handoff.offer(true);
-  history.replaceState(null, "", `#${conversationId}`);
-}
-
-/**
- * Watch an answer to its end.
- * @param question what is answered, where it is known
- * @param former the item of an answer whose place this one takes
- */
-async function follow(runId, response, { abort = new AbortController(), question = null, former = null } = {}) {
-  const mine = { runId, abort };
-  const unwanted = running?.abort === abort && running.unwanted;
-  showRunning(mine);
-  if (unwanted) stop();
-  const growing = messages.grow(former);
-  let last = {};
-  try {
-    last = await watch(runId, response, (answer) => growing.update(answer.parts()), abort.signal);
-    growing.end(last, question);
-    $("announce").textContent = `Answer: ${last.response ?? ""}`;
-  } catch (error) {
-    if (abort.signal.aborted) return;
-    const text = [error.message, error.hint].filter(Boolean).join(" ");
-    growing.fail(text);
-    if (former) notice(text);
-  } finally {
-    if (running === mine) showRunning(null);
-  }
-  // Where it cannot be read now, what was streamed stays on the page.
-  if (former || !question) await settle(growing.item, question?.message_id, last).catch(() => {});
-  conversations.refresh(conversationId).catch(explain);
-}
-
-/** Draw an answer as it is stored: with its versions, or the former one where no other was given. */
-async function settle(item, questionId, last) {
-  const shown = conversationId;
-  const { history } = await json(`conversations/${encodeURIComponent(shown)}`);
-  const stored = history.find((one) => one.role === "assistant" && (one.message_id === last.message_id || (questionId && one.reply_to === questionId)));
-  if (!stored || running || shown !== conversationId) return;
-  const place = messages.itemOf(last.supersedes) ?? item;
-  if (place !== item) item.remove();
-  const answer = stored.message_id === last.message_id ? { ...last, ...stored } : stored;
-  messages.redraw(place, answer, questions(history).get(stored.reply_to));
-}
-
-async function stop() {
-  if (running?.runId) await drop(`runs/${encodeURIComponent(running.runId)}`).catch(explain);
-  else if (running) running.unwanted = true; // its run is stopped as soon as it is known
-}
-
-function showRunning(run) {
-  running = run;
-  $("send").hidden = Boolean(run);
-  $("stop").hidden = !run;
-  document.body.classList.toggle("answering", Boolean(run));
-}
-
-function explain(error, unreachable = "The server cannot be reached. Your message is still in the box.") {
-  const text = error.status === undefined ? unreachable : error.message;
-  notice([text, error.hint].filter(Boolean).join("\n"));
-}
-
-function notice(text, good = false) {
-  $("notice").textContent = text;
-  $("notice").classList.toggle("good", good);
-  $("notice").hidden = !text;
-}
-
-function resize() {
-  const box = $("message");
-  box.style.height = "auto";
-  box.style.height = `${box.scrollHeight + 2}px`;
-}
-
-function toggleSidebar(shown) {
-  $("sidebar").classList.toggle("shown", shown);
-  $("veil").hidden = !shown;
-  $("menu").setAttribute("aria-expanded", String(shown));
-  if (shown) $("new").focus();
+function toggleSidebar(visible) {
+  $("sidebar").classList.toggle("shown", visible);
+  $("veil").hidden = !visible;
+  $("menu").setAttribute("aria-expanded", String(visible));
+  if (visible) $("new").focus();
 }
 
 function showTheme() {
@@ -215,29 +49,31 @@ function nextTheme() {
   showTheme();
 }
 
-$("composer").addEventListener("submit", (event) => { event.preventDefault(); send(); });
-$("message").addEventListener("input", resize);
+$("composer").addEventListener("submit", (event) => { event.preventDefault(); chat.send(); });
+$("message").addEventListener("input", chat.resize);
 $("message").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); send(); }
+  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); chat.send(); }
 });
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || document.querySelector("dialog[open]")) return;
-  if ($("sidebar").classList.contains("shown")) { toggleSidebar(false); $("menu").focus(); } else stop();
+  if ($("sidebar").classList.contains("shown")) { toggleSidebar(false); $("menu").focus(); } else chat.stop();
 });
-$("stop").addEventListener("click", stop);
+$("stop").addEventListener("click", () => chat.stop());
 $("new").addEventListener("click", () => open(""));
 $("menu").addEventListener("click", () => toggleSidebar(!$("sidebar").classList.contains("shown")));
 $("veil").addEventListener("click", () => toggleSidebar(false));
 $("theme").addEventListener("click", nextTheme);
-addEventListener("hashchange", () => { if (location.hash.slice(1) !== conversationId) open(location.hash.slice(1)); });
+$("ask-cancel").addEventListener("click", () => $("ask-dialog").close());
+addEventListener("hashchange", () => { if (location.hash.slice(1) !== chat.shown().id) open(location.hash.slice(1)); });
 
 showTheme();
 status.start();
-messages.start({ again });
+messages.start({ again: chat.again });
 handoff.start({
-  conversation: () => conversationId,
-  explain,
-  done: () => notice("The session is handed off: the log has its entry, the next session begins with the new briefing.", true),
+  view: chat.shown,
+  explain: chat.explain,
+  done: () => chat.notice("The session is handed off: the log has its entry, the next session begins with the new briefing.", true),
 });
-conversations.start((id) => open(id).catch(explain));
-open(conversationId).catch(explain);
+conversations.start(open, chat.explain);
+open(location.hash.slice(1));
+changes.start(() => chat.refresh().catch(() => {})); // what cannot be read now is read after the next change

@@ -1,6 +1,6 @@
 // The log of messages: draws stored ones, and an answer while it grows.
 
-import { $, node } from "./dom.js";
+import { $, arrange, node } from "./dom.js";
 import { render } from "./markdown.js";
 import { label, otherVersions } from "./receipt.js";
 
@@ -13,82 +13,87 @@ const ENDS = { // of answers that are not whole
   error: { class: "label failed", text: "The answer broke off." },
 };
 let following = true;
-let answerAgain = () => {};
+let giveAgain = () => {};
 
 log.addEventListener("scroll", () => { following = atEnd(); }, { passive: true });
 new ResizeObserver(() => { if (following) scrollToEnd(); }).observe(log);
 
-/** @param again called with the item of an answer that shall be given again, and its question */
-export function start({ again }) { answerAgain = again; }
+/** @param again called with the id of an answer, its question, and whether it is to go on where it ended */
+export function start({ again }) { giveAgain = again; }
 
 export function clear() {
   log.replaceChildren();
+  following = true;
 }
 
 export function showEmpty() {
   log.replaceChildren(node("li", { class: "empty" }, "Ask something. This assistant knows the four handoff documents and what was said here."));
 }
 
-/** @param question the message that an answer answers, where it is known: then it can be given again */
-export function add(message, question = null) {
-  const item = frame(message.role, message.role === "user" ? "You" : "Assistant");
-  if (message.role === "user") item.querySelector(".bubble").textContent = message.content;
-  else redraw(item, message, question);
+/**
+ * Make the log show what is stored. An answer in the making, and a message that is on its way, stay.
+ * @param earlier shows more of the history; null when this is all of it
+ */
+export function show(history, earlier) {
+  const questions = new Map(history.filter((one) => one.role === "user").map((one) => [one.message_id, one]));
+  const items = history.map((message) => ({
+    key: message.message_id,
+    content: JSON.stringify([message.content, message.supersedes, message.receipt?.finish_reason, message.versions?.map((one) => one.message_id)]),
+    draw: () => stored(message, questions.get(message.reply_to)),
+  }));
+  if (earlier) items.unshift({ key: "earlier", content: "", draw: () => earlierButton(earlier) });
+  arrange(log, items, (item) => item.matches("[aria-busy], [data-sending]"));
+  if (!log.children.length) showEmpty();
+  else if (following) scrollToEnd();
+}
+
+/** A message of the person, before it is stored. */
+export function add(message) {
+  const item = said(message);
+  item.dataset.key = message.message_id;
+  item.dataset.sending = "";
   put(item);
   return item;
 }
 
-/** Draw a stored answer in the place of what the item shows. */
-export function redraw(item, message, question) {
-  const focused = item.contains(document.activeElement);
-  const bubble = bare(item);
-  bubble.append(...stored(message));
-  item.dataset.message = message.message_id;
-  finish(item, message, question);
-  const versions = otherVersions(message.versions, (one) => node("div", { class: "bubble" }, ...stored(one)));
-  if (versions) item.insertBefore(versions, item.querySelector(".again"));
-  if (focused) item.querySelector(".again")?.focus();
-}
-
-/** The item that shows the answer with this id. */
-export function itemOf(messageId) {
-  return messageId && [...log.children].find((item) => item.dataset.message === messageId);
-}
-
 /**
- * An answer in the making. `update(parts)` is cheap to call: it draws once a frame.
- * @param former the item of an answer whose place it takes
+ * An answer in the making. `update(answer)` is cheap to call: it draws once a frame.
+ * @param former id of an answer whose place it takes, @param goesOn whether it begins with the former's text
  */
-export function grow(former = null) {
-  const item = former ?? frame("assistant", "Assistant");
+export function grow({ former = null, goesOn = false } = {}) {
+  const place = former && [...log.children].find((item) => item.dataset.key === former);
+  const item = place || frame("assistant", "Assistant");
   item.setAttribute("aria-busy", "true");
-  if (former) {
-    bare(item);
+  if (place) {
+    bare(item, goesOn);
+    item.content = null;
     item.tabIndex = -1;
     item.focus(); // its button is gone
   } else put(item);
   let waiting = null;
   const draw = () => {
-    item.querySelector(".bubble").replaceChildren(...waiting.map(part));
+    item.querySelector(".bubble").replaceChildren(marked(waiting.text, waiting.seams));
     waiting = null;
     if (following) scrollToEnd();
   };
+  const settled = () => {
+    if (waiting) draw();
+    item.removeAttribute("aria-busy");
+    for (const question of log.querySelectorAll("[data-sending]")) delete question.dataset.sending;
+  };
   return {
-    item,
-    update(parts) {
+    update(answer) {
       if (waiting === null) requestAnimationFrame(() => waiting && draw());
-      waiting = parts;
+      waiting = answer;
     },
     end(data, question = null) {
-      if (waiting) draw();
-      item.removeAttribute("aria-busy");
-      if (data.message_id) item.dataset.message = data.message_id;
+      settled();
+      if (data.message_id) item.dataset.key = data.message_id;
       finish(item, data, question);
       if (following) scrollToEnd();
     },
     fail(text) {
-      if (waiting) draw();
-      item.removeAttribute("aria-busy");
+      settled();
       item.append(node("p", { class: "label failed" }, text));
     },
   };
@@ -99,15 +104,29 @@ export function scrollToEnd() {
   log.scrollTop = log.scrollHeight;
 }
 
+function stored(message, question) {
+  if (message.role === "user") return said(message);
+  const item = frame("assistant", "Assistant");
+  item.querySelector(".bubble").append(written(message));
+  finish(item, message, question);
+  return item;
+}
+
+function said(message) {
+  const item = frame("user", "You");
+  item.querySelector(".bubble").textContent = message.content;
+  return item;
+}
+
 function frame(role, who) {
   return node("li", { class: role }, node("p", { class: "who" }, who), node("div", { class: "bubble" }));
 }
 
-/** Leave of an item nothing but its heading; returns its empty bubble. */
-function bare(item) {
-  const bubble = node("div", { class: "bubble" });
+/** Leave of an item its heading and its bubble, which is emptied unless its text `stays`. */
+function bare(item, stays) {
+  const bubble = item.querySelector(".bubble");
+  if (!stays) bubble.replaceChildren();
   item.replaceChildren(item.querySelector(".who"), bubble);
-  return bubble;
 }
 
 function put(item) {
@@ -116,34 +135,35 @@ function put(item) {
   scrollToEnd();
 }
 
-/** A stored answer, with its seams where they happened. */
-function stored(message) {
-  const seams = (message.receipt?.seams ?? []).filter((seam) => seam.offset > 0 && Number.isInteger(seam.at));
-  if (!seams.length) return [render(message.content)];
-  const characters = [...message.content]; // places are counted in characters, not in UTF-16 units
-  const parts = [];
-  let at = 0;
-  for (const seam of seams) {
-    parts.push({ text: characters.slice(at, seam.at).join("") }, { seam });
-    at = seam.at;
-  }
-  return [...parts, { text: characters.slice(at).join("") }].map(part);
+function earlierButton(earlier) {
+  return node("li", { class: "earlier" }, node("button", { type: "button", class: "more", onclick: earlier }, "Earlier messages"));
 }
 
-function part(entry) {
-  if (!entry.seam) return node("div", { class: "part" }, render(entry.text));
-  const { tier, model, reason } = entry.seam;
-  return node("p", { class: "seam" }, `continued by ${[tier, model].filter(Boolean).join(" · ")}${reason ? `: ${reason}` : ""}`);
+/** A stored answer, with its seams where they happened. */
+function written({ content, receipt }) {
+  const seams = (receipt?.seams ?? []).filter((seam) => seam.offset > 0 && Number.isInteger(seam.at));
+  if (!seams.length) return render(content);
+  const characters = [...content]; // the server counts characters, not UTF-16 units
+  return marked(content, seams.map((seam) => ({ ...seam, at: characters.slice(0, seam.at).join("").length })));
+}
+
+function marked(text, seams) {
+  return render(text, seams.map((seam) => ({ at: seam.at, node: seamNode(seam) })));
+}
+
+function seamNode({ tier, model, reason }) {
+  return node("span", { class: "seam" }, `continued by ${[tier, model].filter(Boolean).join(" · ")}${reason ? `: ${reason}` : ""}`);
 }
 
 function finish(item, data, question) {
-  const line = label(data);
-  if (line) item.append(line);
   const end = ENDS[data.finish_reason ?? data.receipt?.finish_reason];
-  if (end) item.append(node("p", { class: end.class }, end.text));
+  const versions = otherVersions(data.versions, (one) => node("div", { class: "bubble" }, written(one)));
+  for (const part of [label(data), end && node("p", { class: end.class }, end.text), versions]) if (part) item.append(part);
   if (!question || !data.message_id) return;
   const asked = question.content.replace(/\s+/g, " ").slice(0, QUOTED_CHARS);
-  item.append(node("button", { type: "button", class: "again", "aria-label": `Answer again: ${asked}`, onclick: () => answerAgain(item, question) }, "Answer again"));
+  const button = (name, text, goesOn) => node("button", { type: "button", class: name, "aria-label": `${text}: ${asked}`, onclick: () => giveAgain(data.message_id, question, goesOn) }, text);
+  item.append(button("again", "Answer again", false));
+  if (end) item.append(button("continue", "Continue", true));
 }
 
 function atEnd() {

@@ -24,14 +24,15 @@ export class Answer {
     else if (data.token !== undefined) this.items.push({ offset: id, token: data.token });
   }
 
-  /** Text parts and the seams between them, in order. */
-  parts() {
-    const parts = [{ text: "" }];
+  /** The text, and its seams with their places in it (UTF-16). */
+  read() {
+    let text = "";
+    const seams = [];
     for (const { token, seam } of this.items) {
-      if (seam) parts.push({ seam }, { text: "" });
-      else parts.at(-1).text += token;
+      if (seam) seams.push({ ...seam, at: text.length });
+      else text += token;
     }
-    return parts;
+    return { text, seams };
   }
 }
 
@@ -48,6 +49,7 @@ export async function watch(runId, first, onChange, signal) {
     try {
       response ??= await request(`runs/${encodeURIComponent(runId)}/stream?from=${answer.offset}`, { signal });
       for await (const event of events(response)) {
+        signal.throwIfAborted();
         attempt = 0;
         if (event.event === "error") throw new ApiError(502, event.data);
         if (event.data.done) return event.data;
