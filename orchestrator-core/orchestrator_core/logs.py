@@ -6,7 +6,11 @@ keeps to that. Only the packages of this project and warnings of others are writ
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
+import sys
+import time
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -17,6 +21,9 @@ FILE_NAME = "orchestrator.log"
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 QUIET = ("waitress.queue", "urllib3", "watchdog", "werkzeug", "httpx", "httpcore", "dulwich")
 """Loggers of libraries that would fill the file with what nobody can act on."""
+
+SAY_EVERY_S = 600.0
+"""Between two words that the log cannot be written."""
 
 _MARK = "orchestrator"
 
@@ -48,7 +55,8 @@ def stop_logging() -> None:
     root = logging.getLogger()
     for handler in [one for one in root.handlers if one.get_name() == _MARK]:
         root.removeHandler(handler)
-        handler.close()
+        with contextlib.suppress(OSError):  # what a full disk has not taken is lost
+            handler.close()
 
 
 def _handlers(settings: LogSettings, data: Path | None, console: bool) -> list[logging.Handler]:
@@ -60,12 +68,25 @@ def _handlers(settings: LogSettings, data: Path | None, console: bool) -> list[l
     return handlers
 
 
+class _LogFile(RotatingFileHandler):
+    """On a full disk lines are lost, and that is said now and then: not with a traceback for each of them."""
+
+    _said_at = -math.inf
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif sys.stderr and time.monotonic() - self._said_at >= SAY_EVERY_S:
+            self._said_at = time.monotonic()
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write(f"The log file {self.baseFilename} cannot be written: {error.strerror}.\n")
+
+
 def _file_handler(settings: LogSettings, path: Path) -> logging.Handler:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return RotatingFileHandler(
-            path, maxBytes=settings.max_bytes, backupCount=settings.backups, encoding="utf-8"
-        )
+        return _LogFile(path, maxBytes=settings.max_bytes, backupCount=settings.backups, encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(
             f"The log file {str(path)!r} cannot be written: {error.strerror}.",

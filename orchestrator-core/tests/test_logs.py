@@ -57,3 +57,13 @@ def test_a_file_that_cannot_be_written_is_told_in_words(tmp_path):
     with pytest.raises(ConfigurationError) as caught:
         configure_logging(LogSettings(), tmp_path / "data", console=False)
     assert "orchestrator.log" in caught.value.message and "--data" in caught.value.hint
+
+
+def test_a_full_disk_is_said_once_and_not_with_every_line(tmp_path, capsys):
+    (tmp_path / FILE_NAME).symlink_to("/dev/full")
+    configure_logging(LogSettings(), tmp_path, console=False)
+    for number in range(50):
+        log.warning("line %d", number)
+    said = capsys.readouterr().err
+    assert said.count("cannot be written: No space left on device") == 1
+    assert "Traceback" not in said

@@ -7,6 +7,7 @@ desktop that cannot be reached, or that is lost, is replaced by this tier's own 
 from __future__ import annotations
 
 import errno
+import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,7 +15,8 @@ from functools import partial
 from typing import get_args
 
 from flask import Flask, Response, g, request
-from orchestrator_core.errors import InvalidRequest, NotFound, TierLost, TierUnreachable
+from orchestrator_core.assistant.asking import NO_ROOM
+from orchestrator_core.errors import InvalidRequest, NotFound, TierLost, TierUnreachable, from_body
 from orchestrator_core.tiers.router import RequestedTier, RouteReason
 from orchestrator_http import sse
 from orchestrator_http.api import EVENTS, Operation, current_operation
@@ -165,6 +167,8 @@ class Relaying:
                     raise
                 self._replaced(error, instead)
                 return None
+            if not demanded and body is not None and self._answered_instead(answer.status, body):
+                return None
             g.tier_label = (DESKTOP, reason)
             if body is not None:
                 known = self._services.assistant.conversations
@@ -174,6 +178,16 @@ class Relaying:
                 # From here on the response holds them.
                 response.call_on_close(held.pop_all().close)
             return response
+
+    def _answered_instead(self, status: int, body: bytes) -> bool:
+        """Whether this tier answers what the desktop has no room for: nothing was kept there."""
+        if status < 500 or not isinstance(from_body(_parsed(body), status), NO_ROOM):
+            return False
+        try:
+            self._answer_here("the desktop cannot store anything")
+        except TierUnreachable:
+            return False
+        return True
 
     def _asked(self, open_: Callable[..., DesktopResponse], held: ExitStack) -> DesktopResponse:
         """
@@ -269,6 +283,13 @@ def _wish() -> str:
             hint=f"Leave it out, or give one of: {', '.join(get_args(RequestedTier))}.",
         )
     return requested_tier
+
+
+def _parsed(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _whole_body(answer: DesktopResponse) -> Iterator[bytes]:

@@ -296,3 +296,21 @@ def test_without_a_desktop_the_vps_answers_what_it_can(vps):
     wished = vps.get("/conversations", headers={"X-Tier": "desktop"})
     assert wished.status_code == 503 and wished.json()["error"]["code"] == "tier_unreachable"
     assert vps.request("PUT", "/conversation").status_code == 405
+
+
+def test_what_a_full_desktop_cannot_keep_is_kept_here(vps, home):
+    home.full = True
+    begun = vps.post("/conversations", {})
+    assert begun.status_code == 201, begun.text
+    assert (begun.headers["X-Tier"], begun.headers["X-Tier-Reason"]) == (
+        "vps",
+        "the desktop cannot store anything",
+    )
+
+
+def test_a_full_desktop_that_was_asked_for_or_alone_can_do_it_says_so(vps, home):
+    home.full = True
+    asked_for = vps.request("POST", "/conversations", json={}, headers={"X-Tier": "desktop"})
+    alone = vps.get("/echo")
+    assert [answer.json()["error"]["code"] for answer in (asked_for, alone)] == ["storage_full"] * 2
+    assert (asked_for.status_code, alone.status_code) == (507, 507)

@@ -19,7 +19,8 @@ class Home:
         self.left = threading.Event()
         self.seen = []
         self.cut = lambda: None
-        self.app.before_request(lambda: self.seen.append((request.method, request.path)))
+        self.full = False
+        self.app.before_request(self.before)
         for rule, view in {
             "/echo": self.echo,
             "/echo/<path:rest>": self.echo,
@@ -44,6 +45,18 @@ class Home:
         }.items():
             methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
             self.app.add_url_rule(rule, f"{rule}", view, methods=methods, provide_automatic_options=False)
+
+    def before(self):
+        self.seen.append((request.method, request.path))
+        if self.full:
+            said = {
+                "type": "storage_error",
+                "code": "storage_full",
+                "message": "The disk is full.",
+                "hint": None,
+            }
+            return {"error": said}, 507
+        return None
 
     def serve(self):
         return WsgiCall(self.app.wsgi_app)

@@ -7,9 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from shared_context.conversations.messages import Message
 from shared_context.conversations.migrations import DEFAULT_CONVERSATION
-from shared_context.errors import ConversationNotFound
+from shared_context.errors import ConversationNotFound, StoreError
 from shared_context.storage.identity import new_id
 
 from orchestrator_core.assistant.collaborators import Collaborators
@@ -20,7 +19,14 @@ from orchestrator_core.assistant.repeating import NewRun, earlier_run
 from orchestrator_core.assistant.tier_forwarding import Elsewhere, request_fields
 from orchestrator_core.backend import Prompt
 from orchestrator_core.chat_request import NEW_CONVERSATION_ID, ChatRequest
-from orchestrator_core.errors import Conflict, InvalidRequest, TierRefused, TierUnreachable
+from orchestrator_core.errors import (
+    AnswerNotStored,
+    ApplicationError,
+    Conflict,
+    InvalidRequest,
+    TierRefused,
+    TierUnreachable,
+)
 from orchestrator_core.messages import Role
 from orchestrator_core.prompt.builder import BuiltPrompt
 from orchestrator_core.runs.manager import RunManager
@@ -32,6 +38,9 @@ from orchestrator_core.tiers.remote import TierState
 from orchestrator_core.tiers.router import Decision, RoutePolicy, RouteReason, route
 
 log = logging.getLogger(__name__)
+
+NO_ROOM = (StoreError, AnswerNotStored)
+"""With these a tier says that its memory takes nothing in: nothing was kept there."""
 
 AUTO = "auto"
 
@@ -72,17 +81,17 @@ class Asking:
                     self._with.elsewhere, request, message_id, conversation_id, run, decision
                 )
             except TierRefused as refused:
-                if decision.code is not RouteReason.BUSY:
+                if decision.code is RouteReason.BUSY:
+                    # What is too much there as well waits here, as it would without the other tier.
+                    decision = Decision(self._with.tier, self._prompting.reason(reason), RouteReason.HOME)
+                elif isinstance(refused.error, NO_ROOM) and request.tier in (None, AUTO):
+                    decision = self._instead(decision.tier, "could not store it", refused)
+                else:
                     raise refused.error from None
-                # What is too much there as well waits here, as it would without the other tier.
-                decision = Decision(self._with.tier, self._prompting.reason(reason), RouteReason.HOME)
             except TierUnreachable as error:
                 if request.tier not in (None, AUTO):
                     raise
-                why = f"{error.message[:1].lower()}{error.message[1:].rstrip('.')}"
-                decision = Decision(
-                    self._with.tier, f"the {decision.tier} did not answer ({why})", RouteReason.LOST
-                )
+                decision = self._instead(decision.tier, "did not answer", error)
         self.check_project(request)
         self._check_conversation(request, conversation_id)
         own_ready()
@@ -144,6 +153,11 @@ class Asking:
         )
         self._keep_for_later(request, asked.message_id)
         return replace(self._own_spec(spec, built), relayed=None)
+
+    def _instead(self, tier: str, what: str, error: ApplicationError) -> Decision:
+        """This tier answers, because of what another one said or did not say."""
+        why = f"{error.message[:1].lower()}{error.message[1:].rstrip('.')}"
+        return Decision(self._with.tier, f"the {tier} {what} ({why})", RouteReason.LOST)
 
     def _check(self, request: ChatRequest) -> None:
         request.check_size(self._with.settings.server.max_message_chars)
@@ -253,8 +267,16 @@ class Asking:
             self._with.tier, elsewhere.remote, response, self._runs.own_source, self.take_over
         )
         try:
-            asked = elsewhere.remember(request, message_id, conversation_id)
-            spec = self._relayed_spec(request, asked, new, decision, response.headers)
+            try:
+                elsewhere.remember(request, message_id, conversation_id)
+                kept = True
+            except StoreError as error:
+                # The other tier has it, and answers: the next exchange with room for it brings both.
+                log.warning("The question is kept by the %s alone: %s", decision.tier, error.message)
+                kept = False
+            spec = self._relayed_spec(
+                request, message_id, conversation_id, new, decision, response.headers, durable=kept
+            )
         except BaseException:
             source.close()
             raise
@@ -263,10 +285,13 @@ class Asking:
     def _relayed_spec(
         self,
         request: ChatRequest,
-        asked: Message,
+        message_id: str,
+        conversation_id: str,
         new: NewRun,
         decision: Decision,
         headers: Mapping[str, str],
+        *,
+        durable: bool,
     ) -> RunSpec:
         run_id = headers.get("x-run-id") or new.run_id
         answer = answer_ids.own_answer(run_id, decision.tier, new.former)
@@ -276,14 +301,15 @@ class Asking:
             run_id=new.run_id,
             prompt=Prompt(()),
             config=request.generation(self._with.settings.generation),
-            conversation_id=asked.conversation_id,
+            conversation_id=conversation_id,
             message_id=answer.message_id,
-            reply_to=asked.message_id,
+            reply_to=message_id,
             tier=decision.tier,
             model=headers.get("x-model", ""),
             reason=decision.reason,
             supersedes=answer.supersedes,
             continues=new.continues,
+            durable=durable,
             relayed=Relayed(decision.tier, run_id, asked_for),
         )
 

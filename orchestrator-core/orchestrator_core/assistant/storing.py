@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
-from shared_context.errors import ConversationNotFound
+from shared_context.errors import ConversationNotFound, StoreError
 
 from orchestrator_core.assistant.collaborators import Collaborators
 from orchestrator_core.messages import Role
 from orchestrator_core.runs.spec import RunResult, RunSpec
+
+_log = logging.getLogger(__name__)
 
 
 class AnswerStore:
@@ -37,6 +40,9 @@ class AnswerStore:
     def _stored(self, spec: RunSpec, result: RunResult) -> dict[str, Any]:
         """An answer whose conversation or question was deleted meanwhile is not stored; its
         message_id is then null.
+
+        Raises:
+            StoreError: an answer of this tier cannot be stored.
         """
         receipt = {**spec.receipt, "cached_tokens": result.usage.cached_tokens}
         if spec.conversation_id is None or spec.message_id is None or self._was_deleted(spec.reply_to):
@@ -56,6 +62,11 @@ class AnswerStore:
             )
         except ConversationNotFound:
             return {"receipt": receipt, "message_id": None}
+        except StoreError as error:
+            if spec.tier == self._tier:
+                raise
+            # The tier that gave the answer has stored it: the next exchange with room for it brings it.
+            _log.warning("An answer of the %s is not kept here: %s", spec.tier, error.message)
         return {"receipt": receipt}
 
     def _was_deleted(self, message_id: str | None) -> bool:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 from shared_context.errors import StoreError
 
@@ -196,7 +197,7 @@ class RunManager:
             self._refuse()
             self._live[spec.run_id] = (run, thread)
         try:
-            if spec.durable and not self._store.create(spec, run.created_at):
+            if spec.durable and not self._created(run):
                 self._retire(run)
                 return self.get(spec.run_id)
             thread.start()
@@ -205,6 +206,21 @@ class RunManager:
             self._abandon(run)
             raise
         return run
+
+    def _created(self, run: Run) -> bool:
+        """False when it was created before.
+
+        Raises:
+            StoreError: it cannot be written down, and no other tier has it.
+        """
+        try:
+            return self._store.create(run.spec, run.created_at)
+        except StoreError as error:
+            if run.spec.relayed is None:
+                raise
+            _log.warning("Run %s does not outlive this server: %s", run.run_id, error.message)
+            run.respec(replace(run.spec, durable=False))
+            return True
 
     def _recover(self, run_id: str, source_of: Callable[[RunSpec], Source | None]) -> Run:
         stored = self._store.load(run_id)

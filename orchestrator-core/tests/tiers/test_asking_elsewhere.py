@@ -18,7 +18,7 @@ from orchestrator_core.errors import (
     TierUnreachable,
 )
 from orchestrator_core.runs.spec import RunState
-from shared_context.errors import ConversationNotFound
+from shared_context.errors import ConversationNotFound, StoreFull
 from support.scripted import Gate, Reply, ScriptedBackend
 from support.scripted.script import words
 from support.two_tiers import WAIT, kinds, last, lost_after
@@ -205,6 +205,60 @@ class TestRefusals:
         with pytest.raises(InvalidRequest, match="Which question"):
             pair.ask(regenerate=True)
         assert pair.wire.requests == []
+
+
+class TestFullDisks:
+    """A tier whose disk is full is no reason for a person to get nothing while another one could answer."""
+
+    @staticmethod
+    def fill(tier: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(*arguments: Any, **fields: Any) -> None:
+            raise StoreFull("The disk is full.")
+
+        monkeypatch.setattr(tier.conversations, "add_message", full)
+        monkeypatch.setattr(tier.runs._store, "create", full)
+
+    def test_the_vps_answers_what_a_full_desktop_cannot_keep(
+        self, open_pair: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pair = open_pair()
+        self.fill(pair.desktop, monkeypatch)
+        done = last(pair.ask()).data
+        assert (done["tier"], done["response"]) == ("vps", VPS_SAYS)
+        assert done["reason"] == "the desktop could not store it (the disk is full)"
+        assert [message.content for message in pair.vps.conversations.messages("default")] == [
+            "What is it?",
+            VPS_SAYS,
+        ]
+
+    def test_a_full_desktop_that_was_asked_for_says_so(
+        self, open_pair: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pair = open_pair()
+        self.fill(pair.desktop, monkeypatch)
+        with pytest.raises(StoreFull):
+            pair.ask(tier="desktop")
+
+    def test_a_full_vps_passes_on_what_the_desktop_answers_and_keeps(
+        self, open_pair: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pair = open_pair()
+        with monkeypatch.context() as patched:
+            self.fill(pair.vps, patched)
+            done = last(pair.ask()).data
+            assert (done["tier"], done["response"]) == ("desktop", DESKTOP_SAYS)
+            assert done["message_id"] == pair.desktop.conversations.messages("default")[-1].message_id
+            assert pair.vps.conversations.messages("default") == []
+        assert pair.said() == [("user", "What is it?"), ("assistant", DESKTOP_SAYS)]
+
+    def test_a_full_vps_has_no_answer_of_its_own(
+        self, open_pair: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pair = open_pair()
+        pair.wire.leave()
+        self.fill(pair.vps, monkeypatch)
+        with pytest.raises(StoreFull):
+            pair.ask()
 
 
 class TestSentTwice:
