@@ -65,12 +65,21 @@ def test_every_conversation_is_listed_and_can_be_reopened_renamed_and_deleted(pa
     expect(names).to_have_text(["Second topic"])
 
 
-def test_messages_can_be_searched(page):
+def test_messages_and_titles_can_be_searched(page):
     say(page, "The zebra is striped")
     expect(answers(page)).to_have_text("The zebra is striped")
-    page.get_by_label("Search messages").fill("zebra")
+    page.get_by_label("Search titles and messages").fill("zebra")
     expect(page.locator("#conversations .name").first).to_contain_text("zebra")
-    page.get_by_label("Search messages").fill("giraffe")
+    page.get_by_role("button", name="New conversation").click()
+    page.get_by_label("Search titles and messages").fill("")
+    page.get_by_role("button", name="Rename The zebra is striped").click()
+    page.locator("#ask-input").fill("About animals")
+    page.keyboard.press("Enter")
+    page.get_by_label("Search titles and messages").fill("about animal")
+    expect(page.locator("#conversations .name")).to_have_text(["About animals"])
+    page.locator("#conversations .name").click()
+    expect(answers(page)).to_have_text("The zebra is striped")
+    page.get_by_label("Search titles and messages").fill("giraffe")
     expect(page.locator("#conversations")).to_have_text("Nothing found.")
 
 

@@ -157,9 +157,9 @@ def test_a_question_that_cannot_be_sent_waits_in_its_own_conversation(page, two)
 
 def test_of_several_searches_the_last_one_is_shown(page, two):
     with held(page, r"/search\?q=app") as release:
-        page.get_by_label("Search").fill("apples")
+        page.get_by_label("Search titles and messages").fill("apples")
         wait_for(page, release)
-        page.get_by_label("Search").fill("bananas")
+        page.get_by_label("Search titles and messages").fill("bananas")
         expect(row(page, "Bananas")).to_have_count(2)
         release()
         page.wait_for_timeout(200)

@@ -49,11 +49,13 @@ export async function refresh() {
   await Promise.all([view.id && load(view), conversations.refresh(view.id)]);
 }
 
+/** Resolves also when a later call takes over, or another conversation is opened. */
 async function load(into) {
   let stored;
   try {
     stored = await json(`conversations/${encodeURIComponent(into.id)}?limit=${into.limit}`, { signal: into.nextLoad() });
   } catch (error) {
+    if (isAbort(error)) return undefined;
     if (error.status !== 404) throw error;
     if (!into.loaded) await open("");
     return notice("This conversation is no longer there.");

@@ -1,7 +1,7 @@
 // The list of conversations, and the search in all of them.
 
 import { drop, json, patch } from "./api.js";
-import { $, arrange, latestOnly, node } from "./dom.js";
+import { $, arrange, isAbort, latestOnly, node } from "./dom.js";
 
 const list = $("conversations");
 const PAUSE_MS = 200;
@@ -25,14 +25,18 @@ export function start(onOpen, onError) {
   });
 }
 
-/** Draw the list again, with this conversation marked as the open one. */
+/** Draw the list again, with this conversation marked as the open one; resolves also when a later call takes over. */
 export async function refresh(conversationId = current) {
   current = conversationId;
   for (const row of list.children) mark(row);
   const query = $("find").value.trim();
   const signal = newSignal();
-  const found = query ? await search(query, signal) : await latest(signal);
-  arrange(list, found.length ? found : [text(query ? "Nothing found." : "None yet.")]);
+  try {
+    const found = query ? await search(query, signal) : await latest(signal);
+    arrange(list, found.length ? found : [text(query ? "Nothing found." : "None yet.")]);
+  } catch (error) {
+    if (!isAbort(error)) throw error;
+  }
 }
 
 /** What a conversation is called. */
@@ -45,25 +49,25 @@ function showMore() {
   refresh().catch(explain);
 }
 
-/** Those with messages, the latest first, until as many rows are full as are to be shown. */
+/** The latest first, as many as are to be shown. */
 async function latest(signal) {
   const found = [];
-  for (let before = "", whole = false; !whole; ) {
-    const limit = Math.min(Math.max(PAGE, rows - found.length), MOST_AT_ONCE);
-    const page = (await json(`conversations?limit=${limit}${before}`, { signal })).conversations;
-    found.push(...page.filter((entry) => entry.turn_count > 0 || entry.title || entry.conversation_id === current));
-    whole = page.length < limit;
-    if (!whole && found.length >= rows) return [...found.map(entryRow), more()];
-    before = `&before=${encodeURIComponent(page.at(-1)?.conversation_id)}`;
+  let next = "";
+  while (next !== null && found.length < rows) {
+    const place = next && `&before=${encodeURIComponent(next)}`;
+    const page = await json(`conversations?limit=${Math.min(rows - found.length, MOST_AT_ONCE)}${place}`, { signal });
+    found.push(...page.conversations);
+    next = page.next;
   }
-  return found.map(entryRow);
+  return [...found.map(entryRow), ...(next === null ? [] : [more()])];
 }
 
+/** Conversations by their titles and messages. */
 async function search(query, signal) {
   const { results } = await json(`search?q=${encodeURIComponent(query)}&limit=30`, { signal });
   return results.filter((hit) => hit.conversation_id).map((hit) => {
-    const note = [hit.title, when(hit.at)].filter(Boolean).join(" · ");
-    return rowOf(`found ${hit.id}`, hit.conversation_id, hit.text, note, () => []);
+    const title = hit.source === "conversation" ? "" : hit.title;
+    return rowOf(`found ${hit.id}`, hit.conversation_id, hit.text, [title, when(hit.at)].filter(Boolean).join(" · "), () => []);
   });
 }
 
