@@ -23,14 +23,14 @@ def bind(host: str, port: int) -> list[socket.socket]:
         PortInUse, ConfigurationError: the message says what to do.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise ConfigurationError(
             f"Cannot listen on {host!r}: {error.strerror}.", hint="Use an address of this machine."
         ) from error
     sockets: list[socket.socket] = []
     missing: OSError | None = None
-    for family, _, _, _, address in dict.fromkeys(found):
+    for family, _, _, _, address in dict.fromkeys(addresses):
         chosen = sockets[0].getsockname()[1] if sockets else port
         try:
             sockets.append(_listen(family, (address[0], chosen, *address[2:])))
@@ -46,8 +46,8 @@ def bind(host: str, port: int) -> list[socket.socket]:
 
 
 def close_all(sockets: Sequence[socket.socket]) -> None:
-    for one in sockets:
-        one.close()
+    for listener in sockets:
+        listener.close()
 
 
 def reachable_url(host: str, port: int) -> str:

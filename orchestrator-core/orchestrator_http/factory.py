@@ -67,8 +67,8 @@ def create_http_app(
 
 def key_guard(app: Flask) -> KeyGuard:
     """The app's own, for a tier that answers addresses without a view: those are not guarded here."""
-    found: KeyGuard = app.extensions[_KEYS]
-    return found
+    keys: KeyGuard = app.extensions[_KEYS]
+    return keys
 
 
 def _openapi() -> Response:

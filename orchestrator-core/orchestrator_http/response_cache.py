@@ -66,8 +66,8 @@ def model_identity(model: BackendDescription, path: str) -> str:
         path: `model.path` of the settings; a file or anything else.
     """
     try:
-        found = Path(path).stat()
-        file = f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
+        status = Path(path).stat()
+        file = f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
     except (OSError, ValueError):
         file = ""
     return f"{model} {file}"

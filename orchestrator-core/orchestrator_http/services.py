@@ -147,8 +147,8 @@ class Services:
 
     @staticmethod
     def of(app: Flask) -> Services:
-        found: Services = app.extensions[_KEY]
-        return found
+        services: Services = app.extensions[_KEY]
+        return services
 
     def attach(self, app: Flask) -> None:
         app.extensions[_KEY] = self

@@ -107,7 +107,8 @@ def test_a_client_over_http_has_the_same_tools(tmp_path: Path) -> None:
 
 
 def test_only_this_machines_names_and_pages_may_call(tmp_path: Path) -> None:
-    with listening(fresh_user(tmp_path)) as url:
+    env = {**fresh_user(tmp_path), "ORCHESTRATOR_ALLOWED_ORIGINS": "app://obsidian.md"}
+    with listening(env) as url:
         port = url.split(":")[2].split("/")[0]
         assert say_hello(url).status_code == 200
         assert say_hello(url, Host=f"localhost:{port}").status_code == 200
@@ -116,6 +117,12 @@ def test_only_this_machines_names_and_pages_may_call(tmp_path: Path) -> None:
         assert foreign.json()["error"]["code"] == "foreign_host"
         assert say_hello(url, Origin="https://evil.example").status_code == 403
         assert say_hello(url, Origin=f"http://127.0.0.1:{port}").status_code == 200
+        allowed = say_hello(url, Origin="app://obsidian.md")
+        assert allowed.status_code == 200
+        assert allowed.headers["Access-Control-Allow-Origin"] == "app://obsidian.md"
+        asked = {"Origin": "app://obsidian.md", "Access-Control-Request-Method": "POST"}
+        preflight = requests.options(url, headers=asked, timeout=30)
+        assert preflight.status_code == 204 and "POST" in preflight.headers["Access-Control-Allow-Methods"]
         large = requests.post(url, data=b" " * (10 * 1024 * 1024), headers=HEADERS, timeout=30)
         assert large.status_code in (400, 413)
         assert requests.get(url.replace("/mcp", "/elsewhere"), timeout=30).status_code == 404

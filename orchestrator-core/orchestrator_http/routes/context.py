@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from flask import Response, request
 from orchestrator_core.errors import InvalidRequest, NotFound, PreconditionRequired
 from shared_context.documents.context_folder import ContextFolder, Document
@@ -73,7 +71,7 @@ def load(body: LoadContextBody) -> LoadedContextAnswer:
     context_folder(body.project)
     here.model.ensure()
     loaded = here.assistant.load_context(body.name, body.max_tokens, body.project)
-    return LoadedContextAnswer.model_validate(asdict(loaded))
+    return LoadedContextAnswer.model_validate(loaded)
 
 
 @api.route(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from orchestrator_http.api import Api, Reply
 from orchestrator_http.routes.context import context_folder, reply
 from orchestrator_http.schemas.context import (
@@ -27,8 +25,8 @@ api = Api("context-versions")
 
 @api.route("GET", "/context/<name>/history", summary="The versions of a document", errors=(404, 507))
 def history(path: DocumentPath, query: HistoryLimit) -> HistoryAnswer:
-    found = context_folder(query.project).history(path.name, query.limit)
-    return HistoryAnswer(versions=[VersionInfo(**asdict(one)) for one in found])
+    versions = context_folder(query.project).history(path.name, query.limit)
+    return HistoryAnswer(versions=[VersionInfo.model_validate(version) for version in versions])
 
 
 @api.route("GET", "/context/<name>/history/<version>", summary="A document as it was", errors=(404, 507))
@@ -51,8 +49,8 @@ def restore(path: DocumentPath, query: ProjectQuery, headers: Writer, body: Rest
 
 @api.route("GET", "/context/conflicts", summary="Places two devices changed at once", errors=(404, 507))
 def conflicts(query: ProjectQuery) -> ConflictsAnswer:
-    found = context_folder(query.project).conflicts()
-    return ConflictsAnswer(conflicts=[ConflictInfo.model_validate(asdict(one)) for one in found])
+    places = context_folder(query.project).conflicts()
+    return ConflictsAnswer(conflicts=[ConflictInfo.model_validate(place) for place in places])
 
 
 @api.route(

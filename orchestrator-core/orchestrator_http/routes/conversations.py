@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any
 
-from shared_context.conversations.messages import Conversation, Message
+from orchestrator_core.runs.run import Run
+from shared_context.conversations.messages import Message
 from shared_context.conversations.migrations import DEFAULT_CONVERSATION
 from shared_context.conversations.store import ConversationStore
 
@@ -56,7 +56,7 @@ def index(query: ListQuery) -> ConversationList:
     more = len(page) > query.limit
     page = page[: query.limit]
     return ConversationList(
-        conversations=[_summary(conversation) for conversation in page],
+        conversations=[ConversationSummary.model_validate(conversation) for conversation in page],
         next=page[-1].cursor if more else None,
     )
 
@@ -64,7 +64,7 @@ def index(query: ListQuery) -> ConversationList:
 @api.route("POST", "/conversations", summary="Begin a conversation", status=201, errors=(507,))
 def create(body: NewConversation) -> ConversationSummary:
     """With the id of a conversation that exists, that one is answered."""
-    return _summary(_store().create(body.conversation_id, body.title))
+    return ConversationSummary.model_validate(_store().create(body.conversation_id, body.title))
 
 
 @api.route("GET", "/conversations/<conversation_id>", summary="One conversation", errors=(404, 507))
@@ -74,7 +74,7 @@ def show(path: ConversationPath, query: HistoryQuery) -> ConversationAnswer:
 
 @api.route("PATCH", "/conversations/<conversation_id>", summary="Rename it", errors=(404, 507))
 def rename(path: ConversationPath, body: Title) -> ConversationSummary:
-    return _summary(_store().rename(path.conversation_id, body.title))
+    return ConversationSummary.model_validate(_store().rename(path.conversation_id, body.title))
 
 
 @api.route("DELETE", "/conversations/<conversation_id>", summary="Delete it", errors=(404, 507))
@@ -88,26 +88,22 @@ def delete(path: ConversationPath) -> DeletedConversation:
 
 def conversation_answer(conversation_id: str, limit: int) -> ConversationAnswer:
     store = _store()
-    summary = _summary(store.get(conversation_id))
-    active = [
-        run for run in services().assistant.runs.active() if run.spec.conversation_id == conversation_id
-    ]
+    summary = ConversationSummary.model_validate(store.get(conversation_id))
+    active = _active_runs(conversation_id)
     messages, versions = store.messages(conversation_id, limit=limit), store.versions(conversation_id)
     # A run is active for a moment after its answer was stored: whoever followed it would see it twice.
-    stored = {one.message_id for one in [*messages, *chain.from_iterable(versions.values())]}
+    stored = {message.message_id for message in [*messages, *chain.from_iterable(versions.values())]}
     under_way = [run.run_id for run in active if run.spec.message_id not in stored]
     return ConversationAnswer(
         **summary.model_dump(),
-        history=[_message(one, versions.get(one.message_id, ())) for one in messages],
+        history=[_message(message, versions.get(message.message_id, ())) for message in messages],
         active_run=under_way[-1] if under_way else None,
     )
 
 
 def stop_runs(conversation_id: str) -> None:
     """Cancel the runs answering in this conversation and wait a little for their end."""
-    active = [
-        one for one in services().assistant.runs.active() if one.spec.conversation_id == conversation_id
-    ]
+    active = _active_runs(conversation_id)
     for run in active:
         run.cancel()
     for run in active:
@@ -115,23 +111,15 @@ def stop_runs(conversation_id: str) -> None:
             run.wait(timeout=STOP_WAIT_S)
 
 
+def _active_runs(conversation_id: str) -> list[Run]:
+    """Those that answer in the conversation now, the oldest first."""
+    return [run for run in services().assistant.runs.active() if run.spec.conversation_id == conversation_id]
+
+
 def _store() -> ConversationStore:
     return services().assistant.conversations
 
 
-def _summary(one: Conversation) -> ConversationSummary:
-    return ConversationSummary(
-        conversation_id=one.conversation_id,
-        title=one.title,
-        created_at=one.created_at,
-        updated_at=one.updated_at,
-        turn_count=one.turn_count,
-    )
-
-
-def _message(one: Message, versions: Sequence[Message]) -> HistoryMessage:
-    return HistoryMessage(**_fields(one), versions=[MessageFields(**_fields(other)) for other in versions])
-
-
-def _fields(one: Message) -> dict[str, Any]:
-    return {name: getattr(one, name) for name in MessageFields.model_fields}
+def _message(message: Message, versions: Sequence[Message]) -> HistoryMessage:
+    others = [MessageFields.model_validate(version) for version in versions]
+    return HistoryMessage.model_validate(message).model_copy(update={"versions": others})

@@ -27,10 +27,10 @@ def draft(body: HandoffBody) -> HandoffDraft:
     here = services()
     context = context_folder(body.project)
     with here.places.hold() if body.improve else nullcontext():
-        found = here.handoffs.draft(
+        draft = here.handoffs.draft(
             body.conversation_id or DEFAULT_CONVERSATION, improve=body.improve, context=context
         )
-    return HandoffDraft.of(found)
+    return HandoffDraft.of(draft)
 
 
 @api.route("POST", "/handoff/confirm", summary="Store a draft as confirmed", errors=(404, 409, 412, 507))

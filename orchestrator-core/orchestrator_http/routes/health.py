@@ -57,8 +57,8 @@ def info() -> InfoAnswer:
         context_length=described.context_length if described else None,
         uptime_s=round(here.uptime_s(), 3),
         waiting=here.assistant.backend.stats().waiting,
-        relay=None if other is None else {other.name: TierFields(**asdict(other))},
-        embeddings=None if embeddings is None else EmbeddingFields(**asdict(embeddings)),
+        relay=None if other is None else {other.name: TierFields.model_validate(other)},
+        embeddings=None if embeddings is None else EmbeddingFields.model_validate(embeddings),
     )
 
 
@@ -70,5 +70,5 @@ def model_info() -> ModelInfoAnswer:
     return ModelInfoAnswer(
         tier=here.assistant.tier,
         **asdict(backend.describe()),
-        load=LoadFields(**asdict(backend.stats())),
+        load=LoadFields.model_validate(backend.stats()),
     )

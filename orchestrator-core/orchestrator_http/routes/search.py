@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from orchestrator_core.assistant.projects import paths_of
 from orchestrator_core.assistant.searching import search_all
 
@@ -21,4 +19,4 @@ def search(query: SearchQuery) -> SearchAnswer:
     assistant = services().assistant
     within = None if query.project is None else paths_of(assistant.context, query.project)
     hits = search_all(query.q, query.limit, assistant.conversations, assistant.memory, within=within)
-    return SearchAnswer(results=[SearchResult(**asdict(hit)) for hit in hits])
+    return SearchAnswer(results=[SearchResult.model_validate(hit) for hit in hits])

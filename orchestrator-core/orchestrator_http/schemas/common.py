@@ -19,6 +19,12 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
 
 
+class Answer(BaseModel):
+    """A part of an answer, made also of objects with its fields: those of memory and of thinking."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
 class Parameters(BaseModel):
     """Path, query or header values: text, turned into what the field is."""
 

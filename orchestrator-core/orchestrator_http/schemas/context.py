@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from shared_context.documents.document_names import MAX_DOCUMENT_BYTES
 from shared_context.documents.log_entry import AUTHOR
 
-from orchestrator_http.schemas.common import Body, ConversationId, Identifier, Parameters
+from orchestrator_http.schemas.common import Answer, Body, ConversationId, Identifier, Parameters
 
 DocumentName = Literal["PORTFOLIO_CONTEXT.md", "PROJECT_CONTEXT.md", "SESSION_BRIEFING.md", "SESSION_LOG.md"]
 
@@ -97,7 +97,7 @@ class HistoryLimit(ProjectQuery):
     limit: int = Field(100, ge=1, le=1000)
 
 
-class VersionInfo(BaseModel):
+class VersionInfo(Answer):
     version: str
     author: str
     at: str
@@ -112,12 +112,12 @@ class RestoreBody(Body):
     version: Identifier
 
 
-class ConflictSideInfo(BaseModel):
+class ConflictSideInfo(Answer):
     author: str
     text: str
 
 
-class ConflictInfo(BaseModel):
+class ConflictInfo(Answer):
     conflict_id: str
     name: str
     line: int
@@ -155,7 +155,7 @@ class LoadContextBody(Body):
     project: Project | None = None
 
 
-class LoadedContextAnswer(BaseModel):
+class LoadedContextAnswer(Answer):
     """A document as text to send as `context`, cut at headings or entries to fit."""
 
     name: str

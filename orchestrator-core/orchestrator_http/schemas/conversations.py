@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from orchestrator_core.chat_request import NEW_CONVERSATION_ID
 from pydantic import BaseModel, Field
 
-from orchestrator_http.schemas.common import Body, ConversationId, Parameters
+from orchestrator_http.schemas.common import Answer, Body, ConversationId, Parameters
 
 NewConversationId = Annotated[str, Field(pattern=NEW_CONVERSATION_ID)]
 
@@ -19,7 +19,7 @@ ExportName = Field(
 )
 
 
-class MessageFields(BaseModel):
+class MessageFields(Answer):
     role: str
     content: str
     message_id: str
@@ -36,7 +36,7 @@ class HistoryMessage(MessageFields):
     versions: list[MessageFields] = Field([], description="Other versions of this answer, oldest first.")
 
 
-class ConversationSummary(BaseModel):
+class ConversationSummary(Answer):
     conversation_id: str
     title: str | None
     created_at: str
@@ -118,7 +118,7 @@ class SearchQuery(Parameters):
     )
 
 
-class SearchResult(BaseModel):
+class SearchResult(Answer):
     source: str = Field(description="`message`, `conversation` (its title), `log` or `document`.")
     id: str = Field(description="Of the message or conversation, or `PATH#entry` or `PATH#heading`.")
     text: str

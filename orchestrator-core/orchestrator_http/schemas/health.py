@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from orchestrator_http.schemas.common import Answer
+
 
 class HealthAnswer(BaseModel):
     """Says only that the process answers: it is served without a key."""
@@ -17,7 +19,7 @@ class ReadyAnswer(BaseModel):
     status: Literal["ready"]
 
 
-class TierFields(BaseModel):
+class TierFields(Answer):
     """Another tier, as this one sees it; see `tiers.remote.TierState`."""
 
     name: str
@@ -29,7 +31,7 @@ class TierFields(BaseModel):
     why: str
 
 
-class EmbeddingFields(BaseModel):
+class EmbeddingFields(Answer):
     """Search by meaning; see `retrieval.embedding.EmbeddingState`."""
 
     model: str
@@ -55,7 +57,7 @@ class InfoAnswer(BaseModel):
     embeddings: EmbeddingFields | None = Field(None, description="Null where search goes by words alone.")
 
 
-class LoadFields(BaseModel):
+class LoadFields(Answer):
     running: int
     waiting: int
     kv_cells_used: int
