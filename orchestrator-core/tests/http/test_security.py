@@ -156,7 +156,7 @@ def test_answers_of_the_api_are_not_cached(free):
 
 
 def test_a_bug_tells_nothing_but_its_request_id(free, caplog, monkeypatch):
-    def broken(limit, before):
+    def broken(*_, **__):
         raise RuntimeError("secret detail /home/owner")
 
     monkeypatch.setattr(free.services.assistant.conversations, "list", broken)
