@@ -14,6 +14,7 @@ from shared_context.storage.identity import new_id
 from orchestrator_core.assistant.asking import Asking
 from orchestrator_core.assistant.collaborators import Collaborators
 from orchestrator_core.assistant.context_loading import LoadedContext, load_context
+from orchestrator_core.assistant.forgetting import Forgetting
 from orchestrator_core.assistant.projects import documents_of
 from orchestrator_core.assistant.prompting import Prompting
 from orchestrator_core.assistant.reanswer_queue import Later
@@ -35,6 +36,7 @@ class Assistant:
 
     Args:
         later: keeps questions that another tier shall answer again when it is back, or None.
+        forgetting: has what was deleted forgotten, or None.
         close: what else to close after everything, in the given order.
     """
 
@@ -45,6 +47,7 @@ class Assistant:
         runs: RunManager,
         *,
         later: Later | None = None,
+        forgetting: Forgetting | None = None,
         close: Sequence[Callable[[], object]] = (),
     ) -> None:
         self.settings = collaborators.settings
@@ -57,6 +60,7 @@ class Assistant:
         self.runs = runs
         self.prompting = prompting
         self._asking = Asking(collaborators, prompting, runs, later)
+        self._forgetting = forgetting
         self._close = list(close)
 
     @property
@@ -216,6 +220,15 @@ class Assistant:
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """One vector per text. Raises Unsupported where the backend has none."""
         return self.backend.embed(texts)
+
+    def forget_deleted(self) -> None:
+        """What was deleted has left this tier's runs, index and files when this returns; see `Forgetting`.
+
+        Raises:
+            StoreError.
+        """
+        if self._forgetting is not None:
+            self._forgetting.forget()
 
     def also_close(self, step: Callable[[], object]) -> None:
         """Something that is needed as long as the assistant is open; closed after it."""

@@ -12,6 +12,7 @@ from orchestrator_core.assistant.collaborators import Collaborators
 from orchestrator_core.assistant.data_folder import DataFolder
 from orchestrator_core.assistant.debounced import Debounced
 from orchestrator_core.assistant.embedding import open_embedding
+from orchestrator_core.assistant.forgetting import Forgetting
 from orchestrator_core.assistant.prompting import Prompting
 from orchestrator_core.assistant.reanswer_queue import KeptQuestions, Later
 from orchestrator_core.assistant.remembering import kept_current, open_memory
@@ -92,6 +93,7 @@ def open_assistant(
         # What the desktop answers itself is as good as it gets.
         later = None if remote is None or tier == HOME else _later(folder, conversations, runs, remote, tier)
         folder.watch()
+        forgetting = Forgetting(conversations, runs, memory)
         stop_watching = context.on_change(lambda names: prewarmer.changed())
         # Last to first. The backend is closed twice: a warming that was just about to ask it
         # something may have loaded it again.
@@ -100,16 +102,20 @@ def open_assistant(
             prewarmer.close,
             backend.close,
             prewarmer.stop,
+            forgetting.close,
             stop_watching,
             runs.close,
             *([] if later is None else [later.close]),
         ):
             opened.callback(step)
         close_all = opened.pop_all()
-        assistant = Assistant(collaborators, prompting, runs, later=later, close=[close_all.close])
+        assistant = Assistant(
+            collaborators, prompting, runs, later=later, forgetting=forgetting, close=[close_all.close]
+        )
         opened.callback(assistant.close)
         assistant.recover()
         prewarmer.start()
+        forgetting.start()
         if later is not None:
             later.start()
         opened.pop_all()

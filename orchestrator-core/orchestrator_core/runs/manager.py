@@ -168,6 +168,28 @@ class RunManager:
                 self._store.give_up(run_id)
         return runs
 
+    def forget(self, about: Callable[[RunSpec], bool]) -> int:
+        """Leave nothing of the runs that are over and whose spec fits; how many others fit, which are not.
+
+        Raises:
+            StoreError.
+        """
+        with self._changed:
+            live = {run_id: run.spec for run_id, (run, _) in self._live.items()}
+            recent = dict(self._recent)
+        stored = {spec.run_id: spec for spec, over in self._store.specs() if over}
+        stored |= {run_id: run.spec for run_id, run in recent.items()}
+        over = [run_id for run_id, spec in stored.items() if run_id not in live and about(spec)]
+        for run_id in over:
+            if run_id in recent:
+                self._flusher.forget(recent[run_id])
+        with self._changed:
+            for run_id in over:
+                self._recent.pop(run_id, None)
+        if over:
+            self._store.forget(over)
+        return sum(about(spec) for spec in live.values())
+
     def close(self, timeout: float = 10.0) -> None:
         """Let running answers end within `timeout` seconds; interrupt the others.
 

@@ -192,6 +192,18 @@ class RunStore:
                 (RunState.FAILED, now(), run_id),
             )
 
+    def specs(self) -> list[tuple[RunSpec, bool]]:
+        """Of all runs, without their prompts, and whether they are over."""
+        with self._database.read() as connection:
+            rows = connection.execute("SELECT spec, finished_at FROM runs").fetchall()
+        return [(codec.unpack_spec(row["spec"], None), row["finished_at"] is not None) for row in rows]
+
+    def forget(self, run_ids: Sequence[str]) -> None:
+        """Nothing is left of these runs."""
+        with self._database.write() as connection:
+            connection.executemany("DELETE FROM runs WHERE run_id = ?", [(run_id,) for run_id in run_ids])
+        self._database.scrub()
+
     def prune(self, *, keep_runs: int = KEEP_RUNS, keep_days: float = KEEP_DAYS) -> int:
         """Forget finished runs that are too old or too many; returns how many."""
         with self._database.write() as connection:

@@ -45,6 +45,7 @@ def clear(query: DefaultHistoryQuery) -> ConversationAnswer:
     conversation_id = query.conversation_id or DEFAULT_CONVERSATION
     stop_runs(conversation_id)
     _store().clear(conversation_id)
+    services().assistant.forget_deleted()
     return conversation_answer(conversation_id, query.limit)
 
 
@@ -79,10 +80,11 @@ def rename(path: ConversationPath, body: Title) -> ConversationSummary:
 
 @api.route("DELETE", "/conversations/<conversation_id>", summary="Delete it", errors=(404, 507))
 def delete(path: ConversationPath) -> DeletedConversation:
-    """Its runs are stopped. Deleting the default conversation empties it."""
+    """Its runs are stopped, and nothing of it is left on this server. Deleting the default conversation empties it."""
     _store().get(path.conversation_id)
     stop_runs(path.conversation_id)
     _store().delete(path.conversation_id)
+    services().assistant.forget_deleted()
     return DeletedConversation(conversation_id=path.conversation_id, deleted=True)
 
 

@@ -52,11 +52,14 @@ def refresh(connection: sqlite3.Connection, conversation_id: str) -> None:
     if row is None:
         return
     state = register(connection, conversation_id, "state")
-    title = register(connection, conversation_id, "title")
     begun = state.value if state is not None else None
     created_at = begun or row["first"] or row["buried"] or row["created_at"]
     updated_at = max(moment for moment in (created_at, row["last"], row["buried"]) if moment)
     there = begun is not None or row["first"] is not None or conversation_id == DEFAULT_CONVERSATION
+    if not there:
+        # Every replica that knows of the deletion does so; the stamp stays, and with it who wins.
+        connection.execute(_FORGET_TITLE, (conversation_id,))
+    title = register(connection, conversation_id, "title")
     deleted_at = None if there else (time_of(state.stamp) if state is not None else updated_at)
     connection.execute(
         _UPDATE,
@@ -84,6 +87,7 @@ _SET = """INSERT INTO registers (conversation_id, field, value, stamp, origin, s
     ON CONFLICT (conversation_id, field) DO UPDATE SET value = excluded.value, stamp = excluded.stamp,
         origin = excluded.origin, sequence = excluded.sequence
     WHERE excluded.stamp > stamp"""
+_FORGET_TITLE = "UPDATE registers SET value = NULL WHERE conversation_id = ? AND field = 'title'"
 _ENSURE = """INSERT OR IGNORE INTO conversations (conversation_id, created_at, updated_at)
     VALUES (?1, ?2, ?2)"""
 _SPAN = """SELECT created_at,

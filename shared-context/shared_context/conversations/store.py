@@ -129,16 +129,18 @@ class ConversationStore:
             return _conversation(connection, conversation_id)
 
     def delete(self, conversation_id: str) -> None:
-        """Delete it with all its messages; "default" is only emptied.
+        """Delete it with all its messages and its title; "default" itself stays.
 
         Raises:
             ConversationNotFound.
         """
         with self._database.write() as connection:
             self.clear(conversation_id)
+            if register(connection, conversation_id, "title") is not None:
+                self._set(connection, conversation_id, "title", None)
             if conversation_id != DEFAULT_CONVERSATION:
                 self._set(connection, conversation_id, "state", None)
-                refresh(connection, conversation_id)
+            refresh(connection, conversation_id)
 
     def clear(self, conversation_id: str) -> None:
         """Delete its messages, and what receipts of answers elsewhere quote of them; their ids stay
@@ -254,6 +256,15 @@ class ConversationStore:
         with self._database.read() as connection:
             return _is_buried(connection, message_id)
 
+    def count_deleted(self) -> int:
+        """How many messages, conversations and titles were ever deleted."""
+        with self._database.read() as connection:
+            return int(connection.execute(_DELETED).fetchone()[0])
+
+    def scrub(self) -> None:
+        """Nothing of the messages and titles deleted so far is left in the file; see `Database.scrub`."""
+        self._database.scrub("messages_fts")
+
     def titled(self, query: str, limit: int = 20) -> builtins.list[Conversation]:
         """Conversations whose title has all words of `query`, whatever their case and accents; the latest first."""
         with self._database.read() as connection:
@@ -317,6 +328,8 @@ _ANSWER = """SELECT v.* FROM messages AS m JOIN message_view AS v USING (message
 _INSERT = """INSERT INTO messages (message_id, conversation_id, role, content, created_at, tier, model,
         run_id, reply_to, receipt, supersedes, place, origin, sequence)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?5, ?12, ?13)"""
+_DELETED = """SELECT (SELECT count(*) FROM tombstones)
+    + (SELECT count(*) FROM registers WHERE value IS NULL)"""
 _COUNT = "SELECT count(*) FROM messages WHERE conversation_id = ?"
 _BURY = """INSERT INTO tombstones (message_id, conversation_id, deleted_at, origin, sequence)
     SELECT message_id, conversation_id, ?2, ?3, ?4 + row_number() OVER (ORDER BY position)

@@ -121,6 +121,10 @@ class PassageIndex:
                             position, one.thread, one.item, one.part, one.speaker, one.at, len(one.text)
                         )
 
+    def scrub(self) -> None:
+        """See `Database.scrub`."""
+        self._database.scrub("words")
+
     def marks(self) -> dict[str, str]:
         """What `change` noted last."""
         with self._database.read() as connection:

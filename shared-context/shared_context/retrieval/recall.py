@@ -155,6 +155,10 @@ class MemorySearch:
         if self._embeddings is not None and self._index.marks() != marks:
             self._embeddings.changed()
 
+    def scrub(self) -> None:
+        """Nothing of what was removed so far is left in the file."""
+        self._index.scrub()
+
     def search(self, text: str, limit: int = 20, *, within: Collection[str] | None = None) -> list[Found]:
         """What fits the text best, best first.
 

@@ -25,6 +25,10 @@ IDLE_READERS = 8
 More are opened when needed and closed after use."""
 
 
+MERGED_PAGES = 500
+"""Pages of a full-text index that one transaction merges, so that others need not wait long."""
+
+
 class Database:
     """A SQLite file in WAL mode, safe to use from any thread.
 
@@ -129,6 +133,27 @@ class Database:
             # A checkpoint syncs the log before it copies anything.
             self._writer.execute("PRAGMA wal_checkpoint (PASSIVE)").fetchall()
 
+    def scrub(self, *full_text: str) -> None:
+        """Nothing of what was deleted so far is left in the file or its log. Waits for readers shortly;
+        what one of them still needs of the log goes with a later call.
+
+        Args:
+            full_text: FTS5 tables, whose words stay in their segments until these are merged.
+        """
+        for table in full_text:
+            pages = -MERGED_PAGES
+            changed = True
+            while changed:
+                with self.write() as connection:
+                    before = connection.total_changes
+                    # sqlite.org/fts5.html, 6.8: fewer than two changes mean that nothing is left to merge.
+                    connection.execute(f"INSERT INTO {table} ({table}, rank) VALUES ('merge', ?)", (pages,))  # noqa: S608 -- our own name
+                    changed = connection.total_changes - before >= 2
+                pages = MERGED_PAGES
+        with self._write_lock, translated(self.path):
+            self._refuse_when_closed()
+            self._writer.execute("PRAGMA wal_checkpoint (TRUNCATE)").fetchall()
+
     def close(self) -> None:
         """Waits for the running write, then closes the file. Idempotent."""
         with self._write_lock:
@@ -147,6 +172,7 @@ class Database:
         )
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA secure_delete = ON")
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
         return connection
 

@@ -12,6 +12,8 @@ from shared_context.conversations.messages import AUTO_TITLE_CHARS, Message, aut
 from shared_context.conversations.migrations import DEFAULT_CONVERSATION
 from shared_context.conversations.store import ConversationStore
 from shared_context.errors import ConversationNotFound, InvalidConversation, StoreFull
+from shared_context.exchange.message_log import MessageLog
+from shared_context.exchange.wire import Span
 from shared_context.storage import identity
 from support.children import Child
 
@@ -390,3 +392,26 @@ def test_a_time_that_is_none_is_refused(store: ConversationStore) -> None:
         with pytest.raises(InvalidConversation):
             store.add_message("default", "user", "a", created_at=moment)
     assert store.messages("default") == []
+
+
+def send(sender: ConversationStore, receiver: ConversationStore) -> None:
+    page = MessageLog(sender).since(MessageLog(receiver).vector())
+    MessageLog(receiver).receive(map(Span.model_validate, page.spans))
+
+
+def test_a_title_given_after_the_conversation_was_deleted_elsewhere_is_not_kept(tmp_path: Path) -> None:
+    with (
+        ConversationStore.open(tmp_path / "a.db") as here,
+        ConversationStore.open(tmp_path / "b.db") as there,
+    ):
+        here.create("trip", "A trip")
+        send(here, there)
+        here.delete("trip")
+        there.rename("trip", "Another title")
+        send(here, there)
+        send(there, here)
+        for store in (here, there):
+            assert store.titled("title") == [] and store.titled("trip") == []
+            with store.database.read() as connection:
+                values = connection.execute("SELECT value FROM registers WHERE conversation_id = 'trip'")
+                assert [row["value"] for row in values] == [None, None]
