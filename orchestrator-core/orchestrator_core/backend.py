@@ -204,6 +204,17 @@ class ChatBackend(ABC):
         owner's settings and the request are stronger."""
         return {}
 
+    def text_of(self, tokens: Sequence[int]) -> str:
+        """The text that these tokens of the model's own vocabulary stand for, control tokens included.
+
+        Raises:
+            InvalidRequest: one is not in the vocabulary.
+            Unsupported: by default.
+        """
+        raise Unsupported(
+            f"The {self.describe().backend} backend takes no token numbers.", hint="Send the text itself."
+        )
+
     def holds_to(self, schema: Mapping[str, Any]) -> bool:
         """Whether every complete answer under this `json_schema` is sure to satisfy it."""
         return False

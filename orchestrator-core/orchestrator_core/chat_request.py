@@ -17,6 +17,8 @@ from orchestrator_core.generation import MAX_NEW_TOKENS, MAX_STOPS, GenerationCo
 MAX_TEXT_CHARS = 4 * 1024 * 1024
 """Bound of any text field; servers set a lower one for messages (`server.max_message_chars`)."""
 
+MAX_EARLIER = 10_000
+
 
 def _not_blank(text: str) -> str:
     if not text.strip():
@@ -39,7 +41,7 @@ class SamplingFields(BaseModel):
 
     max_tokens: int | None = Field(None, ge=1, le=MAX_NEW_TOKENS, description="Longest answer, in tokens.")
     temperature: float | None = Field(None, ge=0.0, le=5.0, allow_inf_nan=False, description="0 is greedy.")
-    top_p: float | None = Field(None, gt=0.0, le=1.0, allow_inf_nan=False)
+    top_p: float | None = Field(None, ge=0.0, le=1.0, allow_inf_nan=False)
     top_k: int | None = Field(None, ge=0, le=1_000_000, description="0 switches it off.")
     min_p: float | None = Field(None, ge=0.0, le=1.0, allow_inf_nan=False)
     repetition_penalty: float | None = Field(None, gt=0.0, le=10.0, allow_inf_nan=False)
@@ -88,6 +90,15 @@ class SamplingFields(BaseModel):
         return '{"message": "Hello"}'
 
 
+class EarlierMessage(BaseModel):
+    """Something that was said before the stored conversation begins."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+    role: Literal["user", "assistant"]
+    content: Text
+
+
 class ChatRequest(SamplingFields):
     """Body of `POST /chat` and `POST /chat/stream`."""
 
@@ -102,6 +113,10 @@ class ChatRequest(SamplingFields):
         None, description="Chosen by the client: a message sent again with the same id is answered once."
     )
     context: Text | None = Field(None, description="Extra system text for this answer only; not stored.")
+    earlier: Annotated[list[EarlierMessage], Field(max_length=MAX_EARLIER)] | None = Field(
+        None,
+        description="What was said before the stored conversation begins; for this answer only, not stored.",
+    )
     tier: Literal["auto", "desktop", "vps"] | None = Field(None, description="Who shall answer.")
     project: Name | None = Field(None, description="Whose documents to use; default: the active project.")
     regenerate: bool = Field(

@@ -34,8 +34,8 @@ class GenerationConfig(BaseModel):
     """Upper bound of the answer, in tokens; None: what the window leaves."""
     temperature: float = Field(1.0, ge=0.0, le=5.0)
     """0 means greedy."""
-    top_p: float = Field(1.0, gt=0.0, le=1.0)
-    """Nucleus sampling: smallest set of tokens with this probability mass."""
+    top_p: float = Field(1.0, ge=0.0, le=1.0)
+    """Nucleus sampling: smallest set of tokens with this probability mass; 0: the likeliest alone."""
     top_k: int = Field(0, ge=0, le=1_000_000)
     """Only the k most likely tokens; 0 switches it off."""
     min_p: float = Field(0.0, ge=0.0, le=1.0)
@@ -100,18 +100,18 @@ class GenerationConfig(BaseModel):
     @property
     def deterministic(self) -> bool:
         """Whether the same request must give the same answer."""
-        return self.greedy or self.temperature == 0.0 or self.seed is not None
+        return self.is_greedy or self.seed is not None
 
     @property
     def is_greedy(self) -> bool:
-        return self.greedy or self.temperature == 0.0
+        return self.greedy or self.temperature == 0.0 or self.top_p == 0.0
 
 
 class ChatSampling(GenerationConfig):
     """How this program's own conversations are sampled where the owner says nothing."""
 
     temperature: float = Field(0.7, ge=0.0, le=5.0)
-    top_p: float = Field(0.9, gt=0.0, le=1.0)
+    top_p: float = Field(0.9, ge=0.0, le=1.0)
     top_k: int = Field(50, ge=0, le=1_000_000)
     repetition_penalty: float = Field(1.15, gt=0.0, le=10.0)
 

@@ -54,6 +54,7 @@ class Completion:
         toolbox: the tools the model may call, if any.
         forced: the model must call: one tool's name, or "" for any of them; None: it chooses.
         parallel: it may call several tools at once.
+        kept: the run outlives its client: its answer is stored.
         sure: whether text that a model here writes under a schema follows it for certain, so that it may
             be shown before it is whole. It is checked all the same, but then it can only be taken back by
             an error.
@@ -69,6 +70,7 @@ class Completion:
         toolbox: Toolbox | None = None,
         forced: str | None = None,
         parallel: bool = True,
+        kept: bool = False,
         sure: Callable[[dict[str, Any]], bool] = lambda schema: False,
     ) -> None:
         self._start = start
@@ -78,6 +80,7 @@ class Completion:
         self._toolbox = toolbox
         self._forced = forced
         self._parallel = parallel
+        self._kept = kept
         self._sure = sure
         self._usage: dict[str, int] = {}
         self.run: Run | None = None
@@ -93,8 +96,9 @@ class Completion:
         return self.run
 
     def cancel(self) -> None:
-        """End the run that is going on; of one that is over this changes nothing."""
-        if self.run is not None:
+        """The client is gone: end the run that is going on, unless it is kept; one that is over stays as it
+        is."""
+        if self.run is not None and not self._kept:
             self.run.cancel()
 
     def deltas(self) -> Iterator[Delta]:

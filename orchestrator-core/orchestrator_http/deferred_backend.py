@@ -83,6 +83,9 @@ class DeferredBackend(ChatBackend):
     def suggested_sampling(self) -> dict[str, float]:
         return self._real().suggested_sampling()
 
+    def text_of(self, tokens: Sequence[int]) -> str:
+        return self._real().text_of(tokens)
+
     def holds_to(self, schema: Mapping[str, Any]) -> bool:
         return self._real().holds_to(schema)
 

@@ -44,6 +44,15 @@ def read_json(text: str) -> Any:
     return from_json(text, allow_inf_nan=False)
 
 
+def is_too_deep(text: str) -> bool:
+    """Whether the text is JSON that nobody here would read, for its depth."""
+    try:
+        read_json(text)
+    except ValueError as error:
+        return "recursion limit" in str(error)
+    return False
+
+
 def moved(schema: Any, base: str) -> Any:
     """The schema with its local references pointing below `base`, its new place."""
     if isinstance(schema, list):

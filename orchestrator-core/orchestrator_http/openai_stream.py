@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from orchestrator_http import sse
 from orchestrator_http.deltas import CallArguments, CallBegins, Collected, Delta, Finished, Text
-from orchestrator_http.problems import Problem
 from orchestrator_http.schemas.openai_answers import (
     AnsweredCall,
     AnsweredFunction,
@@ -19,28 +18,42 @@ from orchestrator_http.schemas.openai_answers import (
 DONE = sse.frame("[DONE]")
 
 
-def chat_choice(found: Collected) -> ChatChoice:
-    """The answer of a client that does not stream."""
+def chat_choice(index: int, found: Collected) -> ChatChoice:
+    """One answer of a client that does not stream."""
     calls = [
         AnsweredCall(id=call["id"], function=AnsweredFunction(name=call["name"], arguments=call["arguments"]))
         for call in found.calls
     ]
     content = None if calls and not found.text else found.text
     return ChatChoice(
-        message=AnswerMessage(content=content, tool_calls=calls or None), finish_reason=found.reason
+        index=index,
+        message=AnswerMessage(content=content, tool_calls=calls or None),
+        finish_reason=found.reason,
     )
 
 
-def chat_chunks(head: dict[str, Any], deltas: Iterable[Delta], with_usage: bool) -> Iterator[bytes]:
-    """`chat.completion.chunk`s.
+def chat_chunks(
+    head: dict[str, Any], answers: Sequence[Iterable[Delta]], with_usage: bool
+) -> Iterator[bytes]:
+    """`chat.completion.chunk`s. Answers are produced side by side and told one after another.
 
     Args:
         head: id, object, created and model: the same in each chunk.
         with_usage: end with a chunk without choices that holds the usage.
     """
+    usages: list[dict[str, int]] = []
+    for index, deltas in enumerate(answers):
+        yield from _chat_chunks(index, head, deltas, usages)
+    if with_usage:
+        yield _usage_chunk(head, usages)
+    yield DONE
 
+
+def _chat_chunks(
+    index: int, head: dict[str, Any], deltas: Iterable[Delta], usages: list[dict[str, int]]
+) -> Iterator[bytes]:
     def chunk(delta: dict[str, Any], reason: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
         return sse.frame({**head, "choices": [choice]})
 
     yield chunk({"role": "assistant", "content": ""})
@@ -50,51 +63,59 @@ def chat_chunks(head: dict[str, Any], deltas: Iterable[Delta], with_usage: bool)
                 yield sse.PING
             case Text(text):
                 yield chunk({"content": text})
-            case CallBegins(index, call_id, name):
+            case CallBegins(number, call_id, name):
                 function = {"name": name, "arguments": ""}
-                call = {"index": index, "id": call_id, "type": "function", "function": function}
+                call = {"index": number, "id": call_id, "type": "function", "function": function}
                 yield chunk({"tool_calls": [call]})
-            case CallArguments(index, text):
-                yield chunk({"tool_calls": [{"index": index, "function": {"arguments": text}}]})
+            case CallArguments(number, text):
+                yield chunk({"tool_calls": [{"index": number, "function": {"arguments": text}}]})
             case Finished(reason, usage):
                 yield chunk({}, reason)
-                if with_usage:
-                    yield _usage_chunk(head, usage)
-                yield DONE
+                usages.append(usage)
 
 
 def text_chunks(
-    head: dict[str, Any], deltas: Iterable[Delta], with_usage: bool, shown_before: str = ""
+    head: dict[str, Any], answers: Sequence[Iterable[Delta]], with_usage: bool, shown_before: Sequence[str]
 ) -> Iterator[bytes]:
     """`text_completion` chunks.
 
     Args:
-        shown_before: the prompt, for a client that wants it back (`echo`).
+        shown_before: of each answer: its prompt, for a client that wants it back (`echo`), or "".
     """
+    usages: list[dict[str, int]] = []
 
-    def chunk(text: str, reason: str | None = None) -> bytes:
-        choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": reason}
+    def chunk(index: int, text: str, reason: str | None = None) -> bytes:
+        choice = {"index": index, "text": text, "logprobs": None, "finish_reason": reason}
         return sse.frame({**head, "choices": [choice]})
 
-    if shown_before:
-        yield chunk(shown_before)
-    for delta in deltas:
-        match delta:
-            case None:
-                yield sse.PING
-            case Text(text):
-                yield chunk(text)
-            case Finished(reason, usage):
-                yield chunk("", reason)
-                if with_usage:
-                    yield _usage_chunk(head, usage)
-                yield DONE
+    for index, (deltas, before) in enumerate(zip(answers, shown_before, strict=True)):
+        if before:
+            yield chunk(index, before)
+        for delta in deltas:
+            match delta:
+                case None:
+                    yield sse.PING
+                case Text(text):
+                    yield chunk(index, text)
+                case Finished(reason, usage):
+                    yield chunk(index, "", reason)
+                    usages.append(usage)
+    if with_usage:
+        yield _usage_chunk(head, usages, several_prompts=True)
+    yield DONE
 
 
-def problem_frame(problem: Problem) -> Iterator[bytes]:
-    """What the official clients turn into an APIError in the middle of a stream."""
-    yield sse.frame(problem.openai_body())
+def usage_in_all(usages: Sequence[dict[str, int]], *, several_prompts: bool = False) -> dict[str, int]:
+    """Of all answers together; a prompt that they share counts once."""
+    total = dict(usages[0]) if usages else {}
+    for usage in usages[1:]:
+        for name in usage if several_prompts else ("completion_tokens",):
+            total[name] = total.get(name, 0) + usage.get(name, 0)
+    return total
 
 
-def _usage_chunk(head: dict[str, Any], usage: dict[str, int]) -> bytes:
-    return sse.frame({**head, "choices": [], "usage": usage_of(usage).model_dump()})
+def _usage_chunk(
+    head: dict[str, Any], usages: Sequence[dict[str, int]], *, several_prompts: bool = False
+) -> bytes:
+    usage = usage_of(usage_in_all(usages, several_prompts=several_prompts))
+    return sse.frame({**head, "choices": [], "usage": usage.model_dump()})

@@ -69,7 +69,7 @@ def test_asking_for_sampling_lifts_a_greedy_default() -> None:
         ({"message": "a", "temperature": False}, "'temperature' must be a number"),
         ({"message": "a", "temperature": float("nan")}, "'temperature' must be a finite number"),
         ({"message": "a", "temperature": -0.1}, "'temperature' must be at least 0"),
-        ({"message": "a", "top_p": 0}, "'top_p' must be greater than 0"),
+        ({"message": "a", "top_p": -1}, "'top_p' must be at least 0"),
         ({"message": "a", "stop": ""}, "'stop' must have at least 1"),
         ({"message": "a", "stop": [""]}, "'stop"),
         ({"message": "a", "stop": 5}, "'stop' must be a text"),

@@ -6,7 +6,8 @@ import pytest
 
 def test_models(serve):
     client, _, _ = serve()
-    (model,) = client.models.list().data
+    model, assistant = client.models.list().data
+    assert assistant.id == "orchestrator"
     assert model.id == "scripted" and model.context_length == 8192
     assert client.models.retrieve("scripted").id == "scripted"
     with pytest.raises(openai.NotFoundError) as caught:

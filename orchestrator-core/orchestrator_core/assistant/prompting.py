@@ -17,7 +17,7 @@ from orchestrator_core.assistant.collaborators import Collaborators
 from orchestrator_core.assistant.projects import documents_of, paths_of
 from orchestrator_core.assistant.remembering import Recollection
 from orchestrator_core.assistant.summarized_turns import ConversationSummaries, LeftTurns
-from orchestrator_core.chat_request import ChatRequest
+from orchestrator_core.chat_request import ChatRequest, EarlierMessage
 from orchestrator_core.errors import BackendError
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import Role
@@ -173,14 +173,15 @@ class Prompting:
         if len(messages) == limit:  # there are older ones
             asked_in_all = self._with.conversations.get(conversation_id).turn_count
             turns = max(0, asked_in_all - later - (0 if asked is None else 1))
+        earlier = _as_messages(request.earlier or (), conversation_id)
         return self._request(
             request,
             created_at=now() if asked is None else asked.created_at,
-            history=history,
-            turns_before=turns,
+            history=[*earlier, *history],
+            turns_before=None if turns is None else turns + sum(one.role == Role.USER for one in earlier),
             reason=reason,
             found=found,
-            summaries=self._left_turns.of_conversation(conversation_id),
+            summaries=None if earlier else self._left_turns.of_conversation(conversation_id),
         )
 
     def _request(
@@ -208,6 +209,14 @@ class Prompting:
             tier=self._with.tier,
             reason=self.reason(reason),
         )
+
+
+def _as_messages(earlier: Sequence[EarlierMessage], conversation_id: str) -> list[Message]:
+    """As if they had been stored, at a time that nobody knows."""
+    return [
+        Message(f"earlier {number}", conversation_id, said.role, said.content, created_at="")
+        for number, said in enumerate(earlier)
+    ]
 
 
 def _before(messages: Sequence[Message], asked: Message | None) -> tuple[list[Message], int]:

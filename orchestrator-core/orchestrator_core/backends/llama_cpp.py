@@ -102,6 +102,10 @@ class LlamaCppBackend(ChatBackend):
     def suggested_sampling(self) -> dict[str, float]:
         return dict(self._loaded().sampling)
 
+    def text_of(self, tokens: Sequence[int]) -> str:
+        self._check()
+        return str(self._supervisor.call("text", tokens=list(tokens))["text"])
+
     def holds_to(self, schema: Mapping[str, Any]) -> bool:
         from orchestrator_core.engine.json_grammar import is_enforced
 

@@ -59,6 +59,7 @@ class Dialect:
 _PUBLISHED = {
     "max_new_tokens": "max_tokens",
     **{name: name for name in ("temperature", "top_p", "seed", "stop")},
+    **{name: name for name in ("presence_penalty", "frequency_penalty", "logit_bias")},
 }
 """Our fields that OpenAI's API has, with their names there."""
 

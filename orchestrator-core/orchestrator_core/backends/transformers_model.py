@@ -145,7 +145,7 @@ class TokenText:
 class Sampler:
     """Chooses the next token of one answer.
 
-    Order as in the llama.cpp engine: repetition penalty, top_k, top_p, min_p, temperature.
+    Order as in the llama.cpp engine: bias, penalties, top_k, top_p, min_p, temperature.
     """
 
     def __init__(self, config: GenerationConfig, device: Any) -> None:
@@ -160,6 +160,8 @@ class Sampler:
             if config.repetition_penalty != 1.0
             else None
         )
+        self._bias = config.logit_bias
+        self._presence, self._frequency = config.presence_penalty, config.frequency_penalty
         self._steps = [] if self._greedy else _warpers(config)
 
     def choose(self, logits: Any, answer: Sequence[int]) -> int:
@@ -168,8 +170,16 @@ class Sampler:
         Raises:
             BackendError: the logits are not numbers.
         """
-        scores = logits.float().reshape(1, -1)
+        scores = logits.float().reshape(1, -1).clone()
         recent = torch.tensor([list(answer[-PENALTY_LAST_N:])], dtype=torch.long, device=scores.device)
+        for token, bias in self._bias.items():
+            if 0 <= token < scores.shape[-1]:
+                scores[0, token] += bias
+        if answer and (self._presence or self._frequency):
+            counts = torch.bincount(torch.tensor(answer, device=scores.device), minlength=scores.shape[-1])[
+                : scores.shape[-1]
+            ]
+            scores = scores - self._presence * (counts > 0) - self._frequency * counts
         if self._penalty is not None and answer:
             scores = self._penalty(recent, scores)
         if self._greedy:

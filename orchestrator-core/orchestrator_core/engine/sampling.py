@@ -103,7 +103,7 @@ def _chain(config: GenerationConfig, vocab_size: int) -> Any:
         lib.llama_sampler_chain_add(chain, sampler)
 
     if config.logit_bias:
-        biases = [(token, bias) for token, bias in config.logit_bias.items() if token < vocab_size]
+        biases = [(token, bias) for token, bias in config.logit_bias.items() if 0 <= token < vocab_size]
         array = (lib.llama_logit_bias * len(biases))(*biases)
         add(lib.llama_sampler_init_logit_bias(vocab_size, len(biases), array))
     if config.repetition_penalty != 1.0:

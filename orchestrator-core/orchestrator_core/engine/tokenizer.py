@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from orchestrator_core.backend import SpecialTokens
 from orchestrator_core.engine.native import lib
+from orchestrator_core.errors import InvalidRequest
 
 _GUARDS = ("\n", "\x02", "\x03", "\x04")
 """Characters that vocabularies hold only as a single byte; the first that no longer token begins
@@ -90,6 +91,21 @@ class Tokenizer:
         if known is None:
             known = self._pieces[token] = self._render(token, special=False)
         return known
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text of these tokens, with that of control tokens.
+
+        Raises:
+            InvalidRequest: one is not in the vocabulary.
+        """
+        for token in tokens:
+            if not 0 <= token < self.size:
+                raise InvalidRequest(
+                    f"The token {token} is not in the model's vocabulary of {self.size:,}.",
+                    hint="Token numbers mean what this model's own tokenizer means by them. Send the text, "
+                    "or have your client do so (LangChain: check_embedding_ctx_length=False).",
+                )
+        return b"".join(self._render(token, special=True) for token in tokens).decode("utf-8", "replace")
 
     def is_end(self, token: int) -> bool:
         """Whether the token ends an answer (end of sequence, of turn, ...)."""

@@ -145,6 +145,8 @@ class Listener(threading.Thread):
                 return {"tokens": len(engine.tokenizer.prompt(message["pieces"]))}
             case "count_text":
                 return {"tokens": len(engine.tokenizer.beginning(message["text"]))}
+            case "text":
+                return {"text": engine.tokenizer.text(message["tokens"])}
             case "prewarm":
                 return {"tokens": engine.prewarm(message["pieces"], message.get("follows", ()))}
             case "stats":

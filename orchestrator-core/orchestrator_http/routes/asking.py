@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, g, request
 
 from orchestrator_http import sse
+from orchestrator_http.error_formats import error_format
 from orchestrator_http.problems import Problem
 from orchestrator_http.services import Services, services
 from orchestrator_http.watching import ClientGone, Watcher, disconnect_check, failure
@@ -78,7 +79,7 @@ def _stream(here: Services, run: Run, after: int, *, measured: bool) -> Response
     return sse.stream(
         sse.run_frames(run.run_id, watcher(here, measured=measured).events(run, after)),
         on_close=here.places.give_back,
-        on_problem=_error_frame,
+        on_problem=error_frames(),
         request_id=g.request_id,
         headers=_names(run),
     )
@@ -93,8 +94,10 @@ def _fits_header(text: str) -> bool:
     return bool(text) and text.isascii() and text.isprintable()
 
 
-def _error_frame(problem: Problem) -> Iterator[bytes]:
-    yield sse.frame(problem.body(), event="error")
+def error_frames() -> Callable[[Problem], list[bytes]]:
+    """What ends a stream of this request that fails half-way, as its family of clients wants it."""
+    written = error_format(request.path)
+    return lambda problem: [sse.frame(written.body(problem), event=written.event)]
 
 
 def raise_early_failure(run: Run) -> None:

@@ -1,29 +1,25 @@
 """`/v1/chat/completions` and `/v1/completions`.
 
-Nothing is stored: these clients keep their own history.
+Nothing is stored, unless the assistant is asked: these clients keep their own history.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Response
+from orchestrator_core.backend import ChatBackend
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.runs.run import Run
 
 from orchestrator_http.api import EVENTS, JSON, Api
+from orchestrator_http.chat_answers import Make, chat_completions, for_choice
 from orchestrator_http.completion import Completion
-from orchestrator_http.openai_messages import (
-    answer_begun,
-    chat_config,
-    chat_messages,
-    forced_tool,
-    toolbox,
-)
-from orchestrator_http.openai_stream import chat_choice, chat_chunks, text_chunks
+from orchestrator_http.openai_stream import chat_choice, chat_chunks, text_chunks, usage_in_all
 from orchestrator_http.routes.asking import STREAM_ERRORS
-from orchestrator_http.routes.completing import Watch, collected_completion, streamed_completion
+from orchestrator_http.routes.completing import collected_completions, streamed_completions
 from orchestrator_http.schemas.openai import ChatCompletionRequest, TextCompletionRequest
 from orchestrator_http.schemas.openai_answers import (
     ChatCompletion,
@@ -51,44 +47,20 @@ text_api = Api("text-completions", answered_by="any_model")
 def chat(body: ChatCompletionRequest) -> ChatCompletion | Response:
     """With `stream`, OpenAI's chunks, ended by `data: [DONE]`. Arguments of tool calls always
     satisfy the tool's schema. If the last message is the assistant's, the answer continues it and
-    is only what follows."""
-    here = services()
-    messages = chat_messages(body.messages)
-    asked, shown = answer_begun(messages)
-    box = toolbox(body)
-    config = chat_config(body, here.assistant.api_sampling())
-
-    def start(config: GenerationConfig) -> Run:
-        tools = box.tools if box else ()
-        if box is not None and config.json_schema is not None:
-            # A forced call stands alone: no text before it follows the grammar.
-            return here.assistant.complete(messages, config, tools)
-        return here.assistant.complete(asked, config, tools, shown=shown)
-
-    def make(watch: Watch) -> Completion:
-        return Completion(
-            start,
-            watch,
-            config,
-            shown=shown,
-            toolbox=box,
-            forced=forced_tool(body),
-            parallel=body.parallel_tool_calls is not False,
-            sure=here.assistant.backend.holds_to if body.stream else lambda schema: False,
-        )
-
+    is only what follows. The model `orchestrator` is the assistant: it stores the question and its answer."""
+    makes = chat_completions(body)
     if body.stream:
-        return streamed_completion(
-            make,
-            lambda run, deltas: chat_chunks(
-                _head(run, "chatcmpl", "chat.completion.chunk"), deltas, body.wants_usage
+        return streamed_completions(
+            makes,
+            lambda runs, answers: chat_chunks(
+                _head(runs[0], "chatcmpl", "chat.completion.chunk"), answers, body.wants_usage
             ),
         )
-    run, found = collected_completion(make)
+    answers = collected_completions(makes)
     return ChatCompletion(
-        **_head(run, "chatcmpl", "chat.completion"),
-        choices=[chat_choice(found)],
-        usage=usage_of(found.usage),
+        **_head(answers[0][0], "chatcmpl", "chat.completion"),
+        choices=[chat_choice(index, found) for index, (_, found) in enumerate(answers)],
+        usage=usage_of(usage_in_all([found.usage for _, found in answers])),
     )
 
 
@@ -101,32 +73,55 @@ def chat(body: ChatCompletionRequest) -> ChatCompletion | Response:
     answer=TextCompletion,
 )
 def text(body: TextCompletionRequest) -> TextCompletion | Response:
-    """The prompt is sent as it stands; control tokens in it are honoured."""
+    """The prompt is sent as it stands; control tokens in it are honoured. Several prompts are answered side
+    by side."""
     here = services()
-    prompt = body.prompt if isinstance(body.prompt, str) else body.prompt[0]
-    shown = prompt if body.echo else ""
+    prompts = texts_of(body.prompt, here.assistant.backend)
     defaults = here.assistant.api_sampling().having({"max_new_tokens": DEFAULT_TEXT_TOKENS})
     config = body.generation(defaults)
-
-    def start(config: GenerationConfig) -> Run:
-        return here.assistant.continue_text(prompt, config)
-
-    def make(watch: Watch) -> Completion:
-        return Completion(start, watch, config)
-
+    if "max_tokens" in body.model_fields_set and body.max_tokens is None:
+        config = config.having({"max_new_tokens": None})
+    asked = [prompt for prompt in prompts for _ in range(body.n or 1)]
+    shown = [prompt if body.echo else "" for prompt in asked]
+    makes = [_continued(prompt, for_choice(config, number)) for number, prompt in enumerate(asked)]
     if body.stream:
-        return streamed_completion(
-            make,
-            lambda run, deltas: text_chunks(
-                _head(run, "cmpl", "text_completion"), deltas, body.wants_usage, shown
+        return streamed_completions(
+            makes,
+            lambda runs, answers: text_chunks(
+                _head(runs[0], "cmpl", "text_completion"), answers, body.wants_usage, shown
             ),
         )
-    run, found = collected_completion(make)
+    answers = collected_completions(makes)
     return TextCompletion(
-        **_head(run, "cmpl", "text_completion"),
-        choices=[TextChoice(text=shown + found.text, finish_reason=found.reason)],
-        usage=usage_of(found.usage),
+        **_head(answers[0][0], "cmpl", "text_completion"),
+        choices=[
+            TextChoice(index=index, text=before + found.text, finish_reason=found.reason)
+            for index, (before, (_, found)) in enumerate(zip(shown, answers, strict=True))
+        ],
+        usage=usage_of(usage_in_all([found.usage for _, found in answers], several_prompts=True)),
     )
+
+
+def texts_of(given: Any, backend: ChatBackend) -> list[str]:
+    """What a client sent as one or several texts, or as the numbers of tokens.
+
+    Raises:
+        InvalidRequest, Unsupported: there are no such tokens.
+    """
+    if isinstance(given, str):
+        return [given]
+    several: Sequence[Any] = [given] if isinstance(given[0], int) else given
+    return [each if isinstance(each, str) else backend.text_of(each) for each in several]
+
+
+def _continued(prompt: str, config: GenerationConfig) -> Make:
+    here = services()
+
+    def start(config: GenerationConfig) -> Run:
+        here.model.ensure()
+        return here.assistant.continue_text(prompt, config)
+
+    return lambda watch: Completion(start, watch, config)
 
 
 def _head(run: Run, prefix: str, kind: str) -> dict[str, Any]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import struct
 
+from orchestrator_core.errors import Unsupported
+
 from orchestrator_http.api import Api
+from orchestrator_http.routes.completions import texts_of
 from orchestrator_http.schemas.openai import EmbeddingRequest
 from orchestrator_http.schemas.openai_answers import Embedding, Embeddings, EmbeddingUsage
 from orchestrator_http.services import services
@@ -17,11 +20,17 @@ api = Api("embeddings", answered_by="any_model")
 def create(body: EmbeddingRequest) -> Embeddings:
     """400 with the code `unsupported` where the backend has no embeddings."""
     here = services()
-    texts = [body.input] if isinstance(body.input, str) else body.input
     with here.places.hold():
         here.model.ensure()
         backend = here.assistant.backend
+        texts = texts_of(body.input, backend)
         vectors = backend.embed(texts)
+        if body.dimensions not in (None, len(vectors[0])):
+            raise Unsupported(
+                f"This model's vectors have {len(vectors[0])} dimensions, and no other number.",
+                hint="Leave dimensions out.",
+                param="dimensions",
+            )
         tokens = sum(backend.count_tokens(text) for text in texts)
     encode = _base64 if body.encoding_format == "base64" else list
     return Embeddings(

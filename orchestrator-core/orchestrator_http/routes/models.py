@@ -1,4 +1,4 @@
-"""`/v1/models`: the model this server answers with."""
+"""`/v1/models`: the model this server answers with, and the assistant that is made of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from orchestrator_core.errors import NotFound
 from pydantic import Field
 
 from orchestrator_http.api import Api
+from orchestrator_http.chat_answers import ASSISTANT
 from orchestrator_http.schemas.common import Parameters
 from orchestrator_http.schemas.openai_answers import ModelCard, ModelCards
 from orchestrator_http.services import services
@@ -21,15 +22,19 @@ class ModelPath(Parameters):
 
 @api.route("GET", "/v1/models", summary="The models there are", errors=(502, 504))
 def index() -> ModelCards:
-    return ModelCards(data=[_card()])
+    card = _card()
+    return ModelCards(data=[card, _assistant(card)])
 
 
 @api.route("GET", "/v1/models/<path:model>", summary="One model", errors=(404, 502, 504))
 def show(path: ModelPath) -> ModelCard:
     card = _card()
+    if path.model == ASSISTANT:
+        return _assistant(card)
     if path.model != card.id:
         raise NotFound(
-            f"There is no model {path.model[:80]!r}; this server has {card.id!r}.", code="model_not_found"
+            f"There is no model {path.model[:80]!r}; this server has {card.id!r} and {ASSISTANT!r}.",
+            code="model_not_found",
         )
     return card
 
@@ -40,3 +45,8 @@ def _card() -> ModelCard:
     described = here.assistant.backend.describe()
     loaded_at = int(time.time() - here.uptime_s())
     return ModelCard(id=described.model, created=loaded_at, context_length=described.context_length)
+
+
+def _assistant(card: ModelCard) -> ModelCard:
+    """The assistant: the same model with the documents, what is recalled, and a stored conversation."""
+    return card.model_copy(update={"id": ASSISTANT})

@@ -251,6 +251,12 @@ class ConversationStore:
             row = connection.execute(_ANSWER, (message_id,)).fetchone()
             return None if row is None else message_of(row)
 
+    def answers_saying(self, text: str, limit: int = 20) -> builtins.list[Message]:
+        """Answers of this text, white space at its ends aside; newest first."""
+        with self._database.read() as connection:
+            rows = connection.execute(_SAYING, (whole_characters(text).strip(), limit)).fetchall()
+            return [message_of(row) for row in rows]
+
     def is_deleted(self, message_id: str) -> bool:
         """Whether a message of this id was stored once and deleted."""
         with self._database.read() as connection:
@@ -325,6 +331,9 @@ _NEWEST = """SELECT message_id, conversation_id, role, content, created_at, tier
 _ANSWER = """SELECT v.* FROM messages AS m JOIN message_view AS v USING (message_id)
     WHERE m.reply_to = ? AND m.superseded_by IS NULL
     ORDER BY m.created_at DESC, m.message_id DESC LIMIT 1"""
+_SAYING = """SELECT v.* FROM messages AS m JOIN message_view AS v USING (message_id)
+    WHERE m.role = 'assistant' AND m.superseded_by IS NULL AND trim(m.content, char(9, 10, 13, 32)) = ?
+    ORDER BY m.created_at DESC, m.message_id DESC LIMIT ?"""
 _INSERT = """INSERT INTO messages (message_id, conversation_id, role, content, created_at, tier, model,
         run_id, reply_to, receipt, supersedes, place, origin, sequence)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?5, ?12, ?13)"""

@@ -1,0 +1,155 @@
+"""The one way from a chat request of any contract to its answers.
+
+Every contract's request becomes a `ChatCompletionRequest`, and every answer is told from a completion's
+deltas; what is between is here. The model `orchestrator` is the assistant, with documents, recall and a stored
+conversation; any other name is the bare model, which gets exactly the messages that were sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from orchestrator_core.chat_request import ChatRequest
+from orchestrator_core.errors import InvalidRequest
+from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.messages import Role
+
+from orchestrator_http.completion import Completion
+from orchestrator_http.openai_messages import (
+    answer_begun,
+    chat_config,
+    chat_messages,
+    forced_tool,
+    toolbox,
+)
+from orchestrator_http.schemas.openai import ChatCompletionRequest
+from orchestrator_http.services import services
+from orchestrator_http.stateless_chats import Place, place_of
+
+if TYPE_CHECKING:
+    from orchestrator_core.runs.run import Run
+    from orchestrator_core.runs.spec import RunEvent
+
+ASSISTANT = "orchestrator"
+"""The name under which every client finds the assistant."""
+
+Watch = Callable[["Run"], "Iterator[RunEvent | None]"]
+Make = Callable[[Watch], Completion]
+"""Makes a completion, given how to watch its runs; nothing is started yet."""
+
+_FOR_BARE_MODELS = {
+    "tools": "takes no tools",
+    "response_format": "holds to no schema",
+    "grammar": "holds to no grammar",
+    "logit_bias": "takes no biases",
+    "presence_penalty": "takes no penalties but repetition_penalty",
+    "frequency_penalty": "takes no penalties but repetition_penalty",
+}
+
+
+def chat_completions(body: ChatCompletionRequest) -> list[Make]:
+    """One completion for each of the `n` answers.
+
+    Raises:
+        InvalidRequest: a field cannot be used, or not with this model.
+        BackendError: the model cannot be used.
+    """
+    return [_asked(body)] if body.model == ASSISTANT else _completed(body)
+
+
+def for_choice(config: GenerationConfig, number: int) -> GenerationConfig:
+    """Answers of one request differ, also with a seed."""
+    return config if config.seed is None else config.having({"seed": (config.seed + number) % 2**32})
+
+
+def _completed(body: ChatCompletionRequest) -> list[Make]:
+    here = services()
+    messages = chat_messages(body.messages)
+    asked, shown = answer_begun(messages)
+    box = toolbox(body)
+    config = chat_config(body, here.assistant.api_sampling())
+    sure = here.assistant.backend.holds_to if body.stream else lambda schema: False
+
+    def start(config: GenerationConfig) -> Run:
+        here.model.ensure()
+        tools = box.tools if box else ()
+        if box is not None and config.json_schema is not None:
+            # A forced call stands alone: no text before it follows the grammar.
+            return here.assistant.complete(messages, config, tools)
+        return here.assistant.complete(asked, config, tools, shown=shown)
+
+    def make(number: int) -> Make:
+        return lambda watch: Completion(
+            start,
+            watch,
+            for_choice(config, number),
+            shown=shown,
+            toolbox=box,
+            forced=forced_tool(body),
+            parallel=body.parallel_tool_calls is not False,
+            sure=sure,
+        )
+
+    return [make(number) for number in range(body.n or 1)]
+
+
+def _asked(body: ChatCompletionRequest) -> Make:
+    here = services()
+    request = assistant_request(body)
+    request.check_size(here.settings.server.max_message_chars)
+
+    def start(config: GenerationConfig) -> Run:
+        here.assistant.conversations.create(request.conversation_id)
+        return here.assistant.ask(request, own_ready=here.model.ensure)
+
+    return lambda watch: Completion(start, watch, GenerationConfig(), kept=True)
+
+
+def assistant_request(body: ChatCompletionRequest) -> ChatRequest:
+    """
+    Raises:
+        InvalidRequest: the request has what the assistant does not take.
+    """
+    for name, why in _FOR_BARE_MODELS.items():
+        value = getattr(body, name)
+        if value and not (name == "response_format" and value.type == "text"):
+            raise InvalidRequest(
+                f"The model {ASSISTANT!r} {why}.",
+                hint="Use the bare model, the first of /v1/models.",
+                param=name,
+            )
+    if (body.n or 1) > 1:
+        raise InvalidRequest(f"The model {ASSISTANT!r} gives one answer.", param="n")
+    messages = chat_messages(body.messages)
+    context = "\n\n".join(message.content for message in messages if message.role is Role.SYSTEM)
+    spoken = [message for message in messages if message.role in (Role.USER, Role.ASSISTANT)]
+    if not spoken or spoken[-1].role is not Role.USER:
+        raise InvalidRequest("The last message must be the user's: it is the question.", param="messages")
+    place = _named_place(body) or place_of(spoken, services().assistant.conversations)
+    fields: dict[str, Any] = {
+        name: getattr(body, name)
+        for name in ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "stop", "seed")
+    }
+    return ChatRequest.parse(
+        {
+            **fields,
+            "max_tokens": body.max_completion_tokens or body.max_tokens,
+            "message": spoken[-1].content,
+            "context": context or None,
+            "conversation_id": place.conversation_id,
+            "message_id": place.message_id or None,
+            "regenerate": place.again,
+            "earlier": [{"role": role, "content": text} for role, text in place.earlier] or None,
+        }
+    )
+
+
+def _named_place(body: ChatCompletionRequest) -> Place | None:
+    """That of a client which knows the conversation's id: all that was said is stored there."""
+    named = (body.metadata or {}).get("conversation_id")
+    if named is None:
+        return None
+    if not isinstance(named, str):
+        raise InvalidRequest("metadata.conversation_id must be a text.", param="metadata")
+    return Place(named, "")
