@@ -172,6 +172,14 @@ class ContextSettings(Section):
     system_prompt: str | None = None
 
 
+class HandoffSettings(Section):
+    """Ending a session."""
+
+    model: Literal["auto", "always", "never"] = "auto"
+    """Whether the answering model proposes items: `auto` asks one with a window of 4096 tokens or more that
+    is not the built-in one."""
+
+
 class RelaySettings(Section):
     """The connection between desktop and VPS, and when one answers for the other."""
 
@@ -217,6 +225,7 @@ class Settings(BaseSettings):
     engine: EngineSettings = Field(default_factory=EngineSettings)
     server: ServerSettings = Field(default_factory=ServerSettings)
     context: ContextSettings = Field(default_factory=ContextSettings)
+    handoff: HandoffSettings = Field(default_factory=HandoffSettings)
     relay: RelaySettings = Field(default_factory=RelaySettings)
     log: LogSettings = Field(default_factory=LogSettings)
 

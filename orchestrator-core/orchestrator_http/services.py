@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from flask import Flask, current_app, request
+from orchestrator_core.assistant.minutes import proposer_of
 from orchestrator_core.errors import NotFound, Overloaded
-from orchestrator_core.generation import GenerationConfig
-from orchestrator_core.handoff.rewriting import Rewriter
 from orchestrator_core.handoff.session import Handoffs
-from orchestrator_core.messages import ChatMessage
 from orchestrator_core.metrics import Metrics
 from orchestrator_core.settings import Settings
 from orchestrator_relay.wsgi_call import is_relayed
@@ -27,7 +25,6 @@ from orchestrator_http.response_cache import ResponseCache
 
 if TYPE_CHECKING:
     from orchestrator_core.assistant import Assistant
-    from orchestrator_core.runs.run import Run
 
 _KEY = "orchestrator"
 RESERVED_THREADS = 4
@@ -120,11 +117,7 @@ class Services:
         context = self.assistant.context
         if context is None:
             raise NotFound("This server keeps no context folder.")
-        return Handoffs(self.assistant.conversations, context, Rewriter(self._complete, time.monotonic))
-
-    def _complete(self, messages: Sequence[ChatMessage], config: GenerationConfig) -> Run:
-        self.model.ensure()
-        return self.assistant.complete(messages, config)
+        return Handoffs(self.assistant.conversations, context, proposer_of(self.assistant, self.model.ensure))
 
     @cached_property
     def changes(self) -> ChangeFeed:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 from urllib.parse import quote
 
 if TYPE_CHECKING:
+    from orchestrator_core.handoff.memory import MemoryItems
     from orchestrator_core.settings import Settings
     from shared_context.documents.context_folder import ContextFolder
 
@@ -42,6 +43,10 @@ class Documents(Protocol):
     def restore(self, name: str, version: str) -> Fields: ...
     def conflicts(self) -> list[Fields]: ...
     def resolve(self, conflict_id: str, text: str) -> Fields: ...
+    def items(self, state: str | None = None) -> list[Fields]: ...
+    def reword_item(self, item_id: str, text: str) -> Fields: ...
+    def settle_item(self, item_id: str, outcome: Literal["done", "dropped"]) -> Fields: ...
+    def forget_item(self, item_id: str) -> Fields: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *error: object) -> None: ...
 
@@ -113,6 +118,24 @@ class FolderDocuments:
     def resolve(self, conflict_id: str, text: str) -> Fields:
         return _text_fields(self._folder.resolve(conflict_id, text))
 
+    def items(self, state: str | None = None) -> list[Fields]:
+        return [asdict(item) for item in self._memory.items(state)]
+
+    def reword_item(self, item_id: str, text: str) -> Fields:
+        return asdict(self._memory.edit(item_id, text))
+
+    def settle_item(self, item_id: str, outcome: Literal["done", "dropped"]) -> Fields:
+        return asdict(self._memory.settle(item_id, outcome))
+
+    def forget_item(self, item_id: str) -> Fields:
+        return asdict(self._memory.forget(item_id))
+
+    @property
+    def _memory(self) -> MemoryItems:
+        from orchestrator_core.handoff.memory import MemoryItems
+
+        return MemoryItems(self._folder)
+
     def __enter__(self) -> Self:
         return self
 
@@ -167,6 +190,22 @@ class ServedDocuments:
     def resolve(self, conflict_id: str, text: str) -> Fields:
         path = f"/context/conflicts/{quote(conflict_id, safe='')}"
         return dict(self._call("POST", path, body={"text": text}, headers=self._signature()))
+
+    def items(self, state: str | None = None) -> list[Fields]:
+        return list(self._call("GET", "/memory", state=state)["items"])
+
+    def reword_item(self, item_id: str, text: str) -> Fields:
+        return self._change_item(item_id, {"text": text})
+
+    def settle_item(self, item_id: str, outcome: Literal["done", "dropped"]) -> Fields:
+        return self._change_item(item_id, {"outcome": outcome})
+
+    def forget_item(self, item_id: str) -> Fields:
+        return dict(self._call("DELETE", f"/memory/{quote(item_id, safe='')}", headers=self._signature()))
+
+    def _change_item(self, item_id: str, body: Fields) -> Fields:
+        path = f"/memory/{quote(item_id, safe='')}"
+        return dict(self._call("PATCH", path, body=body, headers=self._signature()))
 
     def _signature(self) -> dict[str, str]:
         return {} if self._author is None else {"X-Author": self._author}

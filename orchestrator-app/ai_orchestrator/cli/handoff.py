@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from ai_orchestrator.cli.link.handoffs import HandoffLink
 
 CONFIRMED_FIELDS = ("conversation_id", "entry_id", "sources", "entry")
+EDITED_FIELDS = ("name", "text", "base_version")
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
-@click.command(short_help="End a session: log entry and briefing.")
+@click.command(short_help="End a session: log entry and handoff documents.")
 @click.option("--cid", "conversation_id", metavar="ID", help="Of this conversation. [default: the latest]")
-@click.option("--improve", is_flag=True, help="Let the model word the lines better; facts stay as they were.")
+@click.option("--no-model", is_flag=True, help="Read explicit markers only; ask no model.")
 @click.option("-y", "--yes", is_flag=True, help="Store the draft without asking.")
 @click.option(
     "--confirm", "file", metavar="FILE", help="Store this draft, as --json printed it and you changed it."
@@ -36,7 +37,7 @@ _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 @settings_options
 def handoff(
     conversation_id: str | None,
-    improve: bool,
+    no_model: bool,
     yes: bool,
     file: str | None,
     model: str | None,
@@ -44,13 +45,13 @@ def handoff(
     config: str | None,
     data: str | None,
 ) -> None:
-    """End a session: a log entry and an updated briefing, made of its own sentences.
+    """End a session: a log entry, and what lasts in the handoff documents, each with its proof.
 
     Shows the draft and asks. Nothing is stored before you confirm; without a terminal, not
     without --yes. FILE may be - for standard input.
     """
     settings = make_settings(config, data, model__path=model)
-    with _opened(settings, improve, model) as link:
+    with _opened(settings, model) as link:
         if file is not None:
             _tell(link.confirm_handoff(_confirmation(_read(file))), as_json)
             return
@@ -58,7 +59,7 @@ def handoff(
         if chosen is None:
             raise click.UsageError("Nothing was said yet, so there is no session to end.")
         with terminal.patience("Drafting…"):
-            draft = link.draft_handoff(chosen, improve)
+            draft = link.draft_handoff(chosen, not no_model)
         if yes:
             _tell(link.confirm_handoff(_confirmation(draft)), as_json)
         elif as_json:
@@ -94,26 +95,29 @@ def ask_and_store(link: HandoffLink, draft: dict[str, Any]) -> bool:
 
 
 def show(draft: Mapping[str, Any]) -> None:
-    """The entry, and the briefing as a difference."""
-    briefing = draft["briefing"]
+    """The entry, and the documents as differences."""
     terminal.write(f"Entry for SESSION_LOG.md:\n\n{draft['entry'].rstrip()}\n\n")
-    terminal.write(
-        "Change of SESSION_BRIEFING.md:\n\n" if briefing["diff"] else "No change of SESSION_BRIEFING.md.\n"
-    )
-    for line in briefing["diff"].splitlines():
+    for document in draft["documents"]:
+        if document["diff"]:
+            terminal.write(f"Change of {document['name']}:\n\n")
+            _show_diff(document["diff"])
+            terminal.write("\n")
+    for note in draft["notes"]:
+        terminal.note(note)
+
+
+def _show_diff(diff: str) -> None:
+    for line in diff.splitlines():
         colour = _COLOURS.get(line[:1]) if terminal.wants_colour() else None
         if colour is None:
             terminal.write(f"{line}\n")
         else:
             click.echo(click.style(terminal.safe(line), fg=colour))
-    terminal.write("\n")
-    for note in draft["notes"]:
-        terminal.note(note)
 
 
-def _opened(settings: Settings, improve: bool, model: str | None) -> AbstractContextManager[HandoffLink]:
-    """With a model only where one is asked for: loading one takes long."""
-    if improve:
+def _opened(settings: Settings, model: str | None) -> AbstractContextManager[HandoffLink]:
+    """With a model of this process only where one is named: loading one takes long."""
+    if model is not None:
         from ai_orchestrator.cli.link import open_link
 
         return open_link(settings, model_named=model is not None)
@@ -123,23 +127,28 @@ def _opened(settings: Settings, improve: bool, model: str | None) -> AbstractCon
 
 
 def _edited(draft: dict[str, Any]) -> dict[str, Any]:
-    """Both texts after they were shown in the editor, one after the other."""
-    from orchestrator_core.handoff.briefing import unified_diff
-
-    old = draft["briefing"]
+    """The texts after they were shown in the editor, one after the other."""
     entry = click.edit(draft["entry"], extension="-entry.md")
-    text = click.edit(old["text"], extension="-SESSION_BRIEFING.md")
-    briefing = dict(old, text=old["text"] if text is None else text)
-    briefing["diff"] = unified_diff(old["base_text"], briefing["text"], "SESSION_BRIEFING.md")
-    return {**draft, "entry": draft["entry"] if entry is None else entry, "briefing": briefing}
+    documents = [_edited_document(old) if old["diff"] else old for old in draft["documents"]]
+    return {**draft, "entry": draft["entry"] if entry is None else entry, "documents": documents}
+
+
+def _edited_document(old: Mapping[str, Any]) -> dict[str, Any]:
+    from orchestrator_core.handoff.placement import unified_diff
+
+    text = click.edit(old["text"], extension=f"-{old['name']}") or old["text"]
+    return {**old, "text": text, "diff": unified_diff(old["base_text"], text, old["name"])}
 
 
 def _confirmation(draft: Mapping[str, Any]) -> dict[str, Any]:
     """The body that confirms a draft. An entry that was emptied is not added to the log."""
     try:
         fields = {name: draft[name] for name in CONFIRMED_FIELDS}
-        briefing = draft["briefing"]
-        fields |= {"briefing": briefing["text"], "base_version": briefing["base_version"]}
+        fields["documents"] = [
+            {name: document[name] for name in EDITED_FIELDS}
+            for document in draft["documents"]
+            if document["text"] != document["base_text"]
+        ]
     except (KeyError, TypeError) as error:
         raise click.UsageError(f"This is not a draft as --json prints it: {error} is missing.") from None
     if isinstance(fields["entry"], str) and not fields["entry"].strip():
@@ -169,7 +178,7 @@ def _tell(done: Mapping[str, Any], as_json: bool) -> None:
     parts = []
     if done["log_version"]:
         parts.append(f"entry {done['entry_id']} is in SESSION_LOG.md")
-    if done["briefing_version"]:
-        merged = ", merged with what changed meanwhile" if done["merged"] else ""
-        parts.append(f"SESSION_BRIEFING.md is version {done['briefing_version']}{merged}")
+    for name, version in done["versions"].items():
+        merged = ", merged with what changed meanwhile" if name in done["merged"] else ""
+        parts.append(f"{name} is version {version}{merged}")
     terminal.note(f"Stored: {'; '.join(parts) or 'nothing but that this session is over'}.")

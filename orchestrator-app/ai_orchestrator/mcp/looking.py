@@ -95,6 +95,18 @@ class LookingMemory:
     def resolve(self, conflict_id: str, text: str) -> NoReturn:
         raise self._refusal
 
+    def items(self, state: str | None = None) -> NoReturn:
+        raise self._refusal
+
+    def reword_item(self, item_id: str, text: str) -> NoReturn:
+        raise self._refusal
+
+    def settle_item(self, item_id: str, outcome: str) -> NoReturn:
+        raise self._refusal
+
+    def forget_item(self, item_id: str) -> NoReturn:
+        raise self._refusal
+
     def ask(self, fields: Fields) -> NoReturn:
         raise self._refusal
 

@@ -161,7 +161,7 @@ class FolderMemory(FolderDocuments):
 
     def draft_handoff(self, conversation_id: str | None) -> Fields:
         with self._handoffs() as handoffs:
-            return handoffs.draft_handoff(chosen(conversation_id, handoffs.latest), improve=False)
+            return handoffs.draft_handoff(chosen(conversation_id, handoffs.latest), use_model=False)
 
     def confirm_handoff(self, confirmation: Fields) -> Fields:
         with self._handoffs() as handoffs:

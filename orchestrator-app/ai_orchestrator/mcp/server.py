@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from ai_orchestrator.mcp.handing_off import add_handoff
+from ai_orchestrator.mcp.items import add_items
 from ai_orchestrator.mcp.memory import SharedMemory
 from ai_orchestrator.mcp.resources import MemoryServer, add_resources
 from ai_orchestrator.mcp.tools import add_tools
@@ -22,8 +23,9 @@ the owner something they may have said already. When something was done or decid
 session log with append_log: facts, files, what is left open. When where-we-are changed, update the \
 briefing: read it, change the text, give the version you read as base_version. Others write too: an \
 edit of an older version is merged, never lost; resolve the conflicts that an edit reports. \
-When the owner ends a session with their own assistant, draft_handoff writes log entry and briefing from \
-what was said there: show the draft, and confirm_handoff with what the owner made of it."""
+When the owner ends a session with their own assistant, draft_handoff says what that would write, with the \
+words that prove it: show it, and confirm_handoff with what the owner made of it. To-dos, open questions, decisions \
+and lasting facts are items with ids: list_items shows them, settle_item closes one that you finished."""
 
 
 def create_server(settings: Settings, memory: SharedMemory | None = None) -> MemoryServer:
@@ -39,5 +41,6 @@ def create_server(settings: Settings, memory: SharedMemory | None = None) -> Mem
     )
     add_tools(server, memory)
     add_handoff(server, memory)
+    add_items(server, memory)
     add_resources(server, memory)
     return server

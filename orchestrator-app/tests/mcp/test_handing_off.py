@@ -53,9 +53,18 @@ def say(data: Path, *texts: str, conversation: str = "lamps") -> None:
             store.add_message(conversation, "assistant" if number % 2 else "user", text)
 
 
+def drafted(draft: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(document for document in draft["documents"] if document["name"] == name)
+
+
 def fields(draft: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    names = ("conversation_id", "entry_id", "entry", "briefing", "base_version")
-    return {name: draft[name] for name in names} | changes
+    edits = [
+        {name: document[name] for name in ("name", "text", "base_version")}
+        for document in draft["documents"]
+        if document["diff"]
+    ]
+    names = ("conversation_id", "entry_id", "entry")
+    return {**{name: draft[name] for name in names}, "documents": edits, **changes}
 
 
 def test_a_session_is_drafted_mended_and_stored_once(talk: Callable[[Work], None], data: Path) -> None:
@@ -64,32 +73,34 @@ def test_a_session_is_drafted_mended_and_stored_once(talk: Callable[[Work], None
         draft = await call(client, "draft_handoff")
         assert draft["conversation_id"] == "lamps"
         assert "- We decided to paint the lamp blue." in draft["entry"]
-        assert "+- TODO: buy paint." in draft["diff"]
-        assert draft["base_version"] == before["version"]
+        assert "+- [ ] buy paint." in drafted(draft, BRIEFING)["diff"]
+        assert drafted(draft, BRIEFING)["base_version"] == before["version"]
         assert await call(client, "read_document", name=BRIEFING) == before
 
         say(data, "And what about the shade?")
-        mended = fields(draft, briefing=draft["briefing"].replace("buy paint", "buy blue paint"))
+        mended = fields(draft)
+        for edit in mended["documents"]:
+            edit["text"] = edit["text"].replace("buy paint", "buy blue paint")
         done = await call(client, "confirm_handoff", **mended)
-        assert (done["merged"], done["repeated"]) == (False, False)
+        assert (done["merged"], done["repeated"]) == ([], False)
         log = await call(client, "read_document", name=LOG)
         briefing = await call(client, "read_document", name=BRIEFING)
-        assert (log["version"], briefing["version"]) == (done["log_version"], done["briefing_version"])
+        assert (log["version"], briefing["version"]) == (done["log_version"], done["versions"][BRIEFING])
         assert "buy blue paint" in briefing["text"]
-        assert (await call(client, "confirm_handoff", **mended)) == {**done, "repeated": True}
+        assert (await call(client, "confirm_handoff", **mended))["repeated"]
         rest = await call(client, "draft_handoff", conversation_id="lamps")
         assert "And what about the shade?" in rest["entry"] and "blue" not in rest["entry"]
 
     talk(work)
 
 
-def test_the_briefing_may_stay_and_another_projects_log_be_meant(talk: Callable[[Work], None]) -> None:
+def test_the_documents_may_stay_and_another_projects_log_be_meant(talk: Callable[[Work], None]) -> None:
     async def work(client: Client) -> None:
         draft = await call(client, "draft_handoff", project="house")
-        assert draft["briefing"].startswith("# House\n\n## Next\n\n- sweep\n")
+        assert drafted(draft, BRIEFING)["base_text"] == "# House\n\n## Next\n\n- sweep\n"
         given = {"conversation_id": "lamps", "entry_id": draft["entry_id"], "entry": "Blue it is."}
         done = await call(client, "confirm_handoff", project="house", **given)
-        assert done["briefing_version"] is None
+        assert done["versions"] == {}
         assert "Blue it is." in (await call(client, "read_document", name=LOG, project="house"))["text"]
         assert "Blue it is." not in (await call(client, "read_document", name=LOG))["text"]
 
@@ -99,9 +110,8 @@ def test_the_briefing_may_stay_and_another_projects_log_be_meant(talk: Callable[
 def test_what_cannot_be_stored_says_why_and_what_to_do(talk: Callable[[Work], None], data: Path) -> None:
     async def work(client: Client) -> None:
         draft = await call(client, "draft_handoff")
-        told = await refusal(client, "confirm_handoff", **fields(draft, base_version=None))
-        assert "base_version" in told
-        told = await refusal(client, "confirm_handoff", **fields(draft, base_version="0123456789ab"))
+        stale = [{"name": BRIEFING, "text": "x", "base_version": "0123456789ab"}]
+        told = await refusal(client, "confirm_handoff", **fields(draft, documents=stale))
         assert "Ask for the draft again" in told
         told = await refusal(client, "confirm_handoff", **fields(draft, entry_id="another"))
         assert "Ask for the draft again" in told
@@ -111,5 +121,21 @@ def test_what_cannot_be_stored_says_why_and_what_to_do(talk: Callable[[Work], No
         assert "no conversation" in told
         await call(client, "confirm_handoff", **fields(draft))
         assert "since its last handoff" in await refusal(client, "draft_handoff")
+
+    talk(work)
+
+
+def test_items_are_listed_settled_and_forgotten(talk: Callable[[Work], None]) -> None:
+    async def work(client: Client) -> None:
+        await call(client, "confirm_handoff", **fields(await call(client, "draft_handoff")))
+        items = {item["text"]: item for item in (await call(client, "list_items"))["items"]}
+        settled = await call(client, "settle_item", item_id=items["buy paint."]["item_id"], outcome="done")
+        assert settled["section"] == "next"
+        decision = next(item for text, item in items.items() if "blue" in text)
+        await call(client, "edit_item", item_id=decision["item_id"], text="The lamp is green.")
+        assert "green" in (await call(client, "read_document", name="PROJECT_CONTEXT.md"))["text"]
+        await call(client, "forget_item", item_id=decision["item_id"])
+        assert (await call(client, "list_items"))["items"] == []
+        assert "No item" in await refusal(client, "forget_item", item_id="nothere1")
 
     talk(work)

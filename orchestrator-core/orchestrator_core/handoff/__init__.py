@@ -1,17 +1,18 @@
-"""The end of a session: what it was about, in its own words, for the log and the briefing.
+"""The end of a session: what it leaves behind, with proof, for the log and the handoff documents.
 
-    units.py      a message as sentences, list items and code
-    cues.py       the words by which a decision or an open point is recognised
-    forms.py      what a sentence is by its form, where no such word tells
-    named.py      files, paths, addresses, commands and versions
-    credentials.py  what must not be copied into a document
-    extract.py    the facts of a session
-    entry.py      the log entry made of them
-    briefing.py   the updated briefing
-    leaving.py    the same for turns that leave the window, within a number of tokens
-    wording.py    whether a model's rewording says the same
-    rewriting.py  asks the model for one
-    session.py    reads what is new, drafts, and stores what the owner confirmed
+    item.py            what a session leaves behind: kind, text, quote
+    sentences.py       a message as sentences, list items and boxes
+    markers.py, .yaml  the words that say themselves what a sentence is, per language
+    extract.py         the items that are known without a model
+    proposals.py       the items that a model proposes: quote or drop
+    proposer.py        asks the model, ahead of time where it can
+    credentials.py     what must not be copied into a document
+    entry.py           the log entry made of items
+    item_line.py       an item as a line of a document
+    placement.py       where items go in the documents, how they are closed and superseded
+    session.py         reads what is new, drafts, and stores what the owner confirmed
+    memory.py          lists, edits, settles and forgets the items of the documents
+    history_summary.py turns that left the prompt's window, in their own words
 
-All but the last two are pure. Nothing here is written by a model unless `wording` has passed it.
+All but `proposer`, `session` and `memory` are pure.
 """

@@ -7,8 +7,9 @@ what was said since, and also what another tier delivered late.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 
 from shared_context.conversations.messages import Message
 from shared_context.conversations.sessions import HandoffMarks
@@ -19,10 +20,12 @@ from shared_context.documents.log_entry import check_entry_id
 from shared_context.errors import DocumentNotFound, StaleVersion
 
 from orchestrator_core.errors import Conflict, InvalidRequest
-from orchestrator_core.handoff.briefing import unified_diff, updated_briefing
 from orchestrator_core.handoff.entry import entry_id, entry_text
-from orchestrator_core.handoff.extract import Extract, extract, newest
-from orchestrator_core.handoff.rewriting import Rewriter
+from orchestrator_core.handoff.extract import extract, newest
+from orchestrator_core.handoff.item import Item, distinct
+from orchestrator_core.handoff.item_line import ItemLine, State
+from orchestrator_core.handoff.placement import DOCUMENTS, placed_items, unified_diff, updated
+from orchestrator_core.handoff.proposer import Proposer
 from orchestrator_core.messages import Role
 
 MOST_MESSAGES = 2000
@@ -33,14 +36,29 @@ machine."""
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentDraft:
+    """A document as it would be.
+
+    Args:
+        base_version: of `base_text`, the document as it is; None: there is none yet.
+        diff: unified, from `base_text` to `text`.
+    """
+
+    name: str
+    text: str
+    base_version: str | None
+    base_text: str
+    diff: str
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """What would be stored, for the owner to change.
 
     Args:
         entry_id: the same for the same messages, so a session is in the log once.
-        briefing: the whole text as it would be; `base_text` as it is, in version `base_version`
-            (None: there is no briefing yet).
-        diff: unified, of the briefing.
+        documents: those that would change.
+        items: what entry and documents were made of, each with its proof.
         sources: ids of the messages it covers, oldest first.
         notes: what the owner should know about it.
     """
@@ -48,12 +66,22 @@ class Draft:
     conversation_id: str
     entry_id: str
     entry: str
-    briefing: str
-    base_version: str | None
-    base_text: str
-    diff: str
+    documents: tuple[DocumentDraft, ...]
+    items: tuple[Item, ...]
     sources: tuple[str, ...]
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentEdit:
+    """
+    Args:
+        base_version: of the text that was edited; None: the present one.
+    """
+
+    name: str
+    text: str
+    base_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +91,14 @@ class Confirmation:
     Args:
         sources: None: of the draft with this `entry_id`.
         entry: None: nothing is added to the log.
-        briefing: None: it stays as it is.
-        base_version: of the briefing that was edited; None: the present one.
+        documents: those that shall change.
     """
 
     conversation_id: str
     entry_id: str
     sources: tuple[str, ...] | None
     entry: str | None
-    briefing: str | None
-    base_version: str | None
+    documents: tuple[DocumentEdit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +106,15 @@ class Confirmed:
     """
     Args:
         log_version: of the log with the entry; None without one.
-        briefing_version: of the briefing as stored; None where it was left as it was.
-        merged: the briefing had changed meanwhile, and both are in it.
+        versions: of the documents as stored, by name; of a repetition only the briefing's is known.
+        merged: documents that had changed meanwhile: both changes are in them.
         repeated: it had been confirmed before, and nothing was written now.
     """
 
     entry_id: str
     log_version: str | None
-    briefing_version: str | None
-    merged: bool = False
+    versions: Mapping[str, str]
+    merged: tuple[str, ...] = ()
     repeated: bool = False
 
 
@@ -96,24 +122,25 @@ class Handoffs:
     """Drafts and confirms for one assistant. Safe from any thread.
 
     Args:
-        rewriter: for drafts that shall be reworded; None: they never are.
+        proposer: asks a model for items; None: only explicit markers are read.
     """
 
     def __init__(
-        self, conversations: ConversationStore, context: ContextFolder, rewriter: Rewriter | None = None
+        self, conversations: ConversationStore, context: ContextFolder, proposer: Proposer | None = None
     ) -> None:
         self._conversations = conversations
         self._context = context
-        self._rewriter = rewriter
+        self._proposer = proposer
         self._marks = HandoffMarks(conversations.database)
         self._lock = threading.Lock()
 
     def draft(
-        self, conversation_id: str, *, improve: bool = False, context: ContextFolder | None = None
+        self, conversation_id: str, *, use_model: bool = True, context: ContextFolder | None = None
     ) -> Draft:
         """What ending the session now would store; nothing is.
 
         Args:
+            use_model: let the answering model propose items, where there is one fit for it.
             context: another project's documents than this assistant's.
 
         Raises:
@@ -129,29 +156,33 @@ class Handoffs:
                 hint="Name another conversation, or write the briefing by hand.",
                 param="conversation_id",
             )
-        shown = newest(session, MOST_TEXT)
-        found = extract(shown)
-        wording, notes = self._wording(found, improve)
-        left_out = len(session) - len(shown) if len(shown) < len(session) else 0
+        texts = newest(session, MOST_TEXT)
+        documents = _documents(context)
+        today = datetime.now(UTC).date()
+        items, notes = self._items(texts, documents, use_model, today)
         if len(read) == MOST_MESSAGES and read[0] is session[0]:
             notes.append(f"Only the last {MOST_MESSAGES} messages were read.")
-        if left_out:
+        if len(texts) < len(session):
+            left_out = len(session) - len(texts)
             notes.append(f"The {left_out} oldest messages are not in the draft: the session is very long.")
         sources = tuple(message.message_id for message in session)
-        briefing = _briefing(context)
-        base = briefing.text if briefing else ""
-        text = updated_briefing(base, found, wording)
         return Draft(
             conversation_id=conversation_id,
             entry_id=entry_id(conversation_id, sources),
-            entry=entry_text(found, wording),
-            briefing=text,
-            base_version=briefing.version if briefing else None,
-            base_text=base,
-            diff=unified_diff(base, text, BRIEFING),
+            entry=entry_text(items),
+            documents=tuple(_drafted(name, documents.get(name), items, today) for name in DOCUMENTS),
+            items=tuple(items),
             sources=sources,
             notes=tuple(notes),
         )
+
+    def read_ahead(self, conversation_id: str) -> None:
+        """Let the model read what is new in this conversation, so that ending the session need not wait."""
+        if self._proposer is not None:
+            session = self._session(conversation_id)[1]
+            if session:
+                open_items = _open_items(_documents(self._context))
+                self._proposer.read_ahead(newest(session, MOST_TEXT), open_items, datetime.now(UTC).date())
 
     def confirm(self, given: Confirmation, *, context: ContextFolder | None = None) -> Confirmed:
         """Store it and mark its messages. Confirming again changes nothing.
@@ -162,11 +193,11 @@ class Handoffs:
             context: the documents that the draft was made for, as somebody writes them.
 
         Raises:
-            ConversationNotFound. StaleVersion: the base is no version of the briefing.
+            ConversationNotFound. StaleVersion: a base is no version of its document.
             Conflict: some of the messages were handed off meanwhile, with another entry; or there is
                 no draft with this id any more.
             InvalidRequest: a source is no message of the conversation.
-            DocumentError, StoreError: the entry or the briefing could not be written.
+            DocumentError, StoreError: the entry or a document could not be written.
         """
         check_entry_id(given.entry_id)
         with self._lock:
@@ -176,8 +207,12 @@ class Handoffs:
                     raise Conflict(
                         "This entry id belongs to the handoff of another conversation.", param="entry_id"
                     )
+                version = earlier.briefing_version
                 return Confirmed(
-                    earlier.entry_id, earlier.log_version, earlier.briefing_version, repeated=True
+                    earlier.entry_id,
+                    earlier.log_version,
+                    {} if version is None else {BRIEFING: version},
+                    repeated=True,
                 )
             context = context or self._context
             return self._store(given, self._checked(given, context), context)
@@ -193,11 +228,18 @@ class Handoffs:
         self._conversations.get(given.conversation_id)
         sources = self._sources(given) if given.sources is None else given.sources
         self._check_sources(given.conversation_id, sources)
-        if given.briefing is not None and given.base_version is not None:
-            try:
-                context.text_at(BRIEFING, given.base_version)
-            except DocumentNotFound as error:
-                raise StaleVersion(error.message, "Ask for the draft again.") from error
+        for edit in given.documents:
+            if edit.name not in DOCUMENTS:
+                raise InvalidRequest(
+                    f"{edit.name[:80]!r} is no document that a handoff changes.",
+                    hint=f"Those are {', '.join(DOCUMENTS)}; the log takes the entry.",
+                    param="documents",
+                )
+            if edit.base_version is not None:
+                try:
+                    context.text_at(edit.name, edit.base_version)
+                except DocumentNotFound as error:
+                    raise StaleVersion(error.message, "Ask for the draft again.") from error
         return sources
 
     def _sources(self, given: Confirmation) -> tuple[str, ...]:
@@ -239,48 +281,58 @@ class Handoffs:
             return self._conversations.is_deleted(message_id)
         return message.conversation_id == conversation_id
 
+    def _items(
+        self, session: Sequence[Message], documents: Mapping[str, Document], use_model: bool, today: date
+    ) -> tuple[list[Item], list[str]]:
+        if self._proposer is None or not use_model:
+            return extract(session), []
+        items, unread, notes = self._proposer.items(session, _open_items(documents), today)
+        return distinct([*items, *extract(unread)]), notes
+
     def _store(self, given: Confirmation, sources: tuple[str, ...], context: ContextFolder) -> Confirmed:
         log = None
         if given.entry is not None:
             log, _ = context.append_entry(given.entry, entry_id=given.entry_id)
-        briefing = None
-        if given.briefing is not None:
-            briefing = _stored_briefing(context, given.briefing, given.base_version)
+        stored = {edit.name: _stored(context, edit) for edit in given.documents}
+        versions = {name: document.version for name, document in stored.items()}
         done = self._marks.record(
             given.entry_id,
             given.conversation_id,
             sources,
             log_version=log.version if log else None,
-            briefing_version=briefing.version if briefing else None,
+            briefing_version=versions.get(BRIEFING),
         )
-        merged = briefing is not None and not _same(briefing.text, given.briefing or "")
-        return Confirmed(done.entry_id, done.log_version, done.briefing_version, merged)
-
-    def _wording(self, found: Extract, improve: bool) -> tuple[dict[str, str], list[str]]:
-        notes = []
-        if found.withheld:
-            some = "1 sentence is" if found.withheld == 1 else f"{found.withheld} sentences are"
-            notes.append(f"{some} left out because a password or key seems to be in it.")
-        if not improve or self._rewriter is None:
-            return {}, notes
-        wording, said = self._rewriter.better([fact.text for fact in found.facts])
-        return wording, [*notes, said]
+        merged = tuple(edit.name for edit in given.documents if not _same(stored[edit.name].text, edit.text))
+        return Confirmed(done.entry_id, done.log_version, versions, merged)
 
 
-def _stored_briefing(context: ContextFolder, text: str, base_version: str | None) -> Document:
+def _documents(context: ContextFolder) -> dict[str, Document]:
+    return {document.name: document for document in context.documents()}
+
+
+def _drafted(name: str, document: Document | None, items: Sequence[Item], today: date) -> DocumentDraft:
+    base = document.text if document else ""
+    text = updated(name, base, items, today)
+    version = document.version if document else None
+    return DocumentDraft(name, text, version, base, unified_diff(base, text, name))
+
+
+def _open_items(documents: Mapping[str, Document]) -> list[ItemLine]:
+    """What a session may settle or replace, the most urgent first."""
+    placed = (
+        item for name in DOCUMENTS if name in documents for item in placed_items(name, documents[name].text)
+    )
+    lines = [item.line for item in placed if item.line.state is State.OPEN and not item.section.replaced]
+    return sorted(lines, key=lambda line: line.urgency)
+
+
+def _stored(context: ContextFolder, edit: DocumentEdit) -> Document:
     """An edit that is there already, from a confirmation cut off by a crash, is not merged anew."""
-    present = _briefing(context)
-    if present is not None and _same(present.text, text):
+    present = _documents(context).get(edit.name)
+    if present is not None and _same(present.text, edit.text):
         return present
-    return context.edit(BRIEFING, text, base_version=base_version)
+    return context.edit(edit.name, edit.text, base_version=edit.base_version)
 
 
-def _briefing(context: ContextFolder) -> Document | None:
-    try:
-        return context.document(BRIEFING)
-    except DocumentNotFound:
-        return None
-
-
-def _same(one: str, other: str) -> bool:
-    return one.replace("\r\n", "\n") == other.replace("\r\n", "\n")
+def _same(text: str, other: str) -> bool:
+    return text.replace("\r\n", "\n") == other.replace("\r\n", "\n")

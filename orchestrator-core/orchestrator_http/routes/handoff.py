@@ -22,20 +22,20 @@ api = Api("handoff")
 
 @api.route("POST", "/handoff", summary="Draft the end of a session", errors=(404, 409, 429, 507))
 def draft(body: HandoffBody) -> HandoffDraft:
-    """A log entry and an updated briefing, made of the conversation's own sentences since its last
-    handoff. Nothing is stored. 409 when nothing was said since."""
+    """What ending the session would write: a log entry, and the handoff documents with its items. Every item
+    quotes the conversation. Nothing is stored. 409 when nothing was said since the last handoff."""
     here = services()
     context = context_folder(body.project)
-    with here.places.hold() if body.improve else nullcontext():
-        draft = here.handoffs.draft(
-            body.conversation_id or DEFAULT_CONVERSATION, improve=body.improve, context=context
+    with here.places.hold() if body.use_model else nullcontext():
+        drafted = here.handoffs.draft(
+            body.conversation_id or DEFAULT_CONVERSATION, use_model=body.use_model, context=context
         )
-    return HandoffDraft.of(draft)
+    return HandoffDraft.model_validate(drafted)
 
 
 @api.route("POST", "/handoff/confirm", summary="Store a draft as confirmed", errors=(404, 409, 412, 507))
 def confirm(headers: Writer, body: ConfirmHandoffBody) -> HandoffAnswer:
-    """Adds the entry to the log, merges the briefing as an edit of `base_version`, and marks the
+    """Adds the entry to the log, merges each document as an edit of its `base_version`, and marks the
     messages. Sending it again changes nothing. 409 when a part was handed off meanwhile."""
     context = context_folder(body.project, headers)
-    return HandoffAnswer.of(services().handoffs.confirm(body.confirmation(), context=context))
+    return HandoffAnswer.model_validate(services().handoffs.confirm(body.confirmation(), context=context))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from orchestrator_core.errors import Conflict, InvalidRequest
 from orchestrator_core.handoff import session as session_module
-from orchestrator_core.handoff.rewriting import numbered
-from orchestrator_core.handoff.session import Confirmation, Draft, Handoffs
+from orchestrator_core.handoff.item import Item, Kind
+from orchestrator_core.handoff.session import Confirmation, DocumentEdit, Draft, Handoffs
 from shared_context.conversations.store import ConversationStore
 from shared_context.documents.context_folder import ContextFolder
-from shared_context.documents.document_names import BRIEFING, LOG
+from shared_context.documents.document_names import BRIEFING, LOG, PROJECT
 from shared_context.errors import ConversationNotFound, DocumentRejected, StaleVersion, StoreFull
 
 
@@ -44,9 +44,16 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 def confirmation(draft: Draft) -> Confirmation:
-    return Confirmation(
-        draft.conversation_id, draft.entry_id, draft.sources, draft.entry, draft.briefing, draft.base_version
+    edits = tuple(
+        DocumentEdit(drafted.name, drafted.text, drafted.base_version)
+        for drafted in draft.documents
+        if drafted.diff
     )
+    return Confirmation(draft.conversation_id, draft.entry_id, draft.sources, draft.entry, edits)
+
+
+def diff_of(draft: Draft, name: str) -> str:
+    return next(drafted.diff for drafted in draft.documents if drafted.name == name)
 
 
 def test_nothing_is_written_before_the_confirmation(desk: Desk) -> None:
@@ -54,7 +61,8 @@ def test_nothing_is_written_before_the_confirmation(desk: Desk) -> None:
     before = desk.text(LOG), desk.text(BRIEFING)
     draft = desk.handoffs.draft("default")
     assert "We decided on tea." in draft.entry
-    assert "+- We decided on tea." in draft.diff
+    assert ": We decided on tea." in diff_of(draft, PROJECT)
+    assert "+- [ ] buy tea." in diff_of(draft, BRIEFING)
     assert (desk.text(LOG), desk.text(BRIEFING)) == before
     assert desk.handoffs.draft("default") == draft
 
@@ -62,13 +70,14 @@ def test_nothing_is_written_before_the_confirmation(desk: Desk) -> None:
 def test_what_was_confirmed_is_stored_as_edited(desk: Desk) -> None:
     desk.say("We decided on tea.", "Fine.")
     draft = desk.handoffs.draft("default")
-    edited = replace(confirmation(draft), entry="My own words.", briefing="# Mine\n")
+    edit = DocumentEdit(BRIEFING, "# Mine\n", desk.context.document(BRIEFING).version)
+    edited = replace(confirmation(draft), entry="My own words.", documents=(edit,))
     done = desk.handoffs.confirm(edited)
     assert f"<!-- entry:{draft.entry_id} -->\n\nMy own words." in desk.text(LOG)
     assert desk.text(BRIEFING) == "# Mine\n"
     assert done.log_version == desk.context.document(LOG).version
-    assert done.briefing_version == desk.context.document(BRIEFING).version
-    assert (done.merged, done.repeated) == (False, False)
+    assert done.versions == {BRIEFING: desk.context.document(BRIEFING).version}
+    assert (done.merged, done.repeated) == ((), False)
 
 
 def test_the_next_handoff_covers_what_is_new(desk: Desk) -> None:
@@ -77,11 +86,11 @@ def test_the_next_handoff_covers_what_is_new(desk: Desk) -> None:
     with pytest.raises(Conflict) as caught:
         desk.handoffs.draft("default")
     assert caught.value.code == "nothing_to_hand_off"
-    desk.say("We settled on two cups.", "Fine.")
+    desk.say("We agreed on two cups.", "Fine.")
     draft = desk.handoffs.draft("default")
     assert len(draft.sources) == 2
     assert "tea" not in draft.entry
-    assert "We settled on two cups." in draft.entry
+    assert "We agreed on two cups." in draft.entry
 
 
 def test_an_answer_alone_is_no_session(desk: Desk) -> None:
@@ -90,7 +99,7 @@ def test_an_answer_alone_is_no_session(desk: Desk) -> None:
     late = desk.store.add_message("default", "assistant", "One more thing.")
     with pytest.raises(Conflict):
         desk.handoffs.draft("default")
-    desk.say("We settled on two cups.")
+    desk.say("We agreed on two cups.")
     assert late.message_id in desk.handoffs.draft("default").sources
 
 
@@ -98,13 +107,13 @@ def test_what_another_tier_delivers_late_is_not_passed_over(desk: Desk) -> None:
     desk.say("We decided on tea.", "Fine.")
     desk.handoffs.confirm(confirmation(desk.handoffs.draft("default")))
     desk.store.add_message(
-        "default", "user", "We settled on two cups.", tier="phone", created_at="2020-01-01T00:00:00.000000Z"
+        "default", "user", "We agreed on two cups.", tier="phone", created_at="2020-01-01T00:00:00.000000Z"
     )
-    assert "We settled on two cups." in desk.handoffs.draft("default").entry
+    assert "We agreed on two cups." in desk.handoffs.draft("default").entry
 
 
 def test_confirming_again_changes_nothing(desk: Desk) -> None:
-    desk.say("We decided on tea.", "Fine.")
+    desk.say("TODO: buy tea.", "Fine.")
     given = confirmation(desk.handoffs.draft("default"))
     first = desk.handoffs.confirm(given)
     desk.context.edit(BRIEFING, "# Rewritten by hand\n")
@@ -121,7 +130,7 @@ def test_many_at_once_store_one_entry(desk: Desk) -> None:
         done = list(pool.map(desk.handoffs.confirm, [given] * 16))
     assert sum(not one.repeated for one in done) == 1
     assert desk.text(LOG).count("We decided on tea.") == 1
-    assert desk.text(BRIEFING).count("We decided on tea.") == 1
+    assert desk.text(PROJECT).count("We decided on tea.") == 1
 
 
 def test_a_briefing_that_changed_meanwhile_is_merged(desk: Desk) -> None:
@@ -130,15 +139,15 @@ def test_a_briefing_that_changed_meanwhile_is_merged(desk: Desk) -> None:
     present = desk.text(BRIEFING)
     desk.context.edit(BRIEFING, present.replace("Where things stand now.", "Where things stood."))
     done = desk.handoffs.confirm(confirmation(draft))
-    assert done.merged
+    assert done.merged == (BRIEFING,)
     assert "Where things stood." in desk.text(BRIEFING)
-    assert "- TODO: buy tea." in desk.text(BRIEFING)
+    assert "- [ ] buy tea." in desk.text(BRIEFING)
 
 
 def test_two_drafts_of_overlapping_sessions_are_not_both_stored(desk: Desk) -> None:
     desk.say("We decided on tea.", "Fine.")
     first = desk.handoffs.draft("default")
-    desk.say("We settled on two cups.", "Fine.")
+    desk.say("We agreed on two cups.", "Fine.")
     second = desk.handoffs.draft("default")
     desk.handoffs.confirm(confirmation(second))
     with pytest.raises(Conflict) as caught:
@@ -150,7 +159,8 @@ def test_two_drafts_of_overlapping_sessions_are_not_both_stored(desk: Desk) -> N
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        ({"base_version": "0123456789ab"}, StaleVersion),
+        ({"documents": (DocumentEdit(PROJECT, "x", "0123456789ab"),)}, StaleVersion),
+        ({"documents": (DocumentEdit(LOG, "x"),)}, InvalidRequest),
         ({"sources": ("nobody",)}, InvalidRequest),
         ({"conversation_id": "nowhere"}, ConversationNotFound),
         ({"entry_id": "../x"}, DocumentRejected),
@@ -172,9 +182,9 @@ def test_what_cannot_be_stored_is_refused_whole(
 def test_parts_can_be_left_out(desk: Desk) -> None:
     desk.say("We decided on tea.", "Fine.")
     before = desk.text(LOG), desk.text(BRIEFING)
-    given = replace(confirmation(desk.handoffs.draft("default")), entry=None, briefing=None)
+    given = replace(confirmation(desk.handoffs.draft("default")), entry=None, documents=())
     done = desk.handoffs.confirm(given)
-    assert (done.log_version, done.briefing_version) == (None, None)
+    assert (done.log_version, done.versions) == (None, {})
     assert (desk.text(LOG), desk.text(BRIEFING)) == before
     with pytest.raises(Conflict):
         desk.handoffs.draft("default")
@@ -216,7 +226,8 @@ def test_a_confirmation_that_was_cut_off_is_finished_by_the_next(
     done = desk.handoffs.confirm(given)
     assert not done.repeated
     assert desk.text(LOG).count("- We decided on tea.") == 1
-    assert desk.text(BRIEFING).count("- We decided on tea.") == 1
+    assert desk.text(PROJECT).count("We decided on tea.") == 1
+    assert desk.text(BRIEFING).count("- [ ] buy tea.") == 1
 
 
 def test_a_very_long_session_is_read_as_far_as_bounds_allow(
@@ -234,34 +245,35 @@ def test_a_very_long_session_is_read_as_far_as_bounds_allow(
     assert [note for note in draft.notes if "oldest messages are not in the draft" in note]
 
 
-class Answering:
-    """Stands for `Rewriter`: says what it was asked."""
+class Proposing:
+    """Stands for `Proposer`: finds one item, and leaves the rest of the session unread."""
 
-    def __init__(self, better: Callable[[Sequence[str]], tuple[dict[str, str], str]]) -> None:
-        self.better = better
+    def __init__(self, item: Item, unread: int) -> None:
+        self._item = item
+        self._unread = unread
 
-
-def test_other_words_are_used_in_both_drafts(desk: Desk) -> None:
-    desk.handoffs._rewriter = Answering(lambda texts: ({texts[0]: "We will go with tea."}, "1 reworded"))  # type: ignore[assignment]
-    desk.say("ok so we'll go with tea", "Fine.")
-    draft = desk.handoffs.draft("default", improve=True)
-    assert "- We will go with tea." in draft.entry
-    assert "- We will go with tea." in draft.briefing
-    assert "1 reworded" in draft.notes
-    assert "ok so we'll" in desk.handoffs.draft("default").entry
+    def items(self, session, open_items, today):  # type: ignore[no-untyped-def]
+        return [self._item], list(session)[-self._unread :] if self._unread else [], ["noted"]
 
 
-def test_numbered_lines_of_an_answer() -> None:
-    answer = "Sure:\n1. One.\n 2) Two.  \n3.\nno number\n12. Twelve"
-    assert list(numbered(answer)) == [(1, "One."), (2, "Two."), (12, "Twelve")]
+def test_what_the_model_proposed_is_drafted_and_markers_are_read_where_it_was_not(desk: Desk) -> None:
+    desk.say("The old pump leaks.", "Its seal is broken.", "TODO: order a seal.", "Fine.")
+    found = Item(Kind.DONE, "Found the leak: the seal.", "Its seal is broken.", "m1", by_assistant=True)
+    desk.handoffs._proposer = Proposing(found, unread=2)  # type: ignore[assignment]
+    draft = desk.handoffs.draft("default")
+    assert "- Found the leak: the seal. (assistant)" in draft.entry
+    assert "- order a seal." in draft.entry
+    assert "noted" in draft.notes
+    assert "leak" not in desk.handoffs.draft("default", use_model=False).entry
 
 
 def test_the_draft_is_known_by_its_id_also_when_more_was_said_since(desk: Desk) -> None:
     desk.say("We decided on tea.", "Fine.")
     given = replace(confirmation(desk.handoffs.draft("default")), sources=None)
-    desk.say("We settled on two cups.", "Fine.")
+    desk.say("We agreed on two cups.", "Fine.")
     first = desk.handoffs.confirm(given)
-    assert desk.handoffs.confirm(given) == replace(first, repeated=True)
+    again = desk.handoffs.confirm(given)
+    assert again.repeated and again.entry_id == first.entry_id
     rest = desk.handoffs.draft("default")
     assert "two cups" in rest.entry and "tea" not in rest.entry
 
@@ -284,6 +296,6 @@ def test_another_projects_documents_may_be_meant(desk: Desk) -> None:
     draft = desk.handoffs.draft("default", context=house)
     done = desk.handoffs.confirm(confirmation(draft), context=house.written_by("red pen"))
     assert done.log_version == house.document(LOG).version
-    assert "We decided on tea." in house.document(BRIEFING).text
+    assert "We decided on tea." in house.document(PROJECT).text
     assert house.document(LOG).author == "red pen"
     assert (desk.text(LOG), desk.text(BRIEFING)) == before

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from orchestrator_core.errors import ModelUnusable
 from support.desktop import desk
 from support.scripted import Reply, ScriptedBackend
 
-SAID = "ok so we'll go with SQLite 3.45 for the queue. TODO: write docs/queue.md"
+SAID = "We decided on SQLite 3.45 for the queue. TODO: write docs/queue.md"
 
 
 @pytest.fixture
@@ -22,10 +24,17 @@ def confirmed(draft, **changes):
         "entry_id": draft["entry_id"],
         "sources": draft["sources"],
         "entry": draft["entry"],
-        "briefing": draft["briefing"]["text"],
-        "base_version": draft["briefing"]["base_version"],
+        "documents": [
+            {name: document[name] for name in ("name", "text", "base_version")}
+            for document in draft["documents"]
+            if document["diff"]
+        ],
     }
     return {**body, **changes}
+
+
+def drafted(draft, name):
+    return next(document for document in draft["documents"] if document["name"] == name)
 
 
 def refused(response, status, said, code=None):
@@ -38,18 +47,21 @@ def refused(response, status, said, code=None):
 def test_a_session_ends_with_an_entry_and_a_briefing(here):
     here.client.post("/chat", json={"message": SAID})
     draft = here.client.post("/handoff", json={}).json
-    assert "- TODO: write docs/queue.md" in draft["entry"]
-    assert draft["briefing"]["diff"].startswith("--- SESSION_BRIEFING.md (now)")
-    assert "TODO" not in here.client.get("/context/SESSION_LOG.md").json["text"]
+    assert "- write docs/queue.md" in draft["entry"]
+    assert drafted(draft, "SESSION_BRIEFING.md")["diff"].startswith("--- SESSION_BRIEFING.md (now)")
+    assert draft["items"][1]["quote"] == "TODO: write docs/queue.md"
+    assert "queue" not in here.client.get("/context/SESSION_LOG.md").json["text"]
 
     done = here.client.post("/handoff/confirm", json=confirmed(draft))
     assert done.status_code == 200
     log = here.client.get("/context/SESSION_LOG.md").json
     briefing = here.client.get("/context/SESSION_BRIEFING.md").json
-    assert (done.json["log_version"], done.json["briefing_version"]) == (log["version"], briefing["version"])
-    assert "- TODO: write docs/queue.md" in log["text"]
-    assert briefing["text"] == draft["briefing"]["text"]
-    assert here.client.post("/handoff/confirm", json=confirmed(draft)).json == {**done.json, "repeated": True}
+    assert done.json["log_version"] == log["version"]
+    assert done.json["versions"]["SESSION_BRIEFING.md"] == briefing["version"]
+    assert "- write docs/queue.md" in log["text"]
+    assert briefing["text"] == drafted(draft, "SESSION_BRIEFING.md")["text"]
+    again = here.client.post("/handoff/confirm", json=confirmed(draft)).json
+    assert (again["repeated"], again["log_version"]) == (True, log["version"])
     refused(here.client.post("/handoff", json={}), 409, "since its last handoff", "nothing_to_hand_off")
 
 
@@ -60,7 +72,7 @@ def test_a_session_may_end_in_another_projects_documents(here):
     here.client.post("/chat", json={"message": SAID})
     before = here.client.get("/context").json
     draft = here.client.post("/handoff", json={"project": "house"}).json
-    assert draft["briefing"]["base_text"] == "# House\n"
+    assert drafted(draft, "SESSION_BRIEFING.md")["base_text"] == "# House\n"
     body = confirmed(draft, project="house")
     del body["sources"]
     done = here.client.post("/handoff/confirm", json=body, headers={"X-Author": "red pen"}).json
@@ -76,8 +88,8 @@ def test_the_model_of_the_next_session_reads_what_was_confirmed(here):
     here.client.post("/handoff/confirm", json=confirmed(here.client.post("/handoff", json={}).json))
     other = here.client.post("/conversations", json={}).json["conversation_id"]
     prompt = here.client.get(f"/context/preview?message=Hi&conversation_id={other}").json["prompt"]
-    assert prompt.count("TODO: write docs/queue.md") >= 2
-    assert "from sessions" not in prompt
+    assert prompt.count("write docs/queue.md") >= 2
+    assert "<!--" not in prompt
 
 
 @pytest.mark.parametrize(
@@ -86,7 +98,7 @@ def test_the_model_of_the_next_session_reads_what_was_confirmed(here):
         ({"conversation_id": "nowhere"}, 404, "no conversation"),
         ({"conversation_id": ""}, 400, "'conversation_id'"),
         ({"conversation_id": 7}, 400, "'conversation_id'"),
-        ({"improve": "yes"}, 400, "'improve'"),
+        ({"use_model": "perhaps"}, 400, "'use_model'"),
         ({}, 409, "Nothing was said"),
     ],
 )
@@ -106,8 +118,13 @@ def test_drafts_that_cannot_be_made(here, body, status, said):
         ({"entry": ""}, 400, "'entry'"),
         ({"entry": " \n"}, 400, "empty"),
         ({"entry": 5}, 400, "'entry'"),
-        ({"briefing": 5}, 400, "'briefing'"),
-        ({"base_version": "0123456789ab"}, 412, "no version"),
+        ({"documents": 5}, 400, "'documents'"),
+        ({"documents": [{"name": "SESSION_LOG.md", "text": "x"}]}, 400, "no document that a handoff changes"),
+        (
+            {"documents": [{"name": "SESSION_BRIEFING.md", "text": "x", "base_version": "0123456789ab"}]},
+            412,
+            "no version",
+        ),
         ({"conversation_id": "nowhere"}, 404, "no conversation"),
     ],
 )
@@ -119,34 +136,35 @@ def test_confirmations_that_cannot_be_stored(here, change, status, said):
     assert here.client.get("/context").json == before
 
 
-class TestWording:
-    @pytest.fixture
-    def backend(self):
-        def reply(prompt, config):
-            if "numbered notes" not in prompt.text:
-                return Reply(text="All right.")
-            return Reply(text="1. We will go with SQLite 3.45 for the queue.\n2. TODO: write docs/lines.md")
+class TestModel:
+    """A model proposes, and what it cannot quote is dropped."""
 
-        return ScriptedBackend(reply)
+    ANSWER = {
+        "items": [
+            {"kind": "about_owner", "text": "Allergic to nuts.", "quote": "allergic to nuts", "message": 1},
+            {"kind": "decided", "text": "The fence will be red.", "quote": "paint it red", "message": 1},
+        ]
+    }
 
-    def test_better_words_are_taken_and_changed_facts_are_not(self, tmp_path, backend):
+    def test_only_what_it_quotes_is_drafted(self, tmp_path):
+        backend = ScriptedBackend(
+            lambda prompt, config: Reply(text=json.dumps(self.ANSWER) if config.json_schema else "Noted.")
+        )
         with desk(tmp_path, backend) as here:
-            here.client.post("/chat", json={"message": SAID})
-            draft = here.client.post("/handoff", json={"improve": True}).json
-            assert "- We will go with SQLite 3.45 for the queue." in draft["entry"]
-            assert "- TODO: write docs/queue.md" in draft["entry"]
-            assert "docs/lines.md" not in draft["entry"] + draft["briefing"]["text"]
-            assert draft["notes"] == ["1 of 2 lines were reworded; the rest is word for word."]
-            plain = here.client.post("/handoff", json={}).json
-            assert "- ok so we'll go with SQLite 3.45 for the queue." in plain["entry"]
-            assert plain["entry_id"] == draft["entry_id"]
+            here.services.settings.handoff.model = "always"
+            here.client.post("/chat", json={"message": "By the way, I am allergic to nuts."})
+            draft = here.client.post("/handoff", json={}).json
+            assert [item["text"] for item in draft["items"]] == ["Allergic to nuts."]
+            assert "- Allergic to nuts." in drafted(draft, "PORTFOLIO_CONTEXT.md")["text"]
+            assert "red" not in json.dumps(draft)
+            assert here.client.post("/handoff", json={"use_model": False}).json["items"] == []
 
-    def test_a_model_that_fails_costs_only_the_wording(self, tmp_path):
-        with desk(
-            tmp_path, ScriptedBackend([Reply(text="Fine."), Reply(refuse=ModelUnusable("It is broken."))])
-        ) as here:
+    def test_a_model_that_fails_costs_only_its_proposals(self, tmp_path):
+        replies = [Reply(text="Fine."), Reply(refuse=ModelUnusable("It is broken."))]
+        with desk(tmp_path, ScriptedBackend(replies)) as here:
+            here.services.settings.handoff.model = "always"
             here.client.post("/chat", json={"message": SAID})
-            draft = here.client.post("/handoff", json={"improve": True})
+            draft = here.client.post("/handoff", json={})
             assert draft.status_code == 200
-            assert "- TODO: write docs/queue.md" in draft.json["entry"]
-            assert draft.json["notes"] == ["The model could not help with the wording: It is broken."]
+            assert "- write docs/queue.md" in draft.json["entry"]
+            assert draft.json["notes"] == ["2 messages were read without the model: It is broken."]

@@ -85,7 +85,7 @@ class Link(Protocol):
         """The prompt that would be sent: `prompt`, `prompt_tokens`, `receipt`."""
         ...
 
-    def draft_handoff(self, conversation_id: str, improve: bool) -> dict[str, Any]:
+    def draft_handoff(self, conversation_id: str, use_model: bool) -> dict[str, Any]:
         """The draft that would end this session, as `POST /handoff` answers."""
         ...
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ai_orchestrator.cli.stored import latest_used
 
 if TYPE_CHECKING:
-    from orchestrator_core.handoff.rewriting import Rewriter
+    from orchestrator_core.handoff.proposer import Proposer
     from orchestrator_core.settings import Settings
     from shared_context.conversations.store import ConversationStore
     from shared_context.documents.context_folder import ContextFolder
@@ -18,26 +18,28 @@ if TYPE_CHECKING:
 class HandoffLink(Protocol):
     """What of a `Link` ending a session needs."""
 
-    def draft_handoff(self, conversation_id: str, improve: bool) -> dict[str, Any]: ...
+    def draft_handoff(self, conversation_id: str, use_model: bool) -> dict[str, Any]: ...
     def confirm_handoff(self, confirmation: Mapping[str, Any]) -> dict[str, Any]: ...
     def latest(self) -> str | None: ...
 
 
 class LocalHandoffs:
-    """The memory and the documents of this process; no model unless there is a rewriter."""
+    """The memory and the documents of this process; no model unless there is a proposer."""
 
     def __init__(
-        self, conversations: ConversationStore, context: ContextFolder, rewriter: Rewriter | None = None
+        self, conversations: ConversationStore, context: ContextFolder, proposer: Proposer | None = None
     ) -> None:
         from orchestrator_core.handoff.session import Handoffs
 
         self._conversations = conversations
-        self._handoffs = Handoffs(conversations, context, rewriter)
+        self._handoffs = Handoffs(conversations, context, proposer)
 
-    def draft_handoff(self, conversation_id: str, improve: bool) -> dict[str, Any]:
+    def draft_handoff(self, conversation_id: str, use_model: bool) -> dict[str, Any]:
         from orchestrator_http.schemas.handoff import HandoffDraft
 
-        return HandoffDraft.of(self._handoffs.draft(conversation_id, improve=improve)).model_dump()
+        return HandoffDraft.model_validate(
+            self._handoffs.draft(conversation_id, use_model=use_model)
+        ).model_dump()
 
     def confirm_handoff(self, confirmation: Mapping[str, Any]) -> dict[str, Any]:
         from orchestrator_core.chat_request import invalid_request
@@ -48,7 +50,7 @@ class LocalHandoffs:
             body = ConfirmHandoffBody.model_validate(dict(confirmation))
         except ValidationError as error:
             raise invalid_request(error) from None
-        return HandoffAnswer.of(self._handoffs.confirm(body.confirmation())).model_dump()
+        return HandoffAnswer.model_validate(self._handoffs.confirm(body.confirmation())).model_dump()
 
     def latest(self) -> str | None:
         return latest_used(self._conversations)

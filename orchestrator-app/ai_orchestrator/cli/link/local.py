@@ -85,8 +85,8 @@ class LocalLink:
             "receipt": built.receipt.model_dump(mode="json"),
         }
 
-    def draft_handoff(self, conversation_id: str, improve: bool) -> dict[str, Any]:
-        return self._handoffs.draft_handoff(conversation_id, improve)
+    def draft_handoff(self, conversation_id: str, use_model: bool) -> dict[str, Any]:
+        return self._handoffs.draft_handoff(conversation_id, use_model)
 
     def confirm_handoff(self, confirmation: Mapping[str, Any]) -> dict[str, Any]:
         return self._handoffs.confirm_handoff(confirmation)
@@ -97,10 +97,8 @@ class LocalLink:
         Raises:
             InvalidRequest: this session keeps nothing that could be handed off.
         """
-        import time
-
+        from orchestrator_core.assistant.minutes import proposer_of
         from orchestrator_core.errors import InvalidRequest
-        from orchestrator_core.handoff.rewriting import Rewriter
 
         from ai_orchestrator.cli.link.handoffs import LocalHandoffs
 
@@ -109,8 +107,7 @@ class LocalLink:
             raise InvalidRequest(
                 "This session keeps no memory, so there is nothing to hand off.", hint="Leave --no-log out."
             )
-        rewriter = Rewriter(self.assistant.complete, time.monotonic)
-        return LocalHandoffs(self.assistant.conversations, context, rewriter)
+        return LocalHandoffs(self.assistant.conversations, context, proposer_of(self.assistant))
 
     def close(self) -> None:
         try:

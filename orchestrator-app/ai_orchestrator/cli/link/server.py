@@ -142,8 +142,8 @@ class ServerLink:
         path = "/context/preview"
         return dict(self.call("GET", path, conversation_id=conversation_id, message=message))
 
-    def draft_handoff(self, conversation_id: str, improve: bool) -> dict[str, Any]:
-        body = {"conversation_id": conversation_id, "improve": improve}
+    def draft_handoff(self, conversation_id: str, use_model: bool) -> dict[str, Any]:
+        body = {"conversation_id": conversation_id, "use_model": use_model}
         return dict(self.call("POST", "/handoff", body=body))
 
     def confirm_handoff(self, confirmation: Mapping[str, Any]) -> dict[str, Any]:

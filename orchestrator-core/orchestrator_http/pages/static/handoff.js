@@ -1,4 +1,4 @@
-// The end of a session: both drafts as text that can be changed, and what they change.
+// The end of a session: the entry and the documents as text that can be changed, and what they change.
 
 import { post } from "./api.js";
 import { $, isAbort, latestOnly, node } from "./dom.js";
@@ -6,7 +6,7 @@ import { lineDiff, withContext } from "./line_diff.js";
 
 const dialog = $("handoff-dialog");
 const entry = $("handoff-entry");
-const briefing = $("handoff-briefing");
+const documents = $("handoff-documents");
 const newSignal = latestOnly();
 let draft = null;
 let explain = () => {};
@@ -17,13 +17,11 @@ export function start({ view, explain: onError, done }) {
   explain = onError;
   $("end-session").addEventListener("click", () => begin(view()));
   $("handoff-cancel").addEventListener("click", () => dialog.close());
-  $("handoff-improve").addEventListener("click", () => busy((signal) => load(draft.conversation_id, true, signal)));
   $("handoff-form").addEventListener("submit", (event) => {
     event.preventDefault();
     busy(async (signal) => done(await store(signal)));
   });
   dialog.addEventListener("close", () => { open = newSignal(); });
-  for (const box of [entry, briefing]) box.addEventListener("input", edited);
 }
 
 /** The button is there when there is a conversation to end. */
@@ -32,7 +30,7 @@ export function offer(shown) { $("end-session").hidden = !shown; }
 async function begin({ id, signal }) {
   $("end-session").disabled = true;
   try {
-    await load(id, false, signal);
+    await load(id, signal);
     problem("");
     $("handoff-fields").disabled = false;
     dialog.showModal();
@@ -46,13 +44,11 @@ async function begin({ id, signal }) {
   } finally { $("end-session").disabled = false; }
 }
 
-async function load(conversationId, improve, signal) {
-  draft = await (await post("handoff", { conversation_id: conversationId, improve }, { signal })).json();
+async function load(conversationId, signal) {
+  draft = await (await post("handoff", { conversation_id: conversationId }, { signal })).json();
   entry.value = draft.entry;
-  briefing.value = draft.briefing.text;
+  documents.replaceChildren(...draft.documents.filter((drafted) => drafted.diff).map(editable));
   $("handoff-notes").replaceChildren(...draft.notes.map((note) => node("li", {}, note)));
-  $("handoff-improve").disabled = improve;
-  showChanges();
 }
 
 /** What was sent to be stored is stored, also when the dialog is closed meanwhile. */
@@ -62,8 +58,9 @@ async function store(signal) {
     entry_id: draft.entry_id,
     sources: draft.sources,
     entry: entry.value.trim() ? entry.value : null,
-    briefing: briefing.value,
-    base_version: draft.briefing.base_version,
+    documents: draft.documents
+      .filter((drafted) => drafted.text !== drafted.base_text)
+      .map(({ name, text, base_version }) => ({ name, text, base_version })),
   })).json();
   if (!signal.aborted) dialog.close();
   return answer;
@@ -83,18 +80,24 @@ async function busy(work) {
   } finally { if (signal === open) fields.disabled = false; }
 }
 
-function edited() {
-  $("handoff-improve").disabled = true; // it would throw away what was written by hand
-  showChanges();
+/** A document's text beside what changes in it; what is typed is kept in the draft. */
+function editable(drafted) {
+  const changes = node("div", { class: "diff", role: "group", "aria-label": `What changes in ${drafted.name}`, tabindex: "0" });
+  const box = node("textarea", { rows: "8", "aria-label": drafted.name });
+  box.value = drafted.text;
+  const show = () => changes.replaceChildren(...changed(drafted));
+  box.addEventListener("input", () => { drafted.text = box.value; show(); });
+  show();
+  return node("section", {}, node("h3", {}, drafted.name), changes, node("details", {}, node("summary", {}, "Edit"), box));
 }
 
-function showChanges() {
-  const lines = withContext(lineDiff(draft.briefing.base_text, briefing.value));
+function changed(drafted) {
+  const lines = withContext(lineDiff(drafted.base_text, drafted.text));
   const names = { "+": "added", "-": "removed", " ": "" };
   const shown = lines.map((line) => (line === null
     ? node("div", { class: "gap" }, "⋯")
     : node("div", { class: names[line.mark] }, `${line.mark} ${line.text}`)));
-  $("handoff-diff").replaceChildren(...(shown.length ? shown : [node("div", {}, "Nothing changes.")]));
+  return shown.length ? shown : [node("div", {}, "Nothing changes.")];
 }
 
 function problem(text) {

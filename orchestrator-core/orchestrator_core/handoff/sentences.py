@@ -1,0 +1,108 @@
+"""A message as the pieces an item can be: sentences, list items, boxes of task lists. Pure.
+
+Code, quoted lines, tables and HTML are left out: nobody speaks there for himself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import sentencex
+import stopwordsiso
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from orchestrator_core.handoff.item import one_line
+
+MAX_CHARS = 60_000
+"""Of one message that are read: its beginning, which says what a pasted file is about."""
+_LEAST_WORDS = 2
+"""Common words of a language that a message must hold to be taken for it; else it is taken for English."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """
+    Args:
+        text: on one line, as it was written.
+        lead: the heading, or the line ending with a colon, that a list item stands under.
+        checked: state of a task list's box; None without one.
+        listed: it is a list item.
+    """
+
+    text: str
+    lead: str = ""
+    checked: bool | None = None
+    listed: bool = False
+
+
+def sentences(text: str) -> list[Sentence]:
+    """The sentences and list items of a message, in order."""
+    beginning = text[:MAX_CHARS]
+    return list(_read(_blocks().parse(beginning), language_of(beginning)))
+
+
+def language_of(text: str) -> str:
+    """ISO 639-1 code of the language whose most common words the text has most of; `en` when in doubt.
+
+    Languages differ in what a full stop may follow: `am 14. März`.
+    """
+    words = {word.strip(".,;:!?\"'()") for word in text.casefold().split()}
+    counts = {language: len(words & common) for language, common in _common_words().items()}
+    language = max(counts, key=lambda each: (counts[each], each == "en"))
+    return language if counts[language] >= _LEAST_WORDS else "en"
+
+
+@cache
+def _common_words() -> dict[str, frozenset[str]]:
+    return {language: frozenset(stopwordsiso.stopwords(language)) for language in stopwordsiso.langs()}
+
+
+def _blocks() -> MarkdownIt:
+    """Blocks only: what is inside a line is not parsed, so no text makes it slow."""
+    parser = MarkdownIt("commonmark", {"maxNesting": 20}).enable("table").disable(["code", "html_block"])
+    parser.core.ruler.enableOnly(["normalize", "block"])
+    return parser
+
+
+def _read(tokens: list[Token], language: str) -> Iterator[Sentence]:
+    lead = ""
+    quoted = tables = items = 0
+    first_of_item = heading = False
+    for token in tokens:
+        match token.type:
+            case "blockquote_open" | "blockquote_close":
+                quoted += token.nesting
+            case "table_open" | "table_close":
+                tables += token.nesting
+            case "list_item_open" | "list_item_close":
+                items += token.nesting
+                first_of_item = token.nesting == 1
+            case "heading_open" | "heading_close":
+                heading = token.nesting == 1
+            case "inline" if not quoted and not tables:
+                content = token.content.strip()
+                if heading:
+                    lead = one_line(content)
+                elif first_of_item:
+                    first_of_item = False
+                    yield _list_item(content, lead)
+                else:
+                    yield from _paragraph(content, language)
+                    last = one_line(content.rpartition("\n")[2])
+                    lead = last if last.endswith((":", "：")) else (lead if items else "")
+
+
+def _list_item(content: str, lead: str) -> Sentence:
+    box = content[:4].lower()
+    checked = {"[ ] ": False, "[x] ": True}.get(box)
+    text = content[4:] if checked is not None else content
+    return Sentence(one_line(text), lead, checked, listed=True)
+
+
+def _paragraph(content: str, language: str) -> Iterator[Sentence]:
+    for part in sentencex.segment(language, content):
+        if text := one_line(part):
+            yield Sentence(text)

@@ -1,0 +1,39 @@
+"""`/memory`: the items of the handoff documents."""
+
+from __future__ import annotations
+
+from orchestrator_core.errors import InvalidRequest
+from orchestrator_core.handoff.memory import MemoryItems
+
+from orchestrator_http.api import Api
+from orchestrator_http.routes.context import context_folder
+from orchestrator_http.schemas.context import ProjectQuery, Writer
+from orchestrator_http.schemas.memory import ItemBody, ItemFields, ItemPath, ItemsAnswer, ItemsQuery
+
+api = Api("memory")
+
+
+@api.route("GET", "/memory", summary="The items of the documents", errors=(404, 507))
+def index(query: ItemsQuery) -> ItemsAnswer:
+    """To-dos, open questions, decisions and lasting facts, each with its origin."""
+    items = MemoryItems(context_folder(query.project)).items(query.state)
+    return ItemsAnswer(items=[ItemFields.model_validate(item) for item in items])
+
+
+@api.route(
+    "PATCH", "/memory/<item_id>", summary="Reword or settle an item", errors=(404, 507), repeatable=True
+)
+def change(path: ItemPath, query: ProjectQuery, headers: Writer, body: ItemBody) -> ItemFields:
+    items = MemoryItems(context_folder(query.project, headers))
+    if (body.text is None) == (body.outcome is None):
+        raise InvalidRequest("Give either a text or an outcome.", param="text")
+    if body.text is not None:
+        return ItemFields.model_validate(items.edit(path.item_id, body.text))
+    assert body.outcome is not None
+    return ItemFields.model_validate(items.settle(path.item_id, body.outcome))
+
+
+@api.route("DELETE", "/memory/<item_id>", summary="Forget an item", errors=(404, 507))
+def forget(path: ItemPath, query: ProjectQuery, headers: Writer) -> ItemFields:
+    """Removes it from the documents and its sentence from the log."""
+    return ItemFields.model_validate(MemoryItems(context_folder(query.project, headers)).forget(path.item_id))
