@@ -13,7 +13,7 @@ from itertools import count
 from shared_context.conversations.messages import Message
 from shared_context.conversations.store import ConversationStore
 
-from orchestrator_core.backend import FinishReason, Prompt, Usage
+from orchestrator_core.backend import FinishReason, Prompt
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import Conflict, NotFound
 from orchestrator_core.generation import GenerationConfig
@@ -21,8 +21,8 @@ from orchestrator_core.runs.event_log import Entry
 from orchestrator_core.runs.manager import RunManager
 from orchestrator_core.runs.producer import done_fields
 from orchestrator_core.runs.run import Run
-from orchestrator_core.runs.spec import Outcome, RunSpec, RunState
-from orchestrator_core.runs.store import StoredRun
+from orchestrator_core.runs.spec import RunResult, RunSpec, RunState
+from orchestrator_core.runs.store import RunRecord
 from orchestrator_core.tiers import answer_ids
 
 
@@ -87,7 +87,7 @@ def _run_of(answer: Message, runs: RunManager) -> Run:
         return runs.adopt(_told_again(answer, run_id))
 
 
-def _told_again(answer: Message, run_id: str) -> StoredRun:
+def _told_again(answer: Message, run_id: str) -> RunRecord:
     receipt = answer.receipt or {}
     spec = RunSpec(
         run_id=run_id,
@@ -102,16 +102,15 @@ def _told_again(answer: Message, run_id: str) -> StoredRun:
         receipt={"tier": answer.tier or "", "model": answer.model or "", **receipt},
         supersedes=answer.supersedes,
     )
-    outcome = Outcome(RunState.DONE, FinishReason.STOP, Usage())
-    done = {**done_fields(spec, outcome, answer.content), "timestamp": answer.created_at}
+    result = RunResult(RunState.DONE, FinishReason.STOP, text=answer.content, message_id=answer.message_id)
+    done = {**done_fields(spec, result), "timestamp": answer.created_at}
     text: list[tuple[int, Entry]] = [(1, answer.content)] if answer.content else []
-    return StoredRun(
+    return RunRecord(
         spec=spec,
         state=RunState.DONE,
         events=[*text, (len(text) + 1, ("done", done))],
         produced=0,
-        outcome=outcome,
-        recoveries=0,
+        result=result,
         created_at=answer.created_at,
         finished_at=answer.created_at,
     )

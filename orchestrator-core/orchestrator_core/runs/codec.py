@@ -11,7 +11,7 @@ from orchestrator_core.errors import fields_of, from_body
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import ChatMessage, Role
 from orchestrator_core.runs.event_log import Entry
-from orchestrator_core.runs.spec import Outcome, Relayed, RunSpec, RunState
+from orchestrator_core.runs.spec import Relayed, RunResult, RunSpec, RunState
 
 
 def pack_spec(spec: RunSpec) -> str:
@@ -48,23 +48,23 @@ def unpack_spec(spec: str, prompt: str | None) -> RunSpec:
     )
 
 
-def pack_outcome(outcome: Outcome) -> str:
-    error = outcome.error
+def pack_result(result: RunResult) -> str:
+    error = result.error
     return _json(
         {
-            "state": outcome.state,
-            "finish_reason": outcome.finish_reason,
-            "usage": asdict(outcome.usage),
-            "seams": list(outcome.seams),
+            "state": result.state,
+            "finish_reason": result.finish_reason,
+            "usage": asdict(result.usage),
+            "seams": list(result.seams),
             "error": None if error is None else fields_of(error),
         }
     )
 
 
-def unpack_outcome(text: str) -> Outcome:
+def unpack_result(text: str) -> RunResult:
     fields = json.loads(text)
     reason = fields["finish_reason"]
-    return Outcome(
+    return RunResult(
         state=RunState(fields["state"]),
         finish_reason=None if reason is None else FinishReason(reason),
         usage=Usage(**fields["usage"]),

@@ -19,7 +19,7 @@ from orchestrator_core.errors import (
     TierUnreachable,
 )
 from orchestrator_core.generation import GenerationConfig
-from orchestrator_core.runs.spec import Outcome, RunSpec, RunState
+from orchestrator_core.runs.spec import RunResult, RunSpec, RunState
 
 PASSING = (EngineLost, BackendUnreachable, BackendTimeout, BackendLoading)
 """Failures that may be gone on the next attempt."""
@@ -123,21 +123,21 @@ def total_usage(first: Usage | None, last: Usage, produced_before: int, shown_si
     return Usage(start.prompt_tokens, completion, start.cached_tokens)
 
 
-def worth_storing(outcome: Outcome, text: str) -> bool:
+def worth_storing(result: RunResult) -> bool:
     """Whether the answer becomes a message: every finished one, and any part of the others."""
-    return outcome.state is RunState.DONE or bool(text)
+    return result.state is RunState.DONE or bool(result.text)
 
 
-def with_outcome(spec: RunSpec, outcome: Outcome) -> RunSpec:
+def with_result(spec: RunSpec, result: RunResult) -> RunSpec:
     """The spec whose receipt also says what happened on the way."""
-    told: dict[str, Any] = {}
-    if outcome.seams:
-        told["seams"] = list(outcome.seams)
-    if outcome.state is not RunState.DONE:
-        told["incomplete"] = True
-        told["finish_reason"] = outcome.finish_reason.value if outcome.finish_reason else "error"
-    if outcome.error is not None:
-        told["error"] = outcome.error.code
-    if outcome.finish_reason is FinishReason.LENGTH:
-        told["finish_reason"] = FinishReason.LENGTH.value
-    return replace(spec, receipt={**spec.receipt, **told}) if told else spec
+    noted: dict[str, Any] = {}
+    if result.seams:
+        noted["seams"] = list(result.seams)
+    if result.state is not RunState.DONE:
+        noted["incomplete"] = True
+        noted["finish_reason"] = result.finish_reason.value if result.finish_reason else "error"
+    if result.error is not None:
+        noted["error"] = result.error.code
+    if result.finish_reason is FinishReason.LENGTH:
+        noted["finish_reason"] = FinishReason.LENGTH.value
+    return replace(spec, receipt={**spec.receipt, **noted}) if noted else spec

@@ -90,14 +90,13 @@ class Flusher:
         with self._flushing:
             with self._news:
                 runs, self._dirty = self._dirty, {}
-            changes = [run.change() for run in runs.values()]
+            records = [run.record() for run in runs.values()]
             try:
-                self._store.write(changes)
+                self._store.write(records)
             except BaseException:
                 with self._news:
                     self._dirty = {**runs, **self._dirty}
                 raise
-            for run, change in zip(runs.values(), changes, strict=True):
-                run.flushed += len(change.events)
-                if change.spec is not None:
-                    run.flushed_spec = change.spec
+            for run, record in zip(runs.values(), records, strict=True):
+                run.flushed += len(record.events)
+                run.flushed_spec = record.spec

@@ -19,8 +19,8 @@ from orchestrator_core.runs.flusher import FLUSH_INTERVAL_S, Flusher
 from orchestrator_core.runs.producer import OnFinish, Pause, Producer, pause
 from orchestrator_core.runs.run import Run, interrupted
 from orchestrator_core.runs.source import BackendSource, Source
-from orchestrator_core.runs.spec import Outcome, RunResult, RunSpec, RunState
-from orchestrator_core.runs.store import RunStore, StoredRun
+from orchestrator_core.runs.spec import RunResult, RunSpec, RunState
+from orchestrator_core.runs.store import RunRecord, RunStore
 
 MAX_LIVE = 128
 """Runs at once, each with a thread. Above the engine's own queue (8 running, 64 waiting), so
@@ -131,7 +131,7 @@ class RunManager:
             )
         return Run.replayed(stored)
 
-    def adopt(self, stored: StoredRun) -> Run:
+    def adopt(self, stored: RunRecord) -> Run:
         """A run that is over and that this manager has not seen: it can be found for a while."""
         run = Run.replayed(stored)
         with self._changed:
@@ -258,15 +258,15 @@ class RunManager:
         thread.start()
         return run
 
-    def _continuation(self, run: Run, stored: StoredRun, source: Source) -> Callable[[], None]:
+    def _continuation(self, run: Run, stored: RunRecord, source: Source) -> Callable[[], None]:
         producer = self._producer(run, source)
         valid = run.log.leap(stored.recoveries + 1)
-        outcome = stored.outcome
-        if outcome is None and stored.recoveries >= MAX_RECOVERIES:
-            outcome = Outcome(RunState.FAILED, None, Usage(0, run.produced), error=_cursed())
-        if outcome is None:
+        result = stored.result
+        if result is None and stored.recoveries >= MAX_RECOVERIES:
+            result = RunResult(RunState.FAILED, None, Usage(0, run.produced), error=_cursed())
+        if result is None:
             return lambda: producer.resume(valid)
-        ended = outcome
+        ended = result
         return lambda: producer.finish(ended)
 
     def _producer(self, run: Run, source: Source) -> Producer:
@@ -296,7 +296,7 @@ class RunManager:
         """Let nobody wait for a run that its thread left without an end."""
         if not run.log.closed:
             error = OrchestratorError("The answer stopped because of an error inside the server.")
-            failed = RunResult(run.run_id, RunState.FAILED, run.text, Usage(), None, error=error)
+            failed = RunResult(RunState.FAILED, None, error=error, text=run.text)
             run.settle(("error", error.body()), failed, recoverable=True)
 
     def _retire(self, run: Run) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from typing import Any
 
 from shared_context.errors import SharedContextError, StoreError
@@ -26,14 +27,14 @@ from orchestrator_core.runs.continuation import (
     RetryPolicy,
     after_failure,
     total_usage,
-    with_outcome,
+    with_result,
     worth_storing,
 )
 from orchestrator_core.runs.event_log import MAX_EVENTS
 from orchestrator_core.runs.flusher import Flusher
-from orchestrator_core.runs.run import Run, interrupted, usage_dict
+from orchestrator_core.runs.run import Run
 from orchestrator_core.runs.source import Attempt, Seam, Source
-from orchestrator_core.runs.spec import Outcome, RunResult, RunSpec, RunState
+from orchestrator_core.runs.spec import RunResult, RunSpec, RunState
 
 OnFinish = Callable[[RunSpec, RunResult], dict[str, Any]]
 """Stores the answer under `spec.message_id` unless it is there already, and returns fields to
@@ -84,42 +85,42 @@ class Producer:
     def produce(self) -> None:
         """The whole life of a new run."""
         try:
-            outcome = self._outcome()
+            result = self._outcome()
         except _Interrupted:
             self._leave()
         else:
-            self.finish(outcome)
+            self.finish(result)
 
     def resume(self, valid: int) -> None:
         """The rest of a run whose server died: what came after offset `valid` is declared lost."""
         self._seam("The server was restarted.", {"from": valid})
         self.produce()
 
-    def finish(self, outcome: Outcome) -> None:
+    def finish(self, result: RunResult) -> None:
         """Store the answer and end the run. Safe to repeat after a crash at any point."""
         run = self._run
-        run.conclude(outcome)
+        run.conclude(result)
         try:
             # From here on a restart stores the answer instead of producing it again.
             self._flusher.flush(run)
         except StoreError as error:
             _log.warning("The end of run %s cannot be written down: %s", run.run_id, error)
-        result = run.result_of(outcome, outcome.error)
-        spec = with_outcome(run.spec, outcome)
+        result = run.completed(result)
+        spec = with_result(run.spec, result)
         extra: dict[str, Any] = {}
-        if worth_storing(outcome, result.text):
+        if worth_storing(result):
             try:
                 extra = self._on_finish(spec, result)
             except Exception as error:
-                self._not_stored(outcome, error)
+                self._not_stored(result, error)
                 return
-        if outcome.error is not None:
-            run.settle(("error", outcome.error.body()), result)
+        if result.error is not None:
+            run.settle(("error", result.error.body()), result)
         else:
-            run.settle(("done", {**done_fields(spec, outcome, result.text), **extra}), result)
+            run.settle(("done", {**done_fields(spec, result), **extra}), result)
         self._flusher.touch(run)
 
-    def _outcome(self) -> Outcome:
+    def _outcome(self) -> RunResult:
         """Attempts until one ends the answer."""
         while True:
             if self._run.cancelled:
@@ -138,7 +139,7 @@ class Producer:
             if outcome is not None:
                 return outcome
 
-    def _attempt(self) -> Outcome:
+    def _attempt(self) -> RunResult:
         run = self._run
         before = run.produced
         attempt = self._source.attempt(run) if len(run.log) < MAX_EVENTS else None
@@ -184,7 +185,7 @@ class Producer:
             if close is not None:
                 close()
 
-    def _after(self, error: OrchestratorError) -> Outcome | None:
+    def _after(self, error: OrchestratorError) -> RunResult | None:
         """None: try again."""
         if self._run.stop_wanted:
             return None
@@ -228,8 +229,8 @@ class Producer:
 
     def _ended(
         self, state: RunState, reason: FinishReason | None, error: ApplicationError | None = None
-    ) -> Outcome:
-        return Outcome(state, reason, self._usage, tuple(self._seams), error)
+    ) -> RunResult:
+        return RunResult(state, reason, self._usage, tuple(self._seams), error)
 
     def _leave(self) -> None:
         run = self._run
@@ -237,50 +238,42 @@ class Producer:
             self._flusher.flush(run)
         except StoreError as error:
             _log.warning("Run %s cannot be written down: %s", run.run_id, error)
-        run.settle(None, run.result_of(None, interrupted()), recoverable=True)
+        run.settle(None, run.interrupted(), recoverable=True)
 
-    def _not_stored(self, outcome: Outcome, error: Exception) -> None:
+    def _not_stored(self, result: RunResult, error: Exception) -> None:
         """The text is there, its message is not. A store that may recover gets another chance at
         the next start; the log in the store is left as it is for that."""
         run = self._run
         _log.error("The answer of run %s was not stored: %r", run.run_id, error)
         told = _storage_error(error)
-        failed = RunResult(
-            run.run_id,
-            RunState.FAILED,
-            run.text,
-            outcome.usage,
-            outcome.finish_reason,
-            outcome.seams,
-            error=told,
-        )
+        failed = replace(result, state=RunState.FAILED, error=told, message_id=None)
         again = isinstance(error, StoreError)
         if again:
             self._flusher.forget(run)
         else:
-            run.conclude(self._ended(RunState.FAILED, outcome.finish_reason, told))
+            run.conclude(self._ended(RunState.FAILED, result.finish_reason, told))
         run.settle(("error", told.body()), failed, recoverable=again)
         if not again:
             self._flusher.touch(run)
 
 
-def done_fields(spec: RunSpec, outcome: Outcome, text: str) -> dict[str, Any]:
+def done_fields(spec: RunSpec, result: RunResult) -> dict[str, Any]:
     """The data of the done event: the fields of a `/chat` answer."""
     former = {} if spec.supersedes is None else {"supersedes": spec.supersedes}
     return {
         **former,
         "done": True,
-        "response": text,
+        "response": result.text,
         "conversation_id": spec.conversation_id,
-        "message_id": spec.message_id if worth_storing(outcome, text) else None,
+        "message_id": result.message_id,
         "run_id": spec.run_id,
         "tier": spec.tier,
-        "model": outcome.seams[-1]["model"] if outcome.seams else spec.model,
+        "model": result.seams[-1]["model"] if result.seams else spec.model,
         "reason": spec.reason,
-        "usage": usage_dict(outcome.usage),
+        "usage": asdict(result.usage),
         "receipt": spec.receipt,
         "timestamp": now(),
-        "finish_reason": None if outcome.finish_reason is None else outcome.finish_reason.value,
+        "finish_reason": None if result.finish_reason is None else result.finish_reason.value,
     }
 
 

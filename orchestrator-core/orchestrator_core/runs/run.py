@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from shared_context.storage.identity import now
 
-from orchestrator_core.backend import Prompt, Usage
-from orchestrator_core.errors import ApplicationError, ServerStopping
+from orchestrator_core.backend import Prompt
+from orchestrator_core.errors import ServerStopping
 from orchestrator_core.runs.continuation import worth_storing
 from orchestrator_core.runs.event_log import Entry, EventLog
-from orchestrator_core.runs.spec import Outcome, RunEvent, RunResult, RunSpec, RunState
-from orchestrator_core.runs.store import RunChange, StoredRun
+from orchestrator_core.runs.spec import RunEvent, RunResult, RunSpec, RunState
+from orchestrator_core.runs.store import RunRecord
 
 
 class Cancellable(Protocol):
@@ -45,20 +45,20 @@ class Run:
         self._generation: Cancellable | None = None
         self._cancelled = False
         self._interrupted = False
-        self._outcome: Outcome | None = None
+        self._concluded: RunResult | None = None
         self._result: RunResult | None = None
 
     @classmethod
-    def replayed(cls, stored: StoredRun) -> Run:
+    def replayed(cls, stored: RunRecord) -> Run:
         """A run that is over, as the store remembers it."""
         run = cls(stored.spec, EventLog(stored.events), produced=stored.produced)
         run.created_at, run.finished_at = stored.created_at, stored.finished_at
-        if stored.outcome is None:
+        if stored.result is None:
             run.interrupt()
-            run.settle(None, run.result_of(None, interrupted()))
+            run.settle(None, run.interrupted())
         else:
-            run.conclude(stored.outcome)
-            run.settle(None, run.result_of(stored.outcome, stored.outcome.error))
+            run.conclude(stored.result)
+            run.settle(None, run.completed(stored.result))
         return run
 
     # For those who watch
@@ -111,27 +111,10 @@ class Run:
             raise TimeoutError(f"The run {self.run_id} is still {self.state}.")
         return self._result
 
-    def describe(self) -> dict[str, Any]:
-        """What `GET /runs/<id>` says; all of it JSON."""
-        result = self._result
-        spec = self.spec
-        return {
-            "run_id": spec.run_id,
-            "state": self.state.value,
-            "conversation_id": spec.conversation_id,
-            "message_id": spec.message_id,
-            "reply_to": spec.reply_to,
-            "tier": spec.tier,
-            "model": spec.model,
-            "reason": spec.reason,
-            "text": self.text,
-            "offset": self.log.last_offset,
-            "created_at": self.created_at,
-            "finished_at": self.finished_at,
-            "usage": None if result is None else usage_dict(result.usage),
-            "finish_reason": None if result is None else result.finish_reason,
-            "error": None if result is None or result.error is None else result.error.body()["error"],
-        }
+    @property
+    def result(self) -> RunResult | None:
+        """What came out of it, once it is over."""
+        return self._result
 
     # For the one that produces
 
@@ -192,10 +175,10 @@ class Run:
             self._token_events += 1
             self.log.append(text)
 
-    def conclude(self, outcome: Outcome) -> None:
+    def conclude(self, result: RunResult) -> None:
         """Production is over; the answer is about to be stored."""
         with self._lock:
-            self._outcome = outcome
+            self._concluded = result
 
     def settle(self, final: Entry | None, result: RunResult, *, recoverable: bool = False) -> None:
         """Everything is over, for this process at least.
@@ -219,32 +202,26 @@ class Run:
         light.spec = light.flushed_spec = replace(self.spec, prompt=Prompt(()), shown="", relayed=None)
         return light
 
-    def result_of(self, outcome: Outcome | None, error: ApplicationError | None) -> RunResult:
-        if outcome is None:
-            return RunResult(self.run_id, self.state, self.text, Usage(), None, error=error)
-        text = self.text
-        return RunResult(
-            run_id=self.run_id,
-            state=outcome.state,
-            text=text,
-            usage=outcome.usage,
-            finish_reason=outcome.finish_reason,
-            seams=outcome.seams,
-            message_id=self.spec.message_id if worth_storing(outcome, text) else None,
-            error=error,
-        )
+    def completed(self, result: RunResult) -> RunResult:
+        """The result with the run's text, and with the id of the message that this becomes."""
+        whole = replace(result, text=self.text)
+        return replace(whole, message_id=self.spec.message_id) if worth_storing(whole) else whole
 
-    def change(self) -> RunChange:
+    def interrupted(self) -> RunResult:
+        """What there is when the server shuts down."""
+        return RunResult(self.state, None, error=interrupted(), text=self.text)
+
+    def record(self) -> RunRecord:
         """What the store does not know yet."""
         with self._lock:
-            return RunChange(
-                run_id=self.run_id,
+            return RunRecord(
+                spec=self.spec,
                 state=self._state,
                 events=self.log.entries(self.flushed),
                 produced=self._tokens(),
-                outcome=self._outcome,
+                result=self._concluded,
                 finished_at=self.finished_at,
-                spec=None if self.spec is self.flushed_spec else self.spec,
+                respecced=self.spec is not self.flushed_spec,
             )
 
     def _tokens(self) -> int:
@@ -257,11 +234,3 @@ def interrupted() -> ServerStopping:
         "The server is stopping; the answer continues when it is back.",
         hint="Ask for the run again in a few seconds.",
     )
-
-
-def usage_dict(usage: Usage) -> dict[str, int]:
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "cached_tokens": usage.cached_tokens,
-    }

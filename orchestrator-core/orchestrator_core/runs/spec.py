@@ -110,33 +110,21 @@ class RunEvent:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What came out of a run.
+    """What came out of a run. Written down without text and message_id before the answer is stored.
 
     Args:
         state: final, or the state in which the server's shutdown interrupted it.
-        text: the answer; with FAILED and CANCELLED the part that was produced.
         seams: every take-over: `{"tier", "model", "reason", "offset", "at"}`; offset 0 when no
             text had been shown yet, so that none is visible; `at`: characters of text before it.
-        message_id: None when no answer was stored.
         error: why it failed or was interrupted; raise it.
+        text: the answer; with FAILED and CANCELLED the part that was produced.
+        message_id: None when no answer was stored.
     """
 
-    run_id: str
     state: RunState
-    text: str
-    usage: Usage
     finish_reason: FinishReason | None
+    usage: Usage = Usage()  # noqa: RUF009 -- frozen
     seams: tuple[dict[str, Any], ...] = ()
+    error: ApplicationError | None = None
+    text: str = ""
     message_id: str | None = None
-    error: ApplicationError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How production ended; written down before the answer is stored."""
-
-    state: RunState
-    finish_reason: FinishReason | None
-    usage: Usage
-    seams: tuple[dict[str, Any], ...] = ()
-    error: ApplicationError | None = None

@@ -16,7 +16,7 @@ from shared_context.storage.identity import ago, now
 
 from orchestrator_core.runs import codec
 from orchestrator_core.runs.event_log import Entry
-from orchestrator_core.runs.spec import Outcome, RunSpec, RunState
+from orchestrator_core.runs.spec import RunResult, RunSpec, RunState
 
 KEEP_DAYS = 7
 """Nobody reconnects to an answer's stream after a week; the answer itself is in its conversation."""
@@ -54,38 +54,28 @@ MIGRATIONS = (m001_runs,)
 
 
 @dataclass(frozen=True, slots=True)
-class RunChange:
-    """What one flush writes about one run.
+class RunRecord:
+    """A run as the store knows it, or is to know it.
 
     Args:
-        events: (offset, entry) not written before.
+        events: (offset, entry); when it is written only those that were not before, when it is read
+            those up to the last flush.
         produced: tokens that the text up to the last of them stands for.
-        outcome: how production ended, once it has.
+        result: how production ended, once it has.
         finished_at: when everything was over, so that nothing is left to recover.
-        spec: when it is another one than was written last.
+        respecced: the spec is another one than was written last.
+        recoveries: how often it was begun again.
     """
-
-    run_id: str
-    state: RunState
-    events: Sequence[tuple[int, Entry]]
-    produced: int
-    outcome: Outcome | None = None
-    finished_at: str | None = None
-    spec: RunSpec | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRun:
-    """A run as the store knows it; `events` end where the last flush ended."""
 
     spec: RunSpec
     state: RunState
-    events: list[tuple[int, Entry]]
+    events: Sequence[tuple[int, Entry]]
     produced: int
-    outcome: Outcome | None
-    recoveries: int
-    created_at: str
-    finished_at: str | None
+    result: RunResult | None = None
+    finished_at: str | None = None
+    respecced: bool = False
+    created_at: str = ""
+    recoveries: int = 0
 
 
 class RunStore:
@@ -119,37 +109,37 @@ class RunStore:
             )
             return inserted.rowcount == 1
 
-    def write(self, changes: Sequence[RunChange]) -> None:
-        """All changes in one transaction."""
+    def write(self, records: Sequence[RunRecord]) -> None:
+        """What is new of these runs, in one transaction."""
         with self._database.write() as connection:
-            for change in changes:
-                for first_offset, entries in chunks(change.events):
+            for record in records:
+                for first_offset, entries in chunks(record.events):
                     connection.execute(
                         "INSERT INTO run_events (run_id, first_offset, events) VALUES (?, ?, ?)",
-                        (change.run_id, first_offset, codec.pack_entries(entries)),
+                        (record.spec.run_id, first_offset, codec.pack_entries(entries)),
                     )
-                if change.spec is not None:
+                if record.respecced:
                     connection.execute(
                         "UPDATE runs SET spec = ?2, prompt = ?3 WHERE run_id = ?1",
                         (
-                            change.run_id,
-                            codec.pack_spec(change.spec),
-                            codec.pack_prompt(change.spec.prompt),
+                            record.spec.run_id,
+                            codec.pack_spec(record.spec),
+                            codec.pack_prompt(record.spec.prompt),
                         ),
                     )
                 connection.execute(
                     """UPDATE runs SET state = ?2, produced = ?3, outcome = ?4, finished_at = ?5,
                         prompt = iif(?5 IS NULL, prompt, NULL) WHERE run_id = ?1""",
                     (
-                        change.run_id,
-                        change.state,
-                        change.produced,
-                        None if change.outcome is None else codec.pack_outcome(change.outcome),
-                        change.finished_at,
+                        record.spec.run_id,
+                        record.state,
+                        record.produced,
+                        None if record.result is None else codec.pack_result(record.result),
+                        record.finished_at,
                     ),
                 )
 
-    def load(self, run_id: str) -> StoredRun | None:
+    def load(self, run_id: str) -> RunRecord | None:
         with self._database.read() as connection:
             row = connection.execute("SELECT * FROM runs WHERE run_id = ?", (run_id,)).fetchone()
             if row is None:
@@ -158,12 +148,12 @@ class RunStore:
             query = "SELECT * FROM run_events WHERE run_id = ? ORDER BY first_offset"
             for chunk in connection.execute(query, (run_id,)):
                 events.extend(enumerate(codec.unpack_entries(chunk["events"]), chunk["first_offset"]))
-        return StoredRun(
+        return RunRecord(
             spec=codec.unpack_spec(row["spec"], row["prompt"]),
             state=RunState(row["state"]),
             events=events,
             produced=row["produced"],
-            outcome=None if row["outcome"] is None else codec.unpack_outcome(row["outcome"]),
+            result=None if row["outcome"] is None else codec.unpack_result(row["outcome"]),
             recoveries=row["recoveries"],
             created_at=row["created_at"],
             finished_at=row["finished_at"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 
 from flask import Response
-from orchestrator_core.runs.run import Run
 
 from orchestrator_http.api import EVENTS, Api
 from orchestrator_http.routes.asking import watched_run
@@ -20,7 +19,7 @@ api = Api("runs", answered_by="run_tier", for_desktop="source")
 
 @api.route("GET", "/runs/<run_id>", summary="A run and its text so far", errors=(404,))
 def show(path: RunPath) -> RunAnswer:
-    return _answer(services().assistant.runs.get(path.run_id))
+    return RunAnswer.of(services().assistant.runs.get(path.run_id))
 
 
 @api.route(
@@ -43,8 +42,4 @@ def stop(path: RunPath) -> RunAnswer:
     run.cancel()
     with contextlib.suppress(TimeoutError):
         run.wait(timeout=STOP_WAIT_S)
-    return _answer(run)
-
-
-def _answer(run: Run) -> RunAnswer:
-    return RunAnswer.model_validate(run.describe())
+    return RunAnswer.of(run)

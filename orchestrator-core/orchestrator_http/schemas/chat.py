@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from orchestrator_core.prompt.receipt import Receipt
+from orchestrator_core.runs.run import Run
 from pydantic import BaseModel, Field
 
 from orchestrator_http.schemas.common import Identifier, Parameters, UsageFields
@@ -60,3 +61,23 @@ class RunAnswer(BaseModel):
     usage: UsageFields | None
     finish_reason: str | None
     error: ErrorFields | None
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        spec, result = run.spec, run.result
+        seen = {name: getattr(run, name) for name in ("run_id", "text", "created_at", "finished_at")}
+        asked = {name: getattr(spec, name) for name in _OF_SPEC}
+        usage = None if result is None else UsageFields.model_validate(result.usage)
+        error = result.error if result is not None else None
+        return cls(
+            **seen,
+            **asked,
+            state=run.state.value,
+            offset=run.log.last_offset,
+            usage=usage,
+            finish_reason=None if result is None else result.finish_reason,
+            error=None if error is None else ErrorFields.model_validate(error),
+        )
+
+
+_OF_SPEC = ("conversation_id", "message_id", "reply_to", "tier", "model", "reason")

@@ -31,7 +31,7 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
 
 
-class UsageFields(BaseModel):
+class UsageFields(Answer):
     """Tokens, counted by the model's own tokenizer."""
 
     prompt_tokens: int

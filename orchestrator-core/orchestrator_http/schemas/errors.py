@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
+from orchestrator_http.schemas.common import Answer
 
-class ErrorFields(BaseModel):
+
+class ErrorFields(Answer):
     type: str
     code: str
     message: str

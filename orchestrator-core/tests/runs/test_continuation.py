@@ -25,10 +25,10 @@ from orchestrator_core.runs.continuation import (
     after_failure,
     remaining_config,
     total_usage,
-    with_outcome,
+    with_result,
     worth_storing,
 )
-from orchestrator_core.runs.spec import Outcome, RunState
+from orchestrator_core.runs.spec import RunResult, RunState
 from support.run_clients import make_spec
 
 POLICY = RetryPolicy()
@@ -91,22 +91,22 @@ def test_usage_counts_the_prompt_once_and_all_of_the_answer() -> None:
 
 def test_a_part_of_an_answer_is_worth_storing_and_nothing_is_not() -> None:
     for state in (RunState.FAILED, RunState.CANCELLED):
-        assert worth_storing(Outcome(state, None, Usage()), "text")
-        assert not worth_storing(Outcome(state, None, Usage()), "")
-    assert worth_storing(Outcome(RunState.DONE, None, Usage()), "")
+        assert worth_storing(RunResult(state, None, text="text"))
+        assert not worth_storing(RunResult(state, None))
+    assert worth_storing(RunResult(RunState.DONE, None))
 
 
 def test_the_receipt_says_what_happened_on_the_way() -> None:
     spec = make_spec(receipt={"tier": "desktop"})
-    assert with_outcome(spec, Outcome(RunState.DONE, FinishReason.STOP, Usage())) is spec
+    assert with_result(spec, RunResult(RunState.DONE, FinishReason.STOP, Usage())) is spec
     seam = {"tier": "desktop", "model": "m", "reason": "r", "offset": 3}
-    failed = Outcome(RunState.FAILED, None, Usage(), (seam,), EngineLost("x"))
-    assert with_outcome(spec, failed).receipt == {
+    failed = RunResult(RunState.FAILED, None, Usage(), (seam,), EngineLost("x"))
+    assert with_result(spec, failed).receipt == {
         "tier": "desktop",
         "seams": [seam],
         "incomplete": True,
         "finish_reason": "error",
         "error": "engine_lost",
     }
-    stopped = Outcome(RunState.CANCELLED, FinishReason.CANCELLED, Usage())
-    assert with_outcome(spec, stopped).receipt["finish_reason"] == "cancelled"
+    stopped = RunResult(RunState.CANCELLED, FinishReason.CANCELLED, Usage())
+    assert with_result(spec, stopped).receipt["finish_reason"] == "cancelled"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from orchestrator_core.runs.flusher import Flusher
 from orchestrator_core.runs.run import Run
-from orchestrator_core.runs.store import RunChange, RunStore
+from orchestrator_core.runs.store import RunRecord, RunStore
 from shared_context.errors import StoreFull
 from support.run_clients import make_spec
 
@@ -19,12 +19,12 @@ class Recorded:
 
     def __init__(self, store: RunStore) -> None:
         self.store = store
-        self.written: list[Sequence[RunChange]] = []
+        self.written: list[Sequence[RunRecord]] = []
         self.refuse = False
         self.tried = threading.Event()
         self._news = threading.Condition()
 
-    def write(self, changes: Sequence[RunChange]) -> None:
+    def write(self, changes: Sequence[RunRecord]) -> None:
         self.tried.set()
         if self.refuse:
             raise StoreFull("runs.db cannot grow")

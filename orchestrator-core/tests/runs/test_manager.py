@@ -7,6 +7,7 @@ from orchestrator_core.backend import Usage
 from orchestrator_core.errors import NotFound, Overloaded
 from orchestrator_core.runs import manager as manager_module
 from orchestrator_core.runs.spec import RunState
+from orchestrator_http.schemas.chat import RunAnswer
 from support.run_clients import TEXT, make_spec, wait_until_idle
 from support.scripted import Gate, Reply, ScriptedBackend
 
@@ -43,12 +44,12 @@ def test_a_finished_run_is_replayed_from_the_store_word_for_word(servers: Any) -
     manager = servers.start(ScriptedBackend([Reply(text=TEXT, crash_after=(2,))]))
     run = manager.start(make_spec())
     events = list(run.events())
-    description = run.describe()
+    description = RunAnswer.of(run)
     servers.stop()
     again = servers.start(ScriptedBackend()).get(run.run_id)
     assert list(again.events()) == events
     assert list(again.events(after=3)) == events[3:]
-    assert again.describe() == description
+    assert RunAnswer.of(again) == description
     assert again.wait(0) == run.wait(0)
 
 

@@ -13,8 +13,8 @@ from orchestrator_core.errors import ContextLengthExceeded, Overloaded
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import ChatMessage, Role
 from orchestrator_core.runs import codec
-from orchestrator_core.runs.spec import Outcome, Relayed, RunState
-from orchestrator_core.runs.store import RunChange, RunStore, chunks
+from orchestrator_core.runs.spec import Relayed, RunResult, RunSpec, RunState
+from orchestrator_core.runs.store import RunRecord, RunStore, chunks
 from shared_context.storage.identity import now
 from support.run_clients import make_spec
 
@@ -26,9 +26,9 @@ def store(tmp_path: Path) -> Iterator[RunStore]:
     store.close()
 
 
-def finish(store: RunStore, run_id: str, at: str | None = None) -> None:
-    outcome = Outcome(RunState.DONE, FinishReason.STOP, Usage(1, 2, 3))
-    store.write([RunChange(run_id, RunState.DONE, [], 2, outcome, at or now())])
+def finish(store: RunStore, spec: RunSpec, at: str | None = None) -> None:
+    outcome = RunResult(RunState.DONE, FinishReason.STOP, Usage(1, 2, 3))
+    store.write([RunRecord(spec, RunState.DONE, [], 2, outcome, at or now())])
 
 
 FULL_PROMPT = Prompt(
@@ -51,14 +51,14 @@ def test_an_unfinished_run_comes_back_whole(store: RunStore) -> None:
         shown="so \ud83d far",
     )
     assert store.create(spec)
-    store.write([RunChange(spec.run_id, RunState.RUNNING, [(1, "a"), (2, ("seam", {"tier": "vps"}))], 1)])
-    store.write([RunChange(spec.run_id, RunState.RUNNING, [(3, "b\ud83d"), (9, "c")], 3)])
+    store.write([RunRecord(spec, RunState.RUNNING, [(1, "a"), (2, ("seam", {"tier": "vps"}))], 1)])
+    store.write([RunRecord(spec, RunState.RUNNING, [(3, "b\ud83d"), (9, "c")], 3)])
     stored = store.load(spec.run_id)
     assert stored is not None
     assert stored.spec == spec
     assert stored.state is RunState.RUNNING
     assert stored.events == [(1, "a"), (2, ("seam", {"tier": "vps"})), (3, "b\ud83d"), (9, "c")]
-    assert (stored.produced, stored.outcome, stored.finished_at) == (3, None, None)
+    assert (stored.produced, stored.result, stored.finished_at) == (3, None, None)
     assert store.unfinished() == [spec.run_id]
 
 
@@ -75,8 +75,8 @@ def test_a_run_that_goes_on_otherwise_comes_back_so(store: RunStore) -> None:
     spec = make_spec(prompt=Prompt(()), relayed=Relayed("desktop", "run-there", {}))
     store.create(spec)
     own = replace(spec, prompt=FULL_PROMPT, relayed=None, tier="vps", message_id="a-2", supersedes="a-1")
-    store.write([RunChange(spec.run_id, RunState.RUNNING, [(1, "a")], 1, spec=own)])
-    store.write([RunChange(spec.run_id, RunState.RUNNING, [(2, "b")], 2)])
+    store.write([RunRecord(own, RunState.RUNNING, [(1, "a")], 1, respecced=True)])
+    store.write([RunRecord(spec, RunState.RUNNING, [(2, "b")], 2)])
     stored = store.load(spec.run_id)
     assert stored is not None
     assert (stored.spec, [entry for _, entry in stored.events]) == (own, ["a", "b"])
@@ -85,10 +85,10 @@ def test_a_run_that_goes_on_otherwise_comes_back_so(store: RunStore) -> None:
 def test_a_finished_run_keeps_its_outcome_and_drops_its_prompt(store: RunStore) -> None:
     spec = make_spec("a long prompt")
     store.create(spec)
-    finish(store, spec.run_id)
+    finish(store, spec)
     stored = store.load(spec.run_id)
     assert stored is not None
-    assert stored.outcome == Outcome(RunState.DONE, FinishReason.STOP, Usage(1, 2, 3))
+    assert stored.result == RunResult(RunState.DONE, FinishReason.STOP, Usage(1, 2, 3))
     assert stored.spec.prompt == Prompt(())
     assert stored.finished_at is not None
     assert store.unfinished() == []
@@ -103,8 +103,8 @@ def test_a_known_id_is_not_created_again(store: RunStore) -> None:
 
 def test_an_error_keeps_its_body_and_status() -> None:
     for error in (Overloaded("full", hint="wait"), ContextLengthExceeded("long")):
-        outcome = Outcome(RunState.FAILED, None, Usage(), ({"offset": 0},), error)
-        back = codec.unpack_outcome(codec.pack_outcome(outcome))
+        outcome = RunResult(RunState.FAILED, None, Usage(), ({"offset": 0},), error)
+        back = codec.unpack_result(codec.pack_result(outcome))
         assert back.error is not None
         assert (back.error.body(), back.error.status) == (error.body(), error.status)
         assert back.seams == outcome.seams
@@ -126,9 +126,9 @@ def test_the_oldest_finished_runs_are_forgotten_with_their_events(store: RunStor
     specs = [make_spec() for _ in range(6)]
     for spec in specs:
         store.create(spec)
-        store.write([RunChange(spec.run_id, RunState.RUNNING, [(1, "x")], 1)])
+        store.write([RunRecord(spec, RunState.RUNNING, [(1, "x")], 1)])
     for spec in specs[:5]:
-        finish(store, spec.run_id)
+        finish(store, spec)
     assert store.prune(keep_runs=2) == 3
     kept = [spec for spec in specs if store.load(spec.run_id) is not None]
     assert kept == specs[3:]
@@ -140,8 +140,8 @@ def test_finished_runs_are_forgotten_after_a_week_and_unfinished_ones_never(stor
     old, fresh, unfinished = make_spec(), make_spec(), make_spec()
     for spec in (old, fresh, unfinished):
         store.create(spec)
-    finish(store, old.run_id, "2020-01-01T00:00:00.000000Z")
-    finish(store, fresh.run_id)
+    finish(store, old, "2020-01-01T00:00:00.000000Z")
+    finish(store, fresh)
     assert store.prune() == 1
     assert store.load(old.run_id) is None
     assert store.load(fresh.run_id) is not None
