@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -73,6 +73,7 @@ class Services:
         slots: of the listener's own requests; see `places`.
         stopping: set when no new work is taken any more.
         closing: set when streams have to end as well.
+        notices: each says what the owner has to know and to act upon.
     """
 
     settings: Settings
@@ -84,6 +85,7 @@ class Services:
     cache: ResponseCache = field(default_factory=ResponseCache)
     stopping: threading.Event = field(default_factory=threading.Event)
     closing: threading.Event = field(default_factory=threading.Event)
+    notices: list[Callable[[], list[str]]] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
     @classmethod

@@ -17,7 +17,7 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Event, RejectConnection, RejectData, Request
 from wsproto.utilities import RemoteProtocolError
 
-from orchestrator_relay.errors import DialFailed, DialRefused
+from orchestrator_relay.errors import CertificateRejected, DialFailed, DialRefused
 from orchestrator_relay.message_socket import MessageSocket
 
 PATH = "/relay"
@@ -47,7 +47,7 @@ def dial(
     try:
         sock = socket.create_connection((host, parts.port or (443 if secure else 80)), timeout_s)
     except OSError as error:
-        raise DialFailed(_why(error)) from None
+        raise _failure(error) from None
     try:
         if secure:
             sock = (context or ssl.create_default_context()).wrap_socket(sock, server_hostname=host)
@@ -56,7 +56,7 @@ def dial(
     except BaseException as error:
         sock.close()
         if isinstance(error, OSError):
-            raise DialFailed(_why(error)) from None
+            raise _failure(error) from None
         raise
 
 
@@ -114,9 +114,13 @@ def _refused(status: int, said: bytes) -> DialRefused:
     return DialRefused(status, code, why)
 
 
-def _why(error: OSError) -> str:
+def _failure(error: OSError) -> DialFailed:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted ({error.verify_message})"
+        return CertificateRejected(f"its certificate is not trusted ({error.verify_message})")
+    return DialFailed(_why(error))
+
+
+def _why(error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return "it does not answer"
     if isinstance(error, socket.gaierror):

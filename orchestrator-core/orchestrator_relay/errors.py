@@ -4,6 +4,7 @@ RelayError
 ├── HandshakeRejected             a request to the relay's address is no WebSocket handshake
 ├── InvalidFingerprint            a text is no SHA-256 fingerprint
 ├── DialFailed                    there is no connection: nobody answers, or not as a relay
+│   ├── CertificateRejected       who answers has another certificate than the trusted one
 │   └── DialRefused               the server answered with something else than a connection
 ├── GreetingRefused               one side said, or found out, why there will be no connection
 ├── SocketClosed                  the connection is no more (a ConnectionError)
@@ -60,6 +61,12 @@ class DialFailed(RelayError):
     code = "lost"
 
 
+class CertificateRejected(DialFailed):
+    """Who answers has not the certificate that is trusted, or none that the system trusts."""
+
+    code = "certificate"
+
+
 class DialRefused(DialFailed):
     """The server answered with something else than a connection.
 
@@ -77,12 +84,13 @@ class GreetingRefused(RelayError):
     """There will be no connection; the socket is closed.
 
     Args:
-        code: of the GOODBYE; see `heads`.
+        code, address: of the GOODBYE; see `heads`.
         message: for people.
     """
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, address: str | None = None) -> None:
         super().__init__(message, code=code)
+        self.address: Final = address
 
 
 class SocketClosed(RelayError, ConnectionError):

@@ -26,7 +26,7 @@ def introduce(socket: Messages, hello: Hello, timeout_s: float = GREETING_S) -> 
     except BadFrame as error:
         raise refuse(socket, PROTOCOL_ERROR, f"It sent {error}.") from None
     if welcome.protocol != PROTOCOL:
-        raise refuse(socket, VERSION, f"It speaks protocol {welcome.protocol}, this one {PROTOCOL}.")
+        raise refuse(socket, VERSION, _update(desktop=PROTOCOL, vps=welcome.protocol))
     return welcome
 
 
@@ -41,7 +41,7 @@ def receive_hello(socket: Messages, timeout_s: float = GREETING_S) -> Hello:
     except BadFrame as error:
         raise refuse(socket, PROTOCOL_ERROR, f"It sent {error}.") from None
     if hello.protocol != PROTOCOL:
-        raise refuse(socket, VERSION, f"It speaks protocol {hello.protocol}, this one {PROTOCOL}.")
+        raise refuse(socket, VERSION, _update(desktop=hello.protocol, vps=PROTOCOL))
     return hello
 
 
@@ -53,12 +53,19 @@ def welcome(socket: Messages, message: Welcome) -> None:
     socket.send(encode(Kind.WELCOME, 0, message.pack()))
 
 
-def refuse(socket: Messages, code: str, message: str) -> GreetingRefused:
+def refuse(socket: Messages, code: str, message: str, address: str | None = None) -> GreetingRefused:
     """Say why there will be no connection, and close. Returns the error, to be raised or not."""
+    goodbye = Goodbye(code=code, message=message[:2000], address=address)
     with contextlib.suppress(SocketClosed):
-        socket.send(encode(Kind.GOODBYE, 0, Goodbye(code=code, message=message[:2000]).pack()))
+        socket.send(encode(Kind.GOODBYE, 0, goodbye.pack()))
     socket.close()
-    return GreetingRefused(code, message)
+    return GreetingRefused(code, message, address)
+
+
+def _update(*, desktop: int, vps: int) -> str:
+    """The same on both sides: each shows it to its own owner."""
+    older = "desktop" if desktop < vps else "VPS"
+    return f"The desktop speaks protocol {desktop} and the VPS protocol {vps}: update the {older}."
 
 
 def _expect(socket: Messages, kind: Kind, timeout_s: float) -> Frame:
@@ -69,7 +76,7 @@ def _expect(socket: Messages, kind: Kind, timeout_s: float) -> Frame:
     if frame.kind is Kind.GOODBYE:
         goodbye = Goodbye.unpack(frame.payload)
         socket.close()
-        raise GreetingRefused(goodbye.code, goodbye.message)
+        raise GreetingRefused(goodbye.code, goodbye.message, goodbye.address)
     if frame.kind is not kind:
         raise BadFrame(f"a {frame.kind.name} frame where {kind.name} has to come")
     return frame

@@ -25,6 +25,8 @@ HeaderValue = Annotated[str, Field(max_length=32 * 1024, pattern=r"^[\t\x20-\x7e
 Headers = Annotated[tuple[tuple[HeaderName, HeaderValue], ...], Field(max_length=MAX_HEADERS)]
 Name = Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Text = Annotated[str, Field(max_length=2000)]
+Address = Annotated[str, Field(max_length=64, pattern=r"^[0-9A-Fa-f:.]*$")]
+"""Of IP; "" or None when it is not known."""
 
 
 class Head(BaseModel):
@@ -62,7 +64,7 @@ class RequestHead(Head):
     target: Annotated[str, Field(max_length=16 * 1024, pattern=r"^/[\x21-\x7e]*$")]
     headers: Headers = ()
     body: Annotated[int, Field(ge=0, le=MAX_BODY_BYTES)] = 0
-    address: Annotated[str, Field(max_length=64, pattern=r"^[0-9A-Fa-f:.]*$")] = ""
+    address: Address = ""
 
 
 class ResponseHead(Head):
@@ -76,10 +78,12 @@ class Status(Head):
     Args:
         queue: answers waiting there for a free place.
         ready: it can answer, and has exchanged memories on this connection.
+        elsewhere: told to a desktop: from where its credential was used last beside this connection.
     """
 
     queue: Annotated[int, Field(ge=0, le=10**9)] = 0
     ready: bool = False
+    elsewhere: Address | None = None
 
 
 class Hello(Head):
@@ -104,6 +108,8 @@ class Welcome(Head):
         tier: how the other side labels its own answers.
         role: `source`, or `extra` for a desktop that only lends its model.
         heartbeat_s, silence_s: what the other side does; both ends may have their own.
+        address: from where this connection comes, as the VPS sees it.
+        before: from where the same credential was used last, when that was another place.
     """
 
     protocol: int = PROTOCOL
@@ -113,6 +119,8 @@ class Welcome(Head):
     version: Name = ""
     heartbeat_s: Annotated[float, Field(gt=0, le=3600)] = 2.0
     silence_s: Annotated[float, Field(gt=0, le=3600)] = 6.0
+    address: Address | None = None
+    before: Address | None = None
 
 
 class Goodbye(Head):
@@ -121,10 +129,12 @@ class Goodbye(Head):
     Args:
         code: for programs; docs/relay.md lists them.
         message: for people.
+        address: of a duplicate: from where the connection comes that lives.
     """
 
     code: Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")]
     message: Text = ""
+    address: Address | None = None
 
 
 REVOKED = "revoked"

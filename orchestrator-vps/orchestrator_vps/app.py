@@ -57,10 +57,15 @@ def create_app(
             opened.callback(assistant.close)
         opened.callback(hub.close)
         services = Services.around(settings, assistant, version=version("orchestrator"))
+        services.notices.append(hub.notices)
         hub.attach(services.replica, services.changes)
         opened.callback(services.changes.close)
         enrolment = Enrolment(
-            credentials, extra=settings.relay.extra_desktops, connected=hub.connected, drop=hub.drop
+            credentials,
+            extra=settings.relay.extra_desktops,
+            connected=hub.connected,
+            drop=hub.drop,
+            used=hub.used,
         )
         app = create_http_app(
             services,

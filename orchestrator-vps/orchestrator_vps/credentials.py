@@ -38,6 +38,8 @@ class Desktop:
         replica: id of its memory when it enrolled; "" when it did not say.
         role: `source`: the source of truth; `extra`: lends its model.
         seen_at: when its connection was last known to live.
+        address: from where it dialled in last; "" before the first time.
+        elsewhere, elsewhere_at: from where else its credential was used last, and when.
     """
 
     desktop_id: str
@@ -47,6 +49,9 @@ class Desktop:
     enrolled_at: str
     seen_at: str | None
     revoked_at: str | None
+    address: str = ""
+    elsewhere: str = ""
+    elsewhere_at: str | None = None
 
 
 class Credentials:
@@ -163,6 +168,19 @@ class Credentials:
         with self._database.write() as connection:
             connection.execute("UPDATE desktops SET seen_at = ? WHERE desktop_id = ?", (now(), desktop_id))
 
+    def dialled_in(self, desktop_id: str, address: str) -> None:
+        """It is connected from this address."""
+        with self._database.write() as connection:
+            connection.execute("UPDATE desktops SET address = ? WHERE desktop_id = ?", (address, desktop_id))
+
+    def used_elsewhere(self, desktop_id: str, address: str) -> None:
+        """Its credential was used from this address beside its connection."""
+        with self._database.write() as connection:
+            connection.execute(
+                "UPDATE desktops SET elsewhere = ?, elsewhere_at = ? WHERE desktop_id = ?",
+                (address, now(), desktop_id),
+            )
+
     def own_command(self, words: str) -> str:
         """The command of this tier, as it is called on this machine for these credentials."""
         return own_command(words, self._database.path.parent)
@@ -182,7 +200,9 @@ class Credentials:
         self.close()
 
 
-_COLUMNS = "desktop_id, name, replica, role, enrolled_at, seen_at, revoked_at"
+_COLUMNS = (
+    "desktop_id, name, replica, role, enrolled_at, seen_at, revoked_at, address, elsewhere, elsewhere_at"
+)
 
 
 def _check_code(connection: sqlite3.Connection, code_hash: bytes, moment: str, command: str) -> None:

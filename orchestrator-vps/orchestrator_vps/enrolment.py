@@ -18,6 +18,7 @@ from orchestrator_http.api import Api, current_operation
 from orchestrator_http.keys import FailedAttempts
 from orchestrator_http.schemas.common import Body, Identifier, Parameters
 from orchestrator_http.services import services
+from orchestrator_relay.dial import PATH
 from pydantic import BaseModel, Field
 
 from orchestrator_vps.credentials import Credentials, Desktop, ExtraDesktops
@@ -50,6 +51,9 @@ class DesktopAnswer(BaseModel):
     seen_at: str | None
     revoked_at: str | None
     connected: bool
+    address: str = Field(description="From where it dialled in last.")
+    elsewhere: str = Field(description="From where else its credential was used last; empty for nowhere.")
+    elsewhere_at: str | None
 
 
 class DesktopsAnswer(BaseModel):
@@ -67,6 +71,7 @@ class Enrolment:
         extra: what becomes of a second desktop.
         connected: ids of the desktops that are connected now.
         drop: end the connection of a desktop that was revoked.
+        used: told of each request with a desktop's credential, and from where it came.
     """
 
     def __init__(
@@ -76,11 +81,13 @@ class Enrolment:
         extra: ExtraDesktops,
         connected: Callable[[], frozenset[str]],
         drop: Callable[[str], None],
+        used: Callable[[Desktop, str], None],
     ) -> None:
         self._credentials = credentials
         self._extra = extra
         self._connected = connected
         self._drop = drop
+        self._used = used
         self._attempts = FailedAttempts()
         self.api = Api("desktops", answered_by="here")
         declare = self.api.route
@@ -117,6 +124,8 @@ class Enrolment:
                 hint="Use the API key.",
             )
         g.desktop = desktop
+        if request.path != PATH:  # who dials in is looked at there
+            self._used(desktop, request.remote_addr or "")
         return True
 
     def enroll(self, body: EnrollBody) -> EnrollAnswer:
@@ -170,4 +179,7 @@ def _shown(desktop: Desktop, connected: frozenset[str]) -> DesktopAnswer:
         seen_at=desktop.seen_at,
         revoked_at=desktop.revoked_at,
         connected=desktop.desktop_id in connected,
+        address=desktop.address,
+        elsewhere=desktop.elsewhere,
+        elsewhere_at=desktop.elsewhere_at,
     )

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import timedelta
 
 from orchestrator_core.errors import InvalidRequest, NotFound, TierUnreachable
 from orchestrator_core.settings import RelaySettings
@@ -21,12 +22,14 @@ from orchestrator_relay.client_stream import RelayStream
 from orchestrator_relay.connection import Ending, Messages, RelayConnection
 from orchestrator_relay.errors import GreetingRefused, SocketClosed
 from orchestrator_relay.greeting import receive_hello, refuse, welcome
-from orchestrator_relay.heads import RequestHead, Welcome
+from orchestrator_relay.heads import RequestHead, Status, Welcome
 from pydantic import ValidationError
 from shared_context.errors import SharedContextError
 from shared_context.exchange.change_feed import ChangeFeed
 from shared_context.exchange.replica import Replica
+from shared_context.storage.identity import after, now
 
+from orchestrator_vps import places
 from orchestrator_vps.credentials import Credentials, Desktop
 from orchestrator_vps.desktop_response import DesktopResponse, translated
 from orchestrator_vps.link import DESKTOP, Link, in_words, state_of
@@ -44,6 +47,9 @@ hundred questions at once would each have to wait for. Who needs it sooner settl
 
 MAX_NOTICES = 256
 """Waiting for their answers; a desktop that answers none is told all the same."""
+
+TELL_FOR = timedelta(days=1)
+"""How long a desktop is told that its credential was used elsewhere: it may be away, or restart."""
 
 SEEN_EVERY_S = 30.0
 DROPS_WITHIN_S = 60.0
@@ -83,18 +89,44 @@ class Hub:
 
     # A desktop's connection
 
-    def serve(self, desktop: Desktop, socket: Messages) -> None:
-        """Hold a desktop's connection, from its greeting to its end; returns after it."""
+    def serve(self, desktop: Desktop, socket: Messages, address: str = "") -> None:
+        """Hold a desktop's connection, from its greeting to its end; returns after it.
+
+        Args:
+            address: from where it dials in.
+        """
+        address = places.plain(address)
         try:
             hello = receive_hello(socket)
-            link = self._admit(desktop, socket, min(hello.max_streams, self._relay.max_streams))
+            link = self._admit(desktop, socket, min(hello.max_streams, self._relay.max_streams), address)
         except (GreetingRefused, SocketClosed, SharedContextError) as error:
-            _log.warning("The desktop %s was not let in: %s", desktop.desktop_id, error)
+            _log.warning("The desktop %s was not let in from %s: %s", desktop.desktop_id, address, error)
             socket.close()
             socket.release()
             return
-        _log.info("The desktop %s (%s) is connected", desktop.desktop_id, desktop.role)
+        _log.info("The desktop %s (%s) is connected from %s", desktop.desktop_id, desktop.role, address)
         self._ended(link, link.connection.run())
+
+    def used(self, desktop: Desktop, address: str) -> None:
+        """Note that a request came with this desktop's credential. One that comes from elsewhere while the
+        desktop is connected is told to both owners at once: somebody else has the credential."""
+        link = self._links.get(desktop.desktop_id)
+        place = places.plain(address)
+        if link is None or places.same(link.address, place) or place in (link.elsewhere, link.suspect):
+            return
+        # The desktop may just have changed its network: then its connection does not answer any more.
+        link.suspect = place
+        threading.Thread(target=self._check_place, args=(link, place), name="hub-place", daemon=True).start()
+
+    def notices(self) -> list[str]:
+        """What the owner of this server has to know and to act upon."""
+        return [
+            f"The credential of the desktop {link.desktop.name!r}, connected from {link.address}, was used from "
+            f"{link.elsewhere} too. If that was not you, run on the VPS: "
+            f"{self._credentials.own_command(f'revoke {link.desktop.desktop_id}')}"
+            for link in list(self._links.values())
+            if link.elsewhere
+        ]
 
     def connected(self) -> frozenset[str]:
         return frozenset(self._links)
@@ -221,13 +253,13 @@ class Hub:
 
     # Inside
 
-    def _admit(self, desktop: Desktop, socket: Messages, max_streams: int) -> Link:
+    def _admit(self, desktop: Desktop, socket: Messages, max_streams: int, address: str) -> Link:
         """
         Raises:
             GreetingRefused, SocketClosed.
         """
         with self._admitting:
-            self._refuse_unwanted(desktop, socket)
+            self._refuse_unwanted(desktop, socket, address)
             replica = self._replica.replica_id if self._replica is not None else ""
             greeting = Welcome(
                 tier=self._tier,
@@ -236,13 +268,37 @@ class Hub:
                 version=self._version,
                 heartbeat_s=self._relay.heartbeat_s,
                 silence_s=self._relay.silence_s,
+                address=address,
+                before=None if places.same(desktop.address, address) else desktop.address,
             )
             welcome(socket, greeting)
-            link = Link(desktop, self._connection(desktop, socket, max_streams))
+            self._credentials.dialled_in(desktop.desktop_id, address)
+            link = Link(desktop, self._connection(desktop, socket, max_streams), address=address)
+            if desktop.elsewhere_at and desktop.elsewhere_at > after(now(), -TELL_FOR):
+                link.elsewhere = desktop.elsewhere
             with self._changed:
                 self._links[desktop.desktop_id] = link
                 self._changed.notify_all()
         return link
+
+    def _check_place(self, link: Link, place: str) -> None:
+        if link.connection.ping(PROBE_S):
+            self._tell_place(link, place)
+        link.suspect = ""
+
+    def _tell_place(self, link: Link, place: str) -> None:
+        link.elsewhere = place
+        _log.warning(
+            "The credential of the desktop %s, connected from %s, was used from %s too",
+            link.desktop.desktop_id,
+            link.address,
+            place,
+        )
+        link.connection.tell_status()
+        try:
+            self._credentials.used_elsewhere(link.desktop.desktop_id, place)
+        except SharedContextError as error:
+            _log.warning("%s", error.message)
 
     def _connection(self, desktop: Desktop, socket: Messages, max_streams: int) -> RelayConnection:
         def synced(digest: str) -> None:
@@ -255,17 +311,22 @@ class Hub:
                     link.notices = {state: one for state, one in link.notices.items() if one > link.taken_in}
                     self._changed.notify_all()
 
+        def status() -> Status:
+            link = self._links.get(desktop.desktop_id)
+            return Status(elsewhere=link.elsewhere or None if link is not None else None)
+
         connection = RelayConnection(
             socket,
             max_streams=max_streams,
             heartbeat_s=self._relay.heartbeat_s,
             silence_s=self._relay.silence_s,
+            status=status,
             on_synced=synced,
             name=f"desktop-{desktop.desktop_id[-6:]}",
         )
         return connection
 
-    def _refuse_unwanted(self, desktop: Desktop, socket: Messages) -> None:
+    def _refuse_unwanted(self, desktop: Desktop, socket: Messages, address: str) -> None:
         """
         Raises:
             GreetingRefused: it was revoked, is one too many, or is connected already.
@@ -280,7 +341,9 @@ class Hub:
         if former is None:
             return
         if former.connection.ping(PROBE_S):
-            raise refuse(socket, heads.DUPLICATE, "This desktop is connected already.")
+            if not places.same(former.address, address):
+                self._tell_place(former, address)
+            raise refuse(socket, heads.DUPLICATE, "This desktop is connected already.", former.address)
         former.connection.goodbye(heads.REPLACED, "The same desktop has dialled anew.")
 
     def _ended(self, link: Link, ending: Ending) -> None:

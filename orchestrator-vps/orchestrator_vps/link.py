@@ -25,6 +25,9 @@ class Link:
         notices: the states it was told of and has not answered, with their numbers in that order.
         told, taken_in: numbers of the latest notice, and of the latest that was answered. Answers
             come in order, so one answers all notices before it too.
+        address: from where it dialled in.
+        elsewhere: from where else its credential was used last while it was connected.
+        suspect: from where else it was used, while that is looked into.
         gave_up_on: the state of the memory that it did not take in in time.
     """
 
@@ -39,6 +42,9 @@ class Link:
     taken_in: int = 0
     telling: threading.Lock = field(default_factory=threading.Lock)
     gave_up_on: str = ""
+    address: str = ""
+    elsewhere: str = ""
+    suspect: str = ""
 
 
 def state_of(link: Link, silence_s: float, drops: int = 0) -> TierState:

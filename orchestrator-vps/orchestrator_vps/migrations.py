@@ -24,4 +24,12 @@ _M001 = (
     "CREATE TABLE codes (code_hash BLOB PRIMARY KEY, expires_at TEXT NOT NULL, used_at TEXT)",
 )
 
-MIGRATIONS = (m001_desktops,)
+
+def m002_addresses(connection: sqlite3.Connection) -> None:
+    """From where a desktop dialled in last, and from where else its credential was used last."""
+    connection.execute("ALTER TABLE desktops ADD COLUMN address TEXT NOT NULL DEFAULT ''")
+    connection.execute("ALTER TABLE desktops ADD COLUMN elsewhere TEXT NOT NULL DEFAULT ''")
+    connection.execute("ALTER TABLE desktops ADD COLUMN elsewhere_at TEXT")
+
+
+MIGRATIONS = (m001_desktops, m002_addresses)

@@ -50,7 +50,7 @@ def relay_api(hub: Hub) -> Api:
             socket = accept({**request.environ, "HTTP_UPGRADE": request.environ.get(UPGRADE, "")})
         except HandshakeRejected as error:
             raise InvalidRequest(error.message, hint=error.hint) from None
-        hub.serve(desktop, socket)
+        hub.serve(desktop, socket, request.remote_addr or "")
         return HandedOver()
 
     return api

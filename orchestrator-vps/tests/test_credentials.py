@@ -146,5 +146,5 @@ def test_the_list_keeps_the_order(credentials, tmp_path):
     assert [one.desktop_id for one in credentials.desktops()] == ids
     assert [bool(one.seen_at) for one in credentials.desktops()] == [False, True, False]
     with sqlite3.connect(tmp_path / "data" / "relay.db") as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
     connection.close()

@@ -364,3 +364,39 @@ def test_a_hundred_and_twenty_clients_stream_through_one_connection(tmp_path):
             answer.close()
         wait_until(lambda: desktop.connection.streams == 0)
         assert vps.get("/events").status_code == 200
+
+
+class TestWhoUsesACredential:
+    """A stolen credential is told to both owners at once. The proxy on loopback says where a client is."""
+
+    @staticmethod
+    def exchange(vps, address):
+        headers = {"Authorization": f"Bearer {vps.credential}", "X-Forwarded-For": address}
+        return vps.request("GET", "/ready", headers=headers)
+
+    def test_from_elsewhere_beside_the_desktop(self, vps, desktop):
+        assert desktop.welcome.address == "127.0.0.1"
+        assert self.exchange(vps, "203.0.113.9").status_code == 200
+        wait_until(lambda: desktop.connection.peer is not None and desktop.connection.peer.elsewhere)
+        assert desktop.connection.peer.elsewhere == "203.0.113.9"
+        (notice,) = vps.get("/info").json()["notices"]
+        assert "used from 203.0.113.9 too" in notice and "revoke" in notice
+        (listed,) = [one for one in vps.get("/desktops").json()["desktops"] if one["connected"]]
+        assert (listed["address"], listed["elsewhere"]) == ("127.0.0.1", "203.0.113.9")
+        assert "from 203.0.113.9 too" in vps.command("desktops").stdout
+        assert "was used from 203.0.113.9 too" in vps.errors
+
+    def test_the_desktops_own_requests_are_no_news(self, tmp_path):
+        with Vps(tmp_path, **QUICK) as vps:
+            vps.credential = vps.enroll().json()["credential"]
+            with PlayedDesktop(vps, who("home"), credential=vps.credential) as desktop:
+                desktop.there()
+                assert self.exchange(vps, "127.0.0.1").status_code == 200
+                assert vps.get("/info").json()["notices"] == []
+
+    def test_one_that_dials_in_beside_it_is_told_from_where_the_living_one_comes(self, vps, desktop):
+        sock = dial(vps.port, vps.credential)
+        with pytest.raises(GreetingRefused) as caught:
+            introduce(sock, Hello())
+        sock.release()
+        assert (caught.value.code, caught.value.address) == (heads.DUPLICATE, "127.0.0.1")

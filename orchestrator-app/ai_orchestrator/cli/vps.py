@@ -24,6 +24,7 @@ GROUP = "orchestrator.vps_commands"
 COMMANDS = {
     "enroll": ("ai_orchestrator.cli.vps:enroll", "Connect this desktop with a VPS."),
     "status": ("ai_orchestrator.cli.vps:status", "Say how the connection is doing."),
+    "trust": ("ai_orchestrator.cli.vps:trust", "Compare the VPS's certificate again, after it was changed."),
     "leave": ("ai_orchestrator.cli.vps:leave", "End the enrolment, on both sides."),
 }
 
@@ -93,6 +94,29 @@ def enroll(
         terminal.note(complete("The running server connects within a second: `orchestrator vps status`"))
     else:
         terminal.note(complete("Connected while the server runs: `orchestrator serve`"))
+
+
+@click.command(short_help="Compare the VPS's certificate again, after it was changed.")
+@click.option("--fingerprint", metavar="SHA256", help="Of the new certificate, as deploy_vps.sh printed it.")
+@settings_options
+def trust(fingerprint: str | None, config: str | None, data: str | None) -> int:
+    """Compare the VPS's certificate again, after it was changed there: for one of Let's Encrypt, for example.
+
+    The enrolment stays. A running server connects within a second.
+    """
+    from ai_orchestrator.cli.options import make_settings
+    from ai_orchestrator.vps_link import credentials, enrolment
+
+    settings = make_settings(config, data)
+    credential = credentials.read(settings.data)
+    if credential is None:
+        click.echo("Not enrolled with a VPS.", err=True)
+        return FAILED
+    trusted = enrolment.trust(credential, fingerprint=fingerprint, confirm=_confirm)
+    credentials.write(settings.data, trusted)
+    whose = "its own, as compared" if trusted.certificate else "one that this system trusts"
+    click.echo(f"The certificate of {terminal.safe(trusted.url)} is {whose}.")
+    return OK
 
 
 @click.command(short_help="Say how the connection is doing.")
@@ -176,8 +200,11 @@ def _status(data: Path, credential: VpsCredential) -> dict[str, Any]:
         "role": credential.role,
         "since": credential.enrolled_at,
         "link": link.phase,
-        "why": link.why,
+        "why": complete(link.why),
+        "notice": complete(link.notice) if link.notice != link.why else "",
         "changed": link.since,
+        "seen from": link.address,
+        "before from": link.before,
         "certificate": fingerprint(credential.certificate) if credential.certificate else "",
     }
 

@@ -12,7 +12,7 @@ from orchestrator_core.settings import RelaySettings
 from orchestrator_relay import heads
 from orchestrator_relay.connection import Ending, RelayConnection
 from orchestrator_relay.dial import dial
-from orchestrator_relay.errors import DialRefused, RelayError
+from orchestrator_relay.errors import CertificateRejected, DialRefused, GreetingRefused, RelayError
 from orchestrator_relay.greeting import introduce
 from orchestrator_relay.heads import Hello, Status, Welcome
 from orchestrator_relay.pinning import context_for
@@ -22,18 +22,31 @@ from ai_orchestrator.vps_link.backoff import Backoff
 from ai_orchestrator.vps_link.credentials import VpsCredential
 from ai_orchestrator.vps_link.link_state import LinkStateFile
 
-_SLOW = frozenset({heads.DUPLICATE, heads.REFUSED, heads.VERSION})
+_CERTIFICATE, _UNKNOWN = CertificateRejected.code, "unauthorized"
+
+_SLOW = frozenset({heads.DUPLICATE, heads.REFUSED, heads.VERSION, _CERTIFICATE})
 """Refusals that will hardly change by themselves."""
+
+_FOR_A_PERSON = _SLOW | {heads.REVOKED, _UNKNOWN}
+"""Those that somebody has to do something about."""
 
 _WORDS = {
     heads.REVOKED: "This desktop was revoked on the VPS; enrol it again: `orchestrator vps enroll URL CODE`",
-    heads.DUPLICATE: "Another server with this enrolment is connected (a copy of the data folder?)",
+    heads.DUPLICATE: "Another server with this enrolment is connected (a copy of the data folder, or somebody "
+    "who has the credential: then run `orchestrator vps leave`, and enrol again)",
     heads.REFUSED: "The VPS takes no further desktop",
     heads.STOPPING: "The VPS is being restarted",
     heads.REPLACED: "This desktop has dialled anew",
     heads.SILENT: "The VPS fell silent",
+    _UNKNOWN: "The VPS does not know this desktop: it has lost its data, or another one answers there; "
+    "enrol again: `orchestrator vps enroll URL CODE`",
 }
 """The other side's own words are its own affair; a person reads these."""
+
+_OTHER_CERTIFICATE = (
+    "The VPS shows another certificate than the one that was compared. If it was changed there, "
+    "for one of Let's Encrypt perhaps, run `orchestrator vps trust`; if not, somebody is in between"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -118,11 +131,11 @@ class Dialler:
             connection, welcome = self._connect()
         except RelayError as error:
             unwelcome = isinstance(error, DialRefused) and error.status in (401, 403)
-            return self._after(error.code, error.message, slow=unwelcome)
+            return self._after(error.code, _in_words(error, self._credential), slow=unwelcome)
         began = time.monotonic()
         ending = self._hold(connection, welcome)
         self._backoff.held(time.monotonic() - began)
-        return self._after(ending.code, ending.message)
+        return self._after(ending.code, _WORDS.get(ending.code, ending.message))
 
     def _connect(self) -> tuple[RelayConnection, Welcome]:
         """
@@ -152,6 +165,7 @@ class Dialler:
             silence_s=self._relay.silence_s,
             status=self._status,
             on_notice=self._partner.noticed,
+            on_status=self._heard,
             name=welcome.tier,
         )
         return connection, welcome
@@ -161,7 +175,14 @@ class Dialler:
             self._connection = connection
         if self._stopped.is_set():
             connection.goodbye(heads.STOPPING, "The desktop is being stopped.")
-        _log.info("Connected to the VPS at %s as its %s", self._credential.url, welcome.role)
+        _log.info(
+            "Connected to the VPS at %s as its %s, from %s; before, its credential was used from %s",
+            self._credential.url,
+            welcome.role,
+            welcome.address or "an address it does not tell",
+            welcome.before or "there as well",
+        )
+        self._state.note(notice="", address=welcome.address or "", before=welcome.before or "")
         self._set("connected")
         self._partner.connected(connection, welcome)
         try:
@@ -175,15 +196,38 @@ class Dialler:
         if self._stopped.is_set():
             self._set("off")
             return None
-        why = _WORDS.get(code, message)
+        why = message
+        if code in _FOR_A_PERSON:
+            self._state.note(notice=why)
         if code == heads.REVOKED:
             _log.error("%s", why)
             self._set("stopped", why)
             return None
         wait_s = self._backoff.slow_s() if slow or code in _SLOW else self._backoff.next_s()
-        _log.info("No connection to the VPS (%s: %s); dialling again in %.1f s", code, why, wait_s)
+        level = logging.WARNING if code in _FOR_A_PERSON else logging.INFO
+        _log.log(level, "No connection to the VPS (%s: %s); dialling again in %.1f s", code, why, wait_s)
         self._set("waiting", why)
         return wait_s
 
+    def _heard(self, status: Status) -> None:
+        if not status.elsewhere:
+            return
+        notice = (
+            f"The credential of this desktop was used from {status.elsewhere} too, while it was connected. If that "
+            "was not you, run `orchestrator vps leave`, and enrol again"
+        )
+        if self._state.state.notice != notice:
+            _log.warning("%s", notice)
+            self._state.note(notice=notice)
+
     def _set(self, phase: str, why: str = "") -> None:
         self._state.set(phase, why, self._credential.url)  # type: ignore[arg-type]
+
+
+def _in_words(error: RelayError, credential: VpsCredential) -> str:
+    """Why there is no connection, for the owner of this desktop."""
+    if isinstance(error, CertificateRejected) and credential.certificate is not None:
+        return _OTHER_CERTIFICATE
+    words = _WORDS.get(error.code, error.message)
+    address = error.address if isinstance(error, GreetingRefused) else None
+    return f"{words}; it comes from {address}" if address else words

@@ -12,6 +12,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from orchestrator_core.errors import (
     InvalidRequest,
     TierLost,
     TierUnreachable,
+    Unauthorized,
     from_body,
 )
 from orchestrator_relay.errors import InvalidFingerprint
@@ -72,8 +74,23 @@ def enroll(
     return _credential(base, certificate, answer)
 
 
+def trust(
+    credential: VpsCredential,
+    *,
+    fingerprint: str | None = None,
+    confirm: Confirm = lambda shown: False,
+) -> VpsCredential:
+    """The enrolment with the certificate that the VPS shows now, compared as when it was enrolled. Nothing is
+    written here.
+
+    Raises:
+        InvalidRequest, Forbidden, TierUnreachable: as `enroll`.
+    """
+    return replace(credential, certificate=_trusted_certificate(credential.url, fingerprint, confirm))
+
+
 def leave(credential: VpsCredential) -> None:
-    """Have the VPS forget this desktop.
+    """Have the VPS forget this desktop. One that does not know it has done so.
 
     Raises:
         TierUnreachable: it does not answer, so it does not know.
@@ -83,7 +100,7 @@ def leave(credential: VpsCredential) -> None:
         try:
             _call(session, "DELETE", f"{credential.url}/desktops/self", TIMEOUT_S)
         except ApplicationError as error:
-            if error.code != "revoked":
+            if not isinstance(error, Unauthorized):
                 raise
 
 

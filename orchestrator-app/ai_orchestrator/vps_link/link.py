@@ -7,6 +7,7 @@ import platform
 import threading
 
 from orchestrator_core.errors import ConfigurationError
+from orchestrator_core.own_commands import runnable
 from orchestrator_core.settings import Settings
 from orchestrator_http.services import Services
 from orchestrator_relay.heads import Hello, RequestHead, Status
@@ -53,7 +54,13 @@ class VpsLink:
     def state(self) -> LinkState:
         return self._state.state
 
+    def notices(self) -> list[str]:
+        """What the owner has to act upon."""
+        notice = self._state.state.notice
+        return [runnable(notice)] if notice else []
+
     def start(self) -> None:
+        self._services.notices.append(self.notices)
         self._thread.start()
 
     def begin_stop(self) -> None:
@@ -132,6 +139,7 @@ class VpsLink:
         dialler, self._dialler, self._exchanger = self._dialler, None, None
         if dialler is not None:
             dialler.stop()
+            self._state.note(notice="", address="", before="")
             self._state.set("off")
 
     def _ready_changed(self, ready: bool, why: str) -> None:

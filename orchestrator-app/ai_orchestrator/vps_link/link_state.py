@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +31,9 @@ class LinkState:
     """
     Args:
         why: what a person should know of this phase; "" when all is well.
+        notice: what a person has to act upon, with the command for it; "" for nothing.
+        address: from where this desktop comes, as the VPS sees it.
+        before: from where its credential was used before, when that was another place.
         since: ISO 8601, UTC.
     """
 
@@ -38,6 +41,9 @@ class LinkState:
     why: str = ""
     url: str = ""
     since: str = ""
+    notice: str = ""
+    address: str = ""
+    before: str = ""
 
 
 class LinkStateFile:
@@ -53,10 +59,18 @@ class LinkStateFile:
         return self._state
 
     def set(self, phase: Phase, why: str = "", url: str = "") -> None:
+        self._replace(phase=phase, why=why, url=url)
+
+    def note(self, **fields: str) -> None:
+        """Set `notice`, `address` or `before`; they stay until they are set again."""
+        self._replace(**fields)
+
+    def _replace(self, **fields: str) -> None:
         with self._lock:
-            if (self._state.phase, self._state.why, self._state.url) == (phase, why, url):
+            state = replace(self._state, **fields)  # type: ignore[arg-type]
+            if state == self._state:
                 return
-            self._state = LinkState(phase, why, url, now())
+            self._state = replace(state, since=now()) if "phase" in fields else state
             try:
                 temporary = self._file.with_suffix(".new")
                 temporary.write_text(json.dumps(asdict(self._state)), encoding="utf-8")

@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from ai_orchestrator.vps_link import credentials
+from ai_orchestrator.vps_link.credentials import VpsCredential
 from orchestrator_relay.pinning import fingerprint
 from support.command_line import fresh_user, orchestrator, serving
 from support.played_vps import CODE, CREDENTIAL, PlayedVps, self_signed
 from support.relay_ends import get
+from support.waiting import wait_until
 
 CREDENTIAL_FILE = "vps.json"
 
@@ -79,6 +82,19 @@ def test_a_broken_file_can_be_left(env: dict[str, str], data: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_changed_certificate_is_told_and_mended_with_one_command(
+    env: dict[str, str], data: Path, tmp_path: Path
+) -> None:
+    before, changed = self_signed(tmp_path), self_signed(tmp_path, "changed")
+    with PlayedVps(certificate=changed) as vps, serving(env):
+        credentials.write(data, VpsCredential(vps.url, "d1", CREDENTIAL, before.pem, enrolled_at="now"))
+        wait_until(lambda: "vps trust" in orchestrator(env, "vps", "status").stdout)
+        done = orchestrator(env, "vps", "trust", "--fingerprint", fingerprint(changed.pem))
+        assert done.returncode == 0, done.stderr
+        vps.connections.get(timeout=20)
+        wait_until(lambda: "vps trust" not in orchestrator(env, "vps", "status").stdout)
+
+
 def test_a_running_server_connects_and_leaves(env: dict[str, str], data: Path) -> None:
     with PlayedVps() as vps, serving(env):
         done = orchestrator(env, "vps", "enroll", vps.url, CODE, "--insecure", "--name", "study")

@@ -274,3 +274,15 @@ def test_the_page_stays_usable_when_the_server_goes_away(page, desktop):
     say(page, "Are you there?")
     expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
     expect(page.get_by_label("Message", exact=True)).to_have_value("Are you there?")
+
+
+class TestNotices:
+    def test_what_the_owner_has_to_act_upon_is_shown_as_long_as_it_lasts(self, desktop, page):
+        notices = ["The credential of this desktop was used from 203.0.113.9 too."]
+        desktop.services.notices.append(lambda: notices)
+        page.reload()
+        warnings = page.locator("#warnings .notice")
+        expect(warnings).to_have_text(notices)
+        notices.clear()
+        page.reload()
+        expect(warnings).to_have_count(0)

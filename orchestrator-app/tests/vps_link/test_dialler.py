@@ -152,7 +152,7 @@ def test_a_credential_that_is_not_known_is_tried_again_slowly(tmp_path: Path) ->
         PlayedVps() as vps,
         dialling(vps.url, tmp_path, backoff=counted, credential="another") as (_, state, _),
     ):
-        wait_until(lambda: counted.slow >= 2 and "401" in state.state.why)
+        wait_until(lambda: counted.slow >= 2 and "does not know this desktop" in state.state.notice)
         assert counted.quick == 0
 
 
@@ -236,3 +236,41 @@ def test_a_vps_that_is_suspended_is_lost_after_the_silence_and_found_again(
             os.kill(child._process.pid, signal.SIGCONT)
             wait_until(lambda: heard.said.count("connected") > 1)
         child.tell("end")
+
+
+def test_the_owner_is_told_when_the_credential_is_used_elsewhere(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with PlayedVps() as vps, dialling(vps.url, tmp_path) as (dialler, state, _):
+        connection = vps.connection()
+        dialler._heard(Status(elsewhere="203.0.113.9"))
+        dialler._heard(Status(elsewhere="203.0.113.9"))
+        assert "used from 203.0.113.9 too" in state.state.notice and "vps leave" in state.state.notice
+        assert read(tmp_path) == state.state
+        assert connection.ping(20)
+    assert caplog.text.count("203.0.113.9") == 1
+
+
+def test_another_certificate_than_the_compared_one_is_told_with_the_command_that_mends_it(
+    tmp_path: Path,
+) -> None:
+    made, before = self_signed(tmp_path), self_signed(tmp_path, "before")
+    counted = Counted()
+    with (
+        PlayedVps(certificate=made) as vps,
+        dialling(vps.url, tmp_path, certificate=before.pem, backoff=counted) as (_, state, _),
+    ):
+        wait_until(lambda: counted.slow >= 2)
+        assert "vps trust" in state.state.notice
+        assert state.state.notice == state.state.why
+        assert counted.quick == 0
+
+
+def test_a_notice_goes_when_the_connection_is_there(tmp_path: Path) -> None:
+    with PlayedVps() as vps:
+        vps.refusal = (heads.DUPLICATE, "connected already")
+        with dialling(vps.url, tmp_path) as (_, state, _):
+            wait_until(lambda: "Another server with this enrolment" in state.state.notice)
+            vps.refusal = None
+            vps.connection()
+            wait_until(lambda: state.state.notice == "" and state.state.phase == "connected")

@@ -1,6 +1,7 @@
 """Enrolling with a VPS: where a code and a credential may go, and where not."""
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,28 @@ def test_another_certificate_gets_no_code(tmp_path: Path) -> None:
             enrolment.enroll(vps.url, CODE, fingerprint=fingerprint(other.pem), **WHO)
         assert caught.value.code == "wrong_fingerprint"
         assert vps.enrolled == []
+
+
+def test_a_certificate_that_was_changed_is_compared_again_and_the_enrolment_stays(tmp_path: Path) -> None:
+    before, changed = self_signed(tmp_path), self_signed(tmp_path, "changed")
+    with PlayedVps(certificate=before) as vps:
+        got = enrolment.enroll(vps.url, CODE, fingerprint=fingerprint(before.pem), **WHO)
+    with PlayedVps(certificate=changed) as vps:
+        moved = replace(got, url=vps.url)
+        for wrong in ({"fingerprint": fingerprint(before.pem)}, {}):
+            with pytest.raises(Forbidden):
+                enrolment.trust(moved, **wrong)
+        trusted = enrolment.trust(moved, fingerprint=fingerprint(changed.pem))
+        assert fingerprint(trusted.certificate or "") == fingerprint(changed.pem)
+        assert replace(trusted, certificate=None) == replace(moved, certificate=None)
+        enrolment.leave(trusted)
+        assert vps.revoked
+
+
+def test_a_vps_that_does_not_know_this_desktop_can_be_left() -> None:
+    with PlayedVps() as vps:
+        enrolment.leave(VpsCredential(vps.url, "d1", "of a VPS that has lost its data"))
+        assert not vps.revoked
 
 
 def test_a_person_is_asked_about_an_unknown_certificate(tmp_path: Path) -> None:

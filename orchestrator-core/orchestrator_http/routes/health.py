@@ -59,6 +59,7 @@ def info() -> InfoAnswer:
         waiting=here.assistant.backend.stats().waiting,
         relay=None if other is None else {other.name: TierFields.model_validate(other)},
         embeddings=None if embeddings is None else EmbeddingFields.model_validate(embeddings),
+        notices=[notice for source in here.notices for notice in source()],
     )
 
 

@@ -55,6 +55,7 @@ class InfoAnswer(BaseModel):
         None, description="The other tier under its name; null where there is none."
     )
     embeddings: EmbeddingFields | None = Field(None, description="Null where search goes by words alone.")
+    notices: list[str] = Field([], description="What the owner has to know and to act upon; mostly nothing.")
 
 
 class LoadFields(Answer):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
-from orchestrator_relay import greeting, heads
+from orchestrator_relay import frames, greeting, heads
 from orchestrator_relay.dial import dial
 from orchestrator_relay.errors import DialFailed, DialRefused, GreetingRefused, SocketClosed
 from orchestrator_relay.frames import Kind, encode
@@ -130,6 +130,28 @@ def test_a_hello_that_never_comes_or_is_none() -> None:
         assert caught.value.code == code
         near.release()
         far.release()
+
+
+@pytest.mark.parametrize(
+    ("desktop", "vps", "older"), [(frames.PROTOCOL, 9, "desktop"), (9, frames.PROTOCOL, "VPS")]
+)
+def test_two_versions_that_differ_say_which_side_to_update(desktop: int, vps: int, older: str) -> None:
+    """Both owners read the same, whichever side finds out."""
+    near, far = message_sockets()
+    if desktop == frames.PROTOCOL:
+        far.send(encode(Kind.WELCOME, 0, b'{"protocol": %d}' % vps))
+        with pytest.raises(GreetingRefused) as caught:
+            greeting.introduce(near, Hello())
+    else:
+        near.send(encode(Kind.HELLO, 0, b'{"protocol": %d}' % desktop))
+        with pytest.raises(GreetingRefused) as caught:
+            greeting.receive_hello(far)
+        with pytest.raises(GreetingRefused) as told:
+            greeting.introduce(near, Hello())
+        assert told.value.message == caught.value.message
+    assert caught.value.message.endswith(f"and the VPS protocol {vps}: update the {older}.")
+    near.release()
+    far.release()
 
 
 def test_a_server_that_leaves_in_the_middle_of_the_greeting() -> None:

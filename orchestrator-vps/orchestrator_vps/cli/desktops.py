@@ -43,7 +43,10 @@ def desktops(config: str | None, data: str | None, as_json: bool) -> None:
             if desktop.revoked_at
             else f"last seen {desktop.seen_at or 'never'}"
         )
-        click.echo(f"{desktop.desktop_id}  {desktop.role:6}  {desktop.name}  ({state})")
+        where = f" from {desktop.address}" if desktop.address else ""
+        click.echo(f"{desktop.desktop_id}  {desktop.role:6}  {desktop.name}  ({state}{where})")
+        if desktop.elsewhere:
+            click.echo(f"  its credential was used from {desktop.elsewhere} too, {desktop.elsewhere_at}")
 
 
 @click.command(short_help="Refuse a desktop from now on.")

@@ -20,13 +20,25 @@ async function look() {
 
 async function read() {
   try {
+    const info = await json("info");
+    warn(info.notices ?? []);
     await request("ready");
-    return { name: "ready", text: whoAnswers(await json("info")) };
+    return { name: "ready", text: whoAnswers(info) };
   } catch (error) {
     if (error.status === undefined) return { name: "down", text: "Server not reachable" };
     if (error.code === "loading") return { name: "loading", text: "Loading the model…" };
     return { name: "down", text: error.message };
   }
+}
+
+/** What the owner has to know and to act upon, as long as the server says so. */
+function warn(notices) {
+  const place = $("warnings");
+  const shown = [...place.children].map((line) => line.textContent);
+  if (JSON.stringify(shown) === JSON.stringify(notices)) return;
+  const line = (text) => Object.assign(document.createElement("p"), { className: "notice", textContent: text });
+  place.replaceChildren(...notices.map(line));
+  place.hidden = notices.length === 0;
 }
 
 function whoAnswers({ tier, model, relay }) {
