@@ -31,6 +31,8 @@ OrchestratorError
     ├── BackendUnreachable        a remote backend does not answer
     ├── BackendTimeout            it answered too late
     ├── EngineLost                the engine process died during an answer
+    ├── TemplateUnusable          a chat template is broken, or refuses these messages
+    │   └── TemplateOverrun       it needed more time or memory than any honest one
     ├── TierRefused               another tier was reached, and its answer is an error
     ├── TierUnreachable           another tier cannot be reached; nothing was sent
     │   └── TierLost              it was lost, or silent, after the request was sent
@@ -261,6 +263,18 @@ class TierLost(TierUnreachable):
 
     code = "tier_lost"
     status = 502
+
+
+class TemplateUnusable(BackendError):
+    """A chat template is broken, or refuses these messages."""
+
+    code = "template_unusable"
+
+
+class TemplateOverrun(TemplateUnusable):
+    """A chat template needed more time or memory than any honest one."""
+
+    code = "template_overrun"
 
 
 class TierRefused(BackendError):

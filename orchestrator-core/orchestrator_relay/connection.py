@@ -18,7 +18,7 @@ from orchestrator_relay.client_stream import RelayStream
 from orchestrator_relay.errors import BadFrame, SocketClosed
 from orchestrator_relay.frames import (
     Frame,
-    Kind,
+    FrameKind,
     decode,
     digest_of,
     encode,
@@ -158,7 +158,7 @@ class RelayConnection:
         """Tell the other side why, if it still takes that at once, and close. From any thread."""
         if self._ending is None:
             goodbye = Goodbye(code=code, message=message[:2000])
-            self._outbox.send_last(encode(Kind.GOODBYE, 0, goodbye.pack()))
+            self._outbox.send_last(encode(FrameKind.GOODBYE, 0, goodbye.pack()))
         self._end(Ending(code, message, by_peer=False))
 
     def close(self) -> None:
@@ -196,7 +196,7 @@ class RelayConnection:
         Raises:
             SocketClosed.
         """
-        self._outbox.send(encode_digest(Kind.NOTICE, digest))
+        self._outbox.send(encode_digest(FrameKind.NOTICE, digest))
 
     def synced(self, digest: str) -> None:
         """Tell that everything in the state `digest` has been taken in.
@@ -204,7 +204,7 @@ class RelayConnection:
         Raises:
             SocketClosed.
         """
-        self._outbox.send(encode_digest(Kind.SYNCED, digest))
+        self._outbox.send(encode_digest(FrameKind.SYNCED, digest))
 
     def tell_status(self) -> None:
         """Send the status now instead of at the next heartbeat. Does not wait."""
@@ -226,7 +226,7 @@ class RelayConnection:
                 self.goodbye(heads.SILENT, f"Nothing was heard for {self._silence_s:g} s.")
 
     def _take(self, frame: Frame) -> None:
-        if frame.kind is not Kind.PING:
+        if frame.kind is not FrameKind.PING:
             self._heard = time.monotonic()
         if not frame.stream:
             self._take_of_connection(frame)
@@ -239,19 +239,19 @@ class RelayConnection:
 
     def _take_of_connection(self, frame: Frame) -> None:
         match frame.kind:
-            case Kind.PING:
+            case FrameKind.PING:
                 number, status = ping_of(frame)
                 self._take_status(status)
                 self._outbox.owe_pong(number)
-            case Kind.PONG:
+            case FrameKind.PONG:
                 number, status = ping_of(frame)
                 self._take_status(status)
                 self._keeper.take_pong(number)
-            case Kind.NOTICE:
+            case FrameKind.NOTICE:
                 self._on_notice(digest_of(frame))
-            case Kind.SYNCED:
+            case FrameKind.SYNCED:
                 self._on_synced(digest_of(frame))
-            case Kind.GOODBYE:
+            case FrameKind.GOODBYE:
                 goodbye = Goodbye.unpack(frame.payload)
                 self._end(Ending(goodbye.code, goodbye.message, by_peer=True))
             case _:

@@ -35,7 +35,7 @@ _CREDIT = struct.Struct(">I")
 _PING = struct.Struct(">I")
 
 
-class Kind(IntEnum):
+class FrameKind(IntEnum):
     """
     Of the connection (stream 0): HELLO, WELCOME, PING, PONG, NOTICE, SYNCED, GOODBYE.
     Of a stream (1 and up): REQUEST, BODY, HEAD, CHUNK, END, CANCEL, CREDIT.
@@ -71,34 +71,34 @@ class End(IntEnum):
 
 
 class Frame(NamedTuple):
-    kind: Kind
+    kind: FrameKind
     stream: int
     payload: bytes = b""
 
 
-_SIZES: dict[Kind, tuple[int, int]] = {
-    Kind.HELLO: (2, HEAD_BYTES),
-    Kind.WELCOME: (2, HEAD_BYTES),
-    Kind.PING: (6, HEAD_BYTES),
-    Kind.PONG: (6, HEAD_BYTES),
-    Kind.NOTICE: (1, 128),
-    Kind.SYNCED: (1, 128),
-    Kind.GOODBYE: (2, HEAD_BYTES),
-    Kind.REQUEST: (2, HEAD_BYTES),
-    Kind.BODY: (1, CHUNK_BYTES),
-    Kind.HEAD: (2, HEAD_BYTES),
-    Kind.CHUNK: (1, CHUNK_BYTES),
-    Kind.END: (1, 1),
-    Kind.CANCEL: (0, 0),
-    Kind.CREDIT: (4, 4),
+_SIZES: dict[FrameKind, tuple[int, int]] = {
+    FrameKind.HELLO: (2, HEAD_BYTES),
+    FrameKind.WELCOME: (2, HEAD_BYTES),
+    FrameKind.PING: (6, HEAD_BYTES),
+    FrameKind.PONG: (6, HEAD_BYTES),
+    FrameKind.NOTICE: (1, 128),
+    FrameKind.SYNCED: (1, 128),
+    FrameKind.GOODBYE: (2, HEAD_BYTES),
+    FrameKind.REQUEST: (2, HEAD_BYTES),
+    FrameKind.BODY: (1, CHUNK_BYTES),
+    FrameKind.HEAD: (2, HEAD_BYTES),
+    FrameKind.CHUNK: (1, CHUNK_BYTES),
+    FrameKind.END: (1, 1),
+    FrameKind.CANCEL: (0, 0),
+    FrameKind.CREDIT: (4, 4),
 }
 """Smallest and largest payload (bytes). An empty body or chunk frame would say nothing and could
 be sent without end."""
 
-_KINDS: dict[int, Kind] = {int(kind): kind for kind in Kind}
+_KINDS: dict[int, FrameKind] = {int(kind): kind for kind in FrameKind}
 
 
-def encode(kind: Kind, stream: int = 0, payload: bytes | memoryview = b"") -> bytes:
+def encode(kind: FrameKind, stream: int = 0, payload: bytes | memoryview = b"") -> bytes:
     """
     Raises:
         BadFrame: it would not be decoded.
@@ -124,7 +124,7 @@ def decode(message: bytes) -> Frame:
 
 def encode_credit(stream: int, count: int) -> bytes:
     """`count` more bytes may come on this stream."""
-    return encode(Kind.CREDIT, stream, _CREDIT.pack(count))
+    return encode(FrameKind.CREDIT, stream, _CREDIT.pack(count))
 
 
 def credit_of(frame: Frame) -> int:
@@ -139,7 +139,7 @@ def credit_of(frame: Frame) -> int:
 
 
 def encode_end(stream: int, end: End = End.WHOLE) -> bytes:
-    return encode(Kind.END, stream, bytes((end,)))
+    return encode(FrameKind.END, stream, bytes((end,)))
 
 
 def end_of(frame: Frame) -> End:
@@ -153,7 +153,7 @@ def end_of(frame: Frame) -> End:
         raise BadFrame(f"an end for the unknown reason {frame.payload[0]}") from None
 
 
-def encode_ping(kind: Kind, number: int, status: bytes) -> bytes:
+def encode_ping(kind: FrameKind, number: int, status: bytes) -> bytes:
     """A PING, or the PONG that answers it: the same number, and the sender's own status."""
     return encode(kind, 0, _PING.pack(number & MAX_STREAM) + status)
 
@@ -164,7 +164,7 @@ def ping_of(frame: Frame) -> tuple[int, bytes]:
     return number, frame.payload[_PING.size :]
 
 
-def encode_digest(kind: Kind, digest: str) -> bytes:
+def encode_digest(kind: FrameKind, digest: str) -> bytes:
     """A NOTICE or SYNCED frame.
 
     Raises:
@@ -189,10 +189,10 @@ def digest_of(frame: Frame) -> str:
     return digest
 
 
-def _check(kind: Kind, stream: int, size: int) -> None:
+def _check(kind: FrameKind, stream: int, size: int) -> None:
     if not 0 <= stream <= MAX_STREAM:
         raise BadFrame(f"the stream number {stream}, which has no place in 4 bytes")
-    if (stream == 0) != (kind < Kind.REQUEST):
+    if (stream == 0) != (kind < FrameKind.REQUEST):
         raise BadFrame(f"a {kind.name} frame on stream {stream}")
     smallest, largest = _SIZES[kind]
     if not smallest <= size <= largest:

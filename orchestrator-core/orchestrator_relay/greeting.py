@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from orchestrator_relay.errors import BadFrame, GreetingRefused, SocketClosed
-from orchestrator_relay.frames import PROTOCOL, Frame, Kind, decode, encode
+from orchestrator_relay.frames import PROTOCOL, Frame, FrameKind, decode, encode
 from orchestrator_relay.heads import PROTOCOL_ERROR, SILENT, VERSION, Goodbye, Hello, Welcome
 from orchestrator_relay.outbox import Messages
 
@@ -20,9 +20,9 @@ def introduce(socket: Messages, hello: Hello, timeout_s: float = GREETING_S) -> 
         GreetingRefused: the other side said why, or said nothing, or what it said was no greeting.
         SocketClosed: it closed the connection without a word.
     """
-    socket.send(encode(Kind.HELLO, 0, hello.pack()))
+    socket.send(encode(FrameKind.HELLO, 0, hello.pack()))
     try:
-        welcome = Welcome.unpack(_expect(socket, Kind.WELCOME, timeout_s).payload)
+        welcome = Welcome.unpack(_expect(socket, FrameKind.WELCOME, timeout_s).payload)
     except BadFrame as error:
         raise refuse(socket, PROTOCOL_ERROR, f"It sent {error}.") from None
     if welcome.protocol != PROTOCOL:
@@ -37,7 +37,7 @@ def receive_hello(socket: Messages, timeout_s: float = GREETING_S) -> Hello:
         GreetingRefused, SocketClosed: as `introduce`.
     """
     try:
-        hello = Hello.unpack(_expect(socket, Kind.HELLO, timeout_s).payload)
+        hello = Hello.unpack(_expect(socket, FrameKind.HELLO, timeout_s).payload)
     except BadFrame as error:
         raise refuse(socket, PROTOCOL_ERROR, f"It sent {error}.") from None
     if hello.protocol != PROTOCOL:
@@ -50,14 +50,14 @@ def welcome(socket: Messages, message: Welcome) -> None:
     Raises:
         SocketClosed.
     """
-    socket.send(encode(Kind.WELCOME, 0, message.pack()))
+    socket.send(encode(FrameKind.WELCOME, 0, message.pack()))
 
 
 def refuse(socket: Messages, code: str, message: str, address: str | None = None) -> GreetingRefused:
     """Say why there will be no connection, and close. Returns the error, to be raised or not."""
     goodbye = Goodbye(code=code, message=message[:2000], address=address)
     with contextlib.suppress(SocketClosed):
-        socket.send(encode(Kind.GOODBYE, 0, goodbye.pack()))
+        socket.send(encode(FrameKind.GOODBYE, 0, goodbye.pack()))
     socket.close()
     return GreetingRefused(code, message, address)
 
@@ -68,12 +68,12 @@ def _update(*, desktop: int, vps: int) -> str:
     return f"The desktop speaks protocol {desktop} and the VPS protocol {vps}: update the {older}."
 
 
-def _expect(socket: Messages, kind: Kind, timeout_s: float) -> Frame:
+def _expect(socket: Messages, kind: FrameKind, timeout_s: float) -> Frame:
     message = socket.receive(timeout_s)
     if message is None:
         raise refuse(socket, SILENT, f"It said nothing for {timeout_s:g} s.")
     frame = decode(message)
-    if frame.kind is Kind.GOODBYE:
+    if frame.kind is FrameKind.GOODBYE:
         goodbye = Goodbye.unpack(frame.payload)
         socket.close()
         raise GreetingRefused(goodbye.code, goodbye.message, goodbye.address)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from orchestrator_relay.errors import BadFrame, SocketClosed
-from orchestrator_relay.frames import Kind, encode_ping
+from orchestrator_relay.frames import FrameKind, encode_ping
 from orchestrator_relay.heads import Status
 
 MAX_REPLIES = 1024
@@ -112,7 +112,7 @@ class SendQueue:
         Raises:
             SocketClosed.
         """
-        self.send(encode_ping(Kind.PING, number, self._status().pack()))
+        self.send(encode_ping(FrameKind.PING, number, self._status().pack()))
 
     # For the reader, which never waits: somebody else calls `send_owed` then.
 
@@ -140,7 +140,7 @@ class SendQueue:
         with self._pong:
             number, self._pong_due = self._pong_due, None
         if number is not None:
-            frames.append(encode_ping(Kind.PONG, number, self._status().pack()))
+            frames.append(encode_ping(FrameKind.PONG, number, self._status().pack()))
         taken = [self._waiting.popleft() for _ in range(min(MAX_TOGETHER, len(self._waiting)))]
         frames += [outgoing.frame for outgoing in taken]
         frames += further

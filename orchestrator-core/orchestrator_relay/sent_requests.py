@@ -21,7 +21,7 @@ from orchestrator_relay.frames import (
     MAX_STREAM,
     End,
     Frame,
-    Kind,
+    FrameKind,
     credit_of,
     encode,
     encode_credit,
@@ -83,18 +83,18 @@ class SentRequests:
             BadFrame: it may not come, or not now.
         """
         stream = self._stream_of(frame)
-        if frame.kind is Kind.CHUNK:
+        if frame.kind is FrameKind.CHUNK:
             if stream is not None:
                 stream.take_chunk(frame.payload)
-        elif frame.kind is Kind.HEAD:
+        elif frame.kind is FrameKind.HEAD:
             if stream is not None:
                 stream.take_head(ResponseHead.unpack(frame.payload))
-        elif frame.kind is Kind.END:
+        elif frame.kind is FrameKind.END:
             end = end_of(frame)
             if stream is not None:
                 stream.take_end(end)
                 self._leave(frame.stream, tell=False)
-        elif frame.kind is Kind.CREDIT:
+        elif frame.kind is FrameKind.CREDIT:
             count = credit_of(frame)
             if stream is not None:
                 stream.outflow.add(count)
@@ -126,7 +126,7 @@ class SentRequests:
 
         def make() -> bytes:
             begun.append(self._enter())
-            return encode(Kind.REQUEST, begun[0].stream, packed)
+            return encode(FrameKind.REQUEST, begun[0].stream, packed)
 
         try:
             self._outbox.send_made(make)
@@ -159,7 +159,7 @@ class SentRequests:
         try:
             while rest:
                 allowed = stream.outflow.take(min(len(rest), CHUNK_BYTES), timeout_s)
-                self._outbox.send(encode(Kind.BODY, stream.stream, rest[:allowed]))
+                self._outbox.send(encode(FrameKind.BODY, stream.stream, rest[:allowed]))
                 rest = rest[allowed:]
         except BodyUnwanted:
             self._send_quietly(encode_end(stream.stream, End.BROKEN))
@@ -174,7 +174,7 @@ class SentRequests:
         with self._lock:
             self._streams.pop(number, None)
         if tell and self._lost is None:
-            self._send_quietly(encode(Kind.CANCEL, number))
+            self._send_quietly(encode(FrameKind.CANCEL, number))
 
     def _send_quietly(self, frame: bytes) -> None:
         """Of a closed connection the streams hear in another way."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator_relay.errors import BadFrame
-from orchestrator_relay.frames import End, Frame, Kind, credit_of, encode_end, end_of
+from orchestrator_relay.frames import End, Frame, FrameKind, credit_of, encode_end, end_of
 from orchestrator_relay.heads import RequestHead
 from orchestrator_relay.outbox import SendQueue
 from orchestrator_relay.server_stream import Serve, ServedStream
@@ -35,22 +35,22 @@ class ServedRequests:
         Raises:
             BadFrame: it may not come, or not now.
         """
-        if frame.kind is Kind.REQUEST:
+        if frame.kind is FrameKind.REQUEST:
             self._begin(frame)
             return
         stream = self._stream_of(frame)
-        if frame.kind is Kind.BODY:
+        if frame.kind is FrameKind.BODY:
             if stream is not None:
                 stream.take_body(frame.payload)
-        elif frame.kind is Kind.END:
+        elif frame.kind is FrameKind.END:
             end_of(frame)
             if stream is not None:
                 stream.take_end()
-        elif frame.kind is Kind.CREDIT:
+        elif frame.kind is FrameKind.CREDIT:
             count = credit_of(frame)
             if stream is not None:
                 stream.outflow.add(count)
-        elif frame.kind is Kind.CANCEL:
+        elif frame.kind is FrameKind.CANCEL:
             if stream is not None:
                 stream.leave()
         else:

@@ -11,7 +11,7 @@ from orchestrator_relay.flow import Inflow, Outflow
 from orchestrator_relay.frames import (
     CHUNK_BYTES,
     End,
-    Kind,
+    FrameKind,
     encode,
     encode_credit,
     encode_end,
@@ -112,10 +112,10 @@ class ServedStream:
     def _send_answer(self, answer: ServedResponse) -> None:
         try:
             head = ResponseHead(status=answer.status, headers=answer.headers).pack()
-            self._send_if_wanted(encode(Kind.HEAD, self.stream, head))
+            self._send_if_wanted(encode(FrameKind.HEAD, self.stream, head))
             for part in answer.body:
                 for piece in self._pieces(part):
-                    self._send_if_wanted(encode(Kind.CHUNK, self.stream, piece))
+                    self._send_if_wanted(encode(FrameKind.CHUNK, self.stream, piece))
             self._send_if_wanted(encode_end(self.stream))
         finally:
             close = getattr(answer.body, "close", None)

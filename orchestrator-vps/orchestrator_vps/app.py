@@ -88,8 +88,8 @@ def app_services(app: Flask) -> Services:
 
 def app_hub(app: Flask) -> Hub:
     """The desktops connected to this app."""
-    found: Hub = app.extensions[_HUB]
-    return found
+    hub: Hub = app.extensions[_HUB]
+    return hub
 
 
 def close_app(app: Flask) -> None:

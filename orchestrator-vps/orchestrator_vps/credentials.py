@@ -31,7 +31,7 @@ ExtraDesktops = Literal["refuse", "serve"]
 
 
 @dataclass(frozen=True, slots=True)
-class Desktop:
+class EnrolledDesktop:
     """An enrolled desktop.
 
     Args:
@@ -83,7 +83,7 @@ class Credentials:
             )
         return code
 
-    def enroll(self, code: str, name: str, replica: str, extra: ExtraDesktops) -> tuple[Desktop, str]:
+    def enroll(self, code: str, name: str, replica: str, extra: ExtraDesktops) -> tuple[EnrolledDesktop, str]:
         """Enrol a desktop; its credential is returned this once. A memory that enrols again takes
         the place of its former enrolment.
 
@@ -105,7 +105,7 @@ class Credentials:
             connection.execute(
                 "UPDATE codes SET used_at = ? WHERE code_hash = ?", (moment, codes.digest(code))
             )
-            desktop = Desktop(new_id(), name, replica, role, moment, None, None)
+            desktop = EnrolledDesktop(new_id(), name, replica, role, moment, None, None)
             connection.execute(
                 "INSERT INTO desktops (desktop_id, name, replica, role, credential_hash, enrolled_at) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
@@ -113,14 +113,14 @@ class Credentials:
             )
         return desktop, credential
 
-    def find(self, credential: str) -> Desktop | None:
+    def find(self, credential: str) -> EnrolledDesktop | None:
         """Whose it is; None for a wrong or revoked one."""
         with self._database.read() as connection:
             row = connection.execute(
                 f"SELECT {_COLUMNS} FROM desktops WHERE credential_hash = ? AND revoked_at IS NULL",  # noqa: S608
                 (_digest(credential),),
             ).fetchone()
-        return Desktop(**row) if row is not None else None
+        return EnrolledDesktop(**row) if row is not None else None
 
     def was_revoked(self, credential: str) -> bool:
         """Whether it was valid once."""
@@ -131,13 +131,13 @@ class Credentials:
             ).fetchone()
         return row is not None
 
-    def desktops(self) -> list[Desktop]:
+    def desktops(self) -> list[EnrolledDesktop]:
         """All of them, revoked ones too, in the order of their enrolment."""
         with self._database.read() as connection:
             rows = connection.execute(f"SELECT {_COLUMNS} FROM desktops ORDER BY rowid")  # noqa: S608
-            return [Desktop(**row) for row in rows]
+            return [EnrolledDesktop(**row) for row in rows]
 
-    def get(self, desktop_id: str) -> Desktop:
+    def get(self, desktop_id: str) -> EnrolledDesktop:
         """
         Raises:
             NotFound: there was never such a desktop.
@@ -150,7 +150,7 @@ class Credentials:
             hint=f"{self.own_command('desktops')} lists them.",
         )
 
-    def revoke(self, desktop_id: str) -> Desktop:
+    def revoke(self, desktop_id: str) -> EnrolledDesktop:
         """Its credential is refused from now on. Doing it again changes nothing.
 
         Raises:

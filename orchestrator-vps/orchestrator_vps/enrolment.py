@@ -21,7 +21,7 @@ from orchestrator_http.services import services
 from orchestrator_relay.dial import PATH
 from pydantic import BaseModel, Field
 
-from orchestrator_vps.credentials import Credentials, Desktop, ExtraDesktops
+from orchestrator_vps.credentials import Credentials, EnrolledDesktop, ExtraDesktops
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Enrolment:
         extra: ExtraDesktops,
         connected: Callable[[], frozenset[str]],
         drop: Callable[[str], None],
-        used: Callable[[Desktop, str], None],
+        used: Callable[[EnrolledDesktop, str], None],
     ) -> None:
         self._credentials = credentials
         self._extra = extra
@@ -150,7 +150,9 @@ class Enrolment:
 
     def index(self) -> DesktopsAnswer:
         connected = self._connected()
-        return DesktopsAnswer(desktops=[_shown(one, connected) for one in self._credentials.desktops()])
+        return DesktopsAnswer(
+            desktops=[_shown(desktop, connected) for desktop in self._credentials.desktops()]
+        )
 
     def revoke(self, path: DesktopPath) -> DesktopAnswer:
         """Its connection ends at once."""
@@ -158,7 +160,7 @@ class Enrolment:
 
     def revoke_self(self) -> DesktopAnswer:
         """The desktop whose credential the request carries; its connection ends at once."""
-        asking: Desktop | None = g.get("desktop")
+        asking: EnrolledDesktop | None = g.get("desktop")
         if asking is None:
             raise NotFound("Only a desktop is 'self' here.", hint="GET /desktops lists the ids.")
         return self._revoke(asking.desktop_id)
@@ -170,7 +172,7 @@ class Enrolment:
         return _shown(desktop, frozenset())
 
 
-def _shown(desktop: Desktop, connected: frozenset[str]) -> DesktopAnswer:
+def _shown(desktop: EnrolledDesktop, connected: frozenset[str]) -> DesktopAnswer:
     return DesktopAnswer(
         desktop_id=desktop.desktop_id,
         name=desktop.name,

@@ -39,12 +39,12 @@ def request_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Those that travel, names in lower case; repeated ones joined as RFC 9110 §5.3 allows."""
     fields = [(name.lower(), value) for name, value in headers]
     dropped = _NOT_ASKED | _named_by_connection(fields)
-    found: dict[str, str] = {}
+    passed: dict[str, str] = {}
     for name, value in fields:
         if name in dropped or _PROXIES.fullmatch(name) or not _HARMLESS.fullmatch(value):
             continue
-        found[name] = f"{found[name]}, {value}" if name in found else value
-    return found
+        passed[name] = f"{passed[name]}, {value}" if name in passed else value
+    return passed
 
 
 def response_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -64,7 +64,7 @@ def target(environ: Mapping[str, object], path: str, query: str) -> str:
 
 def in_a_header(text: str) -> str:
     """Words for people as a header's value."""
-    return "".join(one if " " <= one <= "~" else "?" for one in text)[:300]
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in text)[:300]
 
 
 def _named_by_connection(fields: Iterable[tuple[str, str]]) -> set[str]:

@@ -30,9 +30,9 @@ from shared_context.exchange.replica import Replica
 from shared_context.storage.identity import after, now
 
 from orchestrator_vps import places
-from orchestrator_vps.credentials import Credentials, Desktop
+from orchestrator_vps.credentials import Credentials, EnrolledDesktop
 from orchestrator_vps.desktop_response import DesktopResponse, translated
-from orchestrator_vps.link import DESKTOP, Link, in_words, state_of
+from orchestrator_vps.link import DESKTOP, DesktopLink, in_words, state_of
 
 ADDRESS = "x-forwarded-for"
 """A header given to `open` under this name travels as the client's address."""
@@ -73,7 +73,7 @@ class Hub:
         self._credentials = credentials
         self._tier = tier
         self._version = version
-        self._links: dict[str, Link] = {}
+        self._links: dict[str, DesktopLink] = {}
         self._changed = threading.Condition()
         self._admitting = threading.Lock()
         self._drops: deque[float] = deque(maxlen=100)
@@ -89,7 +89,7 @@ class Hub:
 
     # A desktop's connection
 
-    def serve(self, desktop: Desktop, socket: Messages, address: str = "") -> None:
+    def serve(self, desktop: EnrolledDesktop, socket: Messages, address: str = "") -> None:
         """Hold a desktop's connection, from its greeting to its end; returns after it.
 
         Args:
@@ -107,7 +107,7 @@ class Hub:
         _log.info("The desktop %s (%s) is connected from %s", desktop.desktop_id, desktop.role, address)
         self._ended(link, link.connection.run())
 
-    def used(self, desktop: Desktop, address: str) -> None:
+    def used(self, desktop: EnrolledDesktop, address: str) -> None:
         """Note that a request came with this desktop's credential. One that comes from elsewhere while the
         desktop is connected is told to both owners at once: somebody else has the credential."""
         link = self._links.get(desktop.desktop_id)
@@ -153,7 +153,7 @@ class Hub:
     @property
     def enrolled(self) -> bool:
         """Whether any desktop may connect."""
-        return any(one.revoked_at is None for one in self._credentials.desktops())
+        return any(desktop.revoked_at is None for desktop in self._credentials.desktops())
 
     def state(self) -> TierState:
         link = self._source()
@@ -194,7 +194,7 @@ class Hub:
 
     def open_on(
         self,
-        link: Link,
+        link: DesktopLink,
         method: str,
         target: str,
         *,
@@ -218,10 +218,10 @@ class Hub:
                 link.connection.open(head, body, timeout_s or self._relay.answer_timeout_s, begun=begun)
             )
 
-    def lenders(self) -> list[Link]:
+    def lenders(self) -> list[DesktopLink]:
         """Extra desktops that can answer now, the least busy first."""
-        found = [link for link in list(self._links.values()) if link.desktop.role == "extra"]
-        states = [(state_of(link, self._relay.silence_s), link) for link in found]
+        extras = [link for link in list(self._links.values()) if link.desktop.role == "extra"]
+        states = [(state_of(link, self._relay.silence_s), link) for link in extras]
         usable = [(state.queue, link) for state, link in states if state.reachable and state.ready]
         return [link for _, link in sorted(usable, key=lambda pair: pair[0])]
 
@@ -253,7 +253,9 @@ class Hub:
 
     # Inside
 
-    def _admit(self, desktop: Desktop, socket: Messages, max_streams: int, address: str) -> Link:
+    def _admit(
+        self, desktop: EnrolledDesktop, socket: Messages, max_streams: int, address: str
+    ) -> DesktopLink:
         """
         Raises:
             GreetingRefused, SocketClosed.
@@ -273,7 +275,7 @@ class Hub:
             )
             welcome(socket, greeting)
             self._credentials.dialled_in(desktop.desktop_id, address)
-            link = Link(desktop, self._connection(desktop, socket, max_streams), address=address)
+            link = DesktopLink(desktop, self._connection(desktop, socket, max_streams), address=address)
             if desktop.elsewhere_at and desktop.elsewhere_at > after(now(), -TELL_FOR):
                 link.elsewhere = desktop.elsewhere
             with self._changed:
@@ -281,12 +283,12 @@ class Hub:
                 self._changed.notify_all()
         return link
 
-    def _check_place(self, link: Link, place: str) -> None:
+    def _check_place(self, link: DesktopLink, place: str) -> None:
         if link.connection.ping(PROBE_S):
             self._tell_place(link, place)
         link.suspect = ""
 
-    def _tell_place(self, link: Link, place: str) -> None:
+    def _tell_place(self, link: DesktopLink, place: str) -> None:
         link.elsewhere = place
         _log.warning(
             "The credential of the desktop %s, connected from %s, was used from %s too",
@@ -300,7 +302,7 @@ class Hub:
         except SharedContextError as error:
             _log.warning("%s", error.message)
 
-    def _connection(self, desktop: Desktop, socket: Messages, max_streams: int) -> RelayConnection:
+    def _connection(self, desktop: EnrolledDesktop, socket: Messages, max_streams: int) -> RelayConnection:
         def synced(digest: str) -> None:
             link = self._links.get(desktop.desktop_id)
             if link is not None and link.connection is connection:
@@ -308,7 +310,9 @@ class Hub:
                     link.synced = digest
                     number = link.notices.get(digest, 0)
                     link.taken_in = max(link.taken_in, number)
-                    link.notices = {state: one for state, one in link.notices.items() if one > link.taken_in}
+                    link.notices = {
+                        state: number for state, number in link.notices.items() if number > link.taken_in
+                    }
                     self._changed.notify_all()
 
         def status() -> Status:
@@ -326,7 +330,7 @@ class Hub:
         )
         return connection
 
-    def _refuse_unwanted(self, desktop: Desktop, socket: Messages, address: str) -> None:
+    def _refuse_unwanted(self, desktop: EnrolledDesktop, socket: Messages, address: str) -> None:
         """
         Raises:
             GreetingRefused: it was revoked, is one too many, or is connected already.
@@ -346,7 +350,7 @@ class Hub:
             raise refuse(socket, heads.DUPLICATE, "This desktop is connected already.", former.address)
         former.connection.goodbye(heads.REPLACED, "The same desktop has dialled anew.")
 
-    def _ended(self, link: Link, ending: Ending) -> None:
+    def _ended(self, link: DesktopLink, ending: Ending) -> None:
         with self._changed:
             if self._links.get(link.desktop.desktop_id) is link:
                 del self._links[link.desktop.desktop_id]
@@ -360,7 +364,7 @@ class Hub:
         )
         self._mark_seen(link)
 
-    def _source(self) -> Link | None:
+    def _source(self) -> DesktopLink | None:
         for link in list(self._links.values()):
             if link.desktop.role == "source" and link.connection.ending is None:
                 return link
@@ -370,21 +374,21 @@ class Hub:
         since = time.monotonic() - DROPS_WITHIN_S
         return sum(moment >= since for moment in list(self._drops))
 
-    def _notify(self, link: Link, digest: str) -> int:
+    def _notify(self, link: DesktopLink, digest: str) -> int:
         """Tell a desktop of this state of the memory, unless it was told of it last; returns the
         number of that notice. Of a desktop that is gone its connection knows."""
         with link.telling:
             if link.noticed == digest:
-                return link.told
+                return link.last_notice
             with self._changed:
-                link.told += 1
+                link.last_notice += 1
                 link.noticed = digest
-                link.notices[digest] = link.told
+                link.notices[digest] = link.last_notice
                 if len(link.notices) > MAX_NOTICES:
                     del link.notices[min(link.notices, key=link.notices.__getitem__)]
             with suppress(SocketClosed):
                 link.connection.notice(digest)
-            return link.told
+            return link.last_notice
 
     def _look_after(self) -> None:
         assert self._changes is not None
@@ -415,7 +419,7 @@ class Hub:
         except NotFound:
             return True
 
-    def _mark_seen(self, link: Link) -> None:
+    def _mark_seen(self, link: DesktopLink) -> None:
         link.seen = time.monotonic()
         try:
             self._credentials.seen(link.desktop.desktop_id)

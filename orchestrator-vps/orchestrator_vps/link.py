@@ -10,20 +10,20 @@ from orchestrator_core.tiers.remote import TierState
 from orchestrator_relay import heads
 from orchestrator_relay.connection import Ending, RelayConnection
 
-from orchestrator_vps.credentials import Desktop
+from orchestrator_vps.credentials import EnrolledDesktop
 
 DESKTOP = "desktop"
 
 
 @dataclass(eq=False)
-class Link:
+class DesktopLink:
     """A connected desktop.
 
     Args:
         noticed: the state of the memory that it was told of last.
         synced: the state of the memory that it said it has taken in.
         notices: the states it was told of and has not answered, with their numbers in that order.
-        told, taken_in: numbers of the latest notice, and of the latest that was answered. Answers
+        last_notice, taken_in: numbers of the latest notice, and of the latest that was answered. Answers
             come in order, so one answers all notices before it too.
         address: from where it dialled in.
         elsewhere: from where else its credential was used last while it was connected.
@@ -31,14 +31,14 @@ class Link:
         gave_up_on: the state of the memory that it did not take in in time.
     """
 
-    desktop: Desktop
+    desktop: EnrolledDesktop
     connection: RelayConnection
     since: float = field(default_factory=time.monotonic)
     seen: float = 0.0
     noticed: str = ""
     synced: str = ""
     notices: dict[str, int] = field(default_factory=dict)
-    told: int = 0
+    last_notice: int = 0
     taken_in: int = 0
     telling: threading.Lock = field(default_factory=threading.Lock)
     gave_up_on: str = ""
@@ -47,7 +47,7 @@ class Link:
     suspect: str = ""
 
 
-def state_of(link: Link, silence_s: float, drops: int = 0) -> TierState:
+def state_of(link: DesktopLink, silence_s: float, drops: int = 0) -> TierState:
     peer = link.connection.peer
     ready = peer is not None and peer.ready
     return TierState(

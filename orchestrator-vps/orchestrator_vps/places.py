@@ -13,10 +13,10 @@ def plain(address: str | None) -> str:
         return ""
 
 
-def same(one: str, other: str) -> bool:
+def same(address: str, other: str) -> bool:
     """Whether two addresses may be one machine's. An address that is not known may be anybody's; of IPv6 a
     machine has many, which change, in one network of 64 bits."""
-    if not one or not other or one == other:
+    if not address or not other or address == other:
         return True
-    first, second = ipaddress.ip_address(one), ipaddress.ip_address(other)
+    first, second = ipaddress.ip_address(address), ipaddress.ip_address(other)
     return first.version == second.version == 6 and first.packed[:8] == second.packed[:8]

@@ -11,7 +11,7 @@ from orchestrator_http.api import Api
 from orchestrator_relay.accept import accept
 from orchestrator_relay.errors import HandshakeRejected
 
-from orchestrator_vps.credentials import Desktop
+from orchestrator_vps.credentials import EnrolledDesktop
 from orchestrator_vps.hub import Hub
 from orchestrator_vps.proxied import UPGRADE
 
@@ -39,7 +39,7 @@ def relay_api(hub: Hub) -> Api:
     )
     def dial_in() -> Response:
         """docs/relay.md tells the protocol. Only for the credential of an enrolled desktop."""
-        desktop: Desktop | None = g.get("desktop")
+        desktop: EnrolledDesktop | None = g.get("desktop")
         if desktop is None:
             raise Forbidden(
                 "Only an enrolled desktop may connect here.",

@@ -98,7 +98,7 @@ class Gateway(BaseApplication):  # type: ignore[misc]
     ) -> None:
         self.settings = settings
         # Given away, not lent: a port that is still held somewhere takes connections nobody answers.
-        self._binds = [f"fd://{one.detach()}" for one in sockets]
+        self._binds = [f"fd://{listener.detach()}" for listener in sockets]
         self.on_ready = on_ready
         self.notifier = Notifier()
         self.ready_pipe = os.pipe()

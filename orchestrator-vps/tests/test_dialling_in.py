@@ -12,7 +12,7 @@ import psutil
 import pytest
 from orchestrator_relay import heads
 from orchestrator_relay.errors import GreetingRefused, SocketClosed
-from orchestrator_relay.frames import Kind, decode, encode
+from orchestrator_relay.frames import FrameKind, decode, encode
 from orchestrator_relay.greeting import introduce
 from orchestrator_relay.heads import Goodbye, Hello
 from orchestrator_relay.server_stream import ServedResponse
@@ -57,7 +57,7 @@ def refusal(vps, credential):
 def goodbye_of(sock):
     while True:
         frame = decode(sock.receive(10))
-        if frame.kind is Kind.GOODBYE:
+        if frame.kind is FrameKind.GOODBYE:
             return Goodbye.unpack(frame.payload).code
 
 
@@ -136,10 +136,10 @@ def test_a_closed_socket_is_noticed_at_once(vps):
         b"",
         b"\x00",
         b"\xff" * 50,
-        encode(Kind.HELLO, 0, b"{}")[:5] + b"not json",
-        encode(Kind.CHUNK, 7, b"x"),
-        encode(Kind.REQUEST, 1, b"{}"),
-        encode(Kind.WELCOME, 0, b"{}"),
+        encode(FrameKind.HELLO, 0, b"{}")[:5] + b"not json",
+        encode(FrameKind.CHUNK, 7, b"x"),
+        encode(FrameKind.REQUEST, 1, b"{}"),
+        encode(FrameKind.WELCOME, 0, b"{}"),
         b"\x01" + b"\x00" * 4 + b"[" * 60_000,
     ],
 )
@@ -166,11 +166,11 @@ def vps_extra(vps):
 @pytest.mark.parametrize(
     "sent",
     [
-        encode(Kind.CHUNK, 99, b"x"),
-        encode(Kind.HEAD, 99, b"{}"),
-        encode(Kind.REQUEST, 1, b'{"method":"GET","target":"/health"}'),
-        encode(Kind.HELLO, 0, b"{}"),
-        encode(Kind.CREDIT, 5, b"\x00\x00\x00\x01"),
+        encode(FrameKind.CHUNK, 99, b"x"),
+        encode(FrameKind.HEAD, 99, b"{}"),
+        encode(FrameKind.REQUEST, 1, b'{"method":"GET","target":"/health"}'),
+        encode(FrameKind.HELLO, 0, b"{}"),
+        encode(FrameKind.CREDIT, 5, b"\x00\x00\x00\x01"),
         b"\x13\x00\x00",
         b"\x7f" + b"\x00" * 100,
     ],
@@ -196,7 +196,7 @@ def test_a_message_that_is_too_large_closes_the_connection(vps):
 
 def test_a_desktop_that_answers_with_garbage_is_dropped_and_replaced(vps):
     def serve(head, body):
-        sock.send(encode(Kind.HEAD, 4_000_000, b"garbage"))
+        sock.send(encode(FrameKind.HEAD, 4_000_000, b"garbage"))
         return ServedResponse(200, (), [b""])
 
     desktop = PlayedDesktop(vps, serve, credential=vps.credential)

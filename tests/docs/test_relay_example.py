@@ -6,7 +6,7 @@ from pathlib import Path
 
 from orchestrator_relay import flow, frames, greeting, heads, message_socket
 from orchestrator_relay.connection import RelayConnection
-from orchestrator_relay.frames import Frame, Kind, decode
+from orchestrator_relay.frames import Frame, FrameKind, decode
 from orchestrator_relay.heads import Hello, RequestHead, Status, Welcome
 from orchestrator_relay.outbox import MAX_REPLIES
 from support.relay_ends import echo, message_sockets
@@ -33,10 +33,12 @@ def sent_by(who: str) -> list[bytes]:
 
 def test_the_table_of_kinds() -> None:
     rows = re.findall(r"^\| `([0-9a-f]{2})` \| ([A-Z]+) \| (.+?) \| .* \| ([\d–]+) \|$", TEXT, re.MULTILINE)
-    assert {(int(number, 16), name) for number, name, _, _ in rows} == {(int(one), one.name) for one in Kind}
+    assert {(int(number, 16), name) for number, name, _, _ in rows} == {
+        (int(one), one.name) for one in FrameKind
+    }
     for _, name, _, sizes in rows:
         smallest, _, largest = sizes.partition("–")
-        assert frames._SIZES[Kind[name]] == (int(smallest), int(largest or smallest)), name
+        assert frames._SIZES[FrameKind[name]] == (int(smallest), int(largest or smallest)), name
 
 
 def test_the_numbers_in_the_text() -> None:
@@ -69,7 +71,7 @@ def test_the_examples_vps_is_understood_by_our_desktop() -> None:
     vps_frames = sent_by("vps")
     far.send(vps_frames[0])
     assert greeting.introduce(near, Hello(name="study")) == Welcome(tier="vps")
-    assert _next(far, Kind.HELLO).payload.startswith(desktop_frames[0].payload[:-1])
+    assert _next(far, FrameKind.HELLO).payload.startswith(desktop_frames[0].payload[:-1])
     notices: list[str] = []
     desktop = RelayConnection(
         near, serve=echo, heartbeat_s=60, status=lambda: Status(ready=True), on_notice=notices.append
@@ -78,13 +80,13 @@ def test_the_examples_vps_is_understood_by_our_desktop() -> None:
     reader.start()
     for message in vps_frames[1:]:
         far.send(message)
-    assert _next(far, Kind.PONG) == desktop_frames[1]
-    assert _next(far, Kind.HEAD).stream == 1
-    assert _next(far, Kind.CHUNK) == desktop_frames[4]
-    assert _next(far, Kind.END) == desktop_frames[5]
+    assert _next(far, FrameKind.PONG) == desktop_frames[1]
+    assert _next(far, FrameKind.HEAD).stream == 1
+    assert _next(far, FrameKind.CHUNK) == desktop_frames[4]
+    assert _next(far, FrameKind.END) == desktop_frames[5]
     assert notices == [decode(vps_frames[2]).payload.decode()]
     desktop.goodbye(heads.STOPPING)
-    assert heads.Goodbye.unpack(_next(far, Kind.GOODBYE).payload).code == heads.STOPPING
+    assert heads.Goodbye.unpack(_next(far, FrameKind.GOODBYE).payload).code == heads.STOPPING
     reader.join(SOON_S)
     far.release()
 
@@ -99,14 +101,14 @@ def test_the_examples_desktop_is_understood_by_our_vps() -> None:
     vps = RelayConnection(near, heartbeat_s=60, on_synced=seen.append)
     reader = threading.Thread(target=vps.run)
     reader.start()
-    assert _next(far, Kind.PING).payload[:4] == decode(pong).payload[:4]
+    assert _next(far, FrameKind.PING).payload[:4] == decode(pong).payload[:4]
     vps.notice(decode(synced).payload.decode())
     for message in (pong, synced):
         far.send(message)
 
     def answer() -> None:
-        assert _next(far, Kind.REQUEST).stream == 1
-        assert _next(far, Kind.BODY).payload == b"hi"
+        assert _next(far, FrameKind.REQUEST).stream == 1
+        assert _next(far, FrameKind.BODY).payload == b"hi"
         for message in (head, chunk, end, goodbye):
             far.send(message)
 
@@ -123,7 +125,7 @@ def test_the_examples_desktop_is_understood_by_our_vps() -> None:
     far.release()
 
 
-def _next(far: message_socket.MessageSocket, kind: Kind) -> Frame:
+def _next(far: message_socket.MessageSocket, kind: FrameKind) -> Frame:
     while (frame := decode(far.receive(SOON_S) or b"")).kind is not kind:
         pass
     return frame

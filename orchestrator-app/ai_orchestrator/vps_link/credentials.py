@@ -76,16 +76,16 @@ def read(data: Path) -> VpsCredential | None:
     file = path(data)
     try:
         _mend_mode(file)
-        found: Any = json.loads(file.read_bytes())
+        fields: Any = json.loads(file.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise _unusable(file, type(error).__name__) from None
     known = VpsCredential.__dataclass_fields__
-    if not isinstance(found, dict):
+    if not isinstance(fields, dict):
         raise _unusable(file, "not a JSON object")
     try:
-        credential = VpsCredential(**{name: value for name, value in found.items() if name in known})
+        credential = VpsCredential(**{name: value for name, value in fields.items() if name in known})
     except TypeError:
         raise _unusable(file, "a field is missing") from None
     texts = [credential.url, credential.desktop_id, credential.credential, credential.tier, credential.role]
@@ -101,10 +101,10 @@ def delete(data: Path) -> None:
 def stamp(data: Path) -> tuple[int, int] | None:
     """Another one whenever the file was replaced; None while there is none."""
     try:
-        found = path(data).stat()
+        status = path(data).stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns
+    return status.st_ino, status.st_mtime_ns
 
 
 def _mend_mode(file: Path) -> None:

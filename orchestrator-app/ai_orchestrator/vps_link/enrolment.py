@@ -134,11 +134,11 @@ def _refuse_plain(host: str, insecure: bool) -> None:
             hint="Use https://; a self-signed certificate will do. For tests on a private network: --insecure",
         )
     try:
-        found = socket.getaddrinfo(host, None)
+        infos = socket.getaddrinfo(host, None)
     except OSError:
         raise TierUnreachable(f"The name {host!r} is not known.") from None
-    addresses = [ipaddress.ip_address(str(one[4][0]).partition("%")[0]) for one in found]
-    if not all(one.is_private or one.is_loopback for one in addresses):
+    addresses = [ipaddress.ip_address(str(info[4][0]).partition("%")[0]) for info in infos]
+    if not all(address.is_private or address.is_loopback for address in addresses):
         raise InvalidRequest(
             f"{host} is not on a private network.", hint="--insecure is for those only; use https://"
         )
@@ -222,7 +222,7 @@ def _call(
 def _credential(base: str, certificate: str | None, answer: dict[str, Any]) -> VpsCredential:
     fields = {name: answer.get(name, default) for name, default in (("tier", "vps"), ("role", "source"))}
     wanted = {name: answer.get(name) for name in ("desktop_id", "credential")}
-    if not all(isinstance(one, str) and one for one in (*fields.values(), *wanted.values())):
+    if not all(isinstance(value, str) and value for value in (*fields.values(), *wanted.values())):
         raise TierUnreachable(f"What answers at {base} is no VPS of Orchestrator.")
     return VpsCredential(
         url=base,

@@ -82,7 +82,7 @@ class LinkStateFile:
 def read(data: Path) -> LinkState:
     """What a running server wrote last; `off` when there is nothing to read."""
     try:
-        found = json.loads((data / NAME).read_bytes())
-        return LinkState(**{name: str(found.get(name, "")) for name in LinkState.__dataclass_fields__})  # type: ignore[arg-type]
+        fields = json.loads((data / NAME).read_bytes())
+        return LinkState(**{name: str(fields.get(name, "")) for name in LinkState.__dataclass_fields__})  # type: ignore[arg-type]
     except (OSError, ValueError, AttributeError):
         return LinkState("off")

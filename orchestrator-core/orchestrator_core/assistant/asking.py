@@ -16,7 +16,7 @@ from orchestrator_core.assistant.projects import documents_of
 from orchestrator_core.assistant.prompting import Prompting
 from orchestrator_core.assistant.reanswer_queue import Later
 from orchestrator_core.assistant.repeating import NewRun, earlier_run
-from orchestrator_core.assistant.tier_forwarding import Elsewhere, request_fields
+from orchestrator_core.assistant.tier_forwarding import TierForwarding, request_fields
 from orchestrator_core.backend import Prompt
 from orchestrator_core.chat_request import NEW_CONVERSATION_ID, ChatRequest
 from orchestrator_core.errors import (
@@ -255,7 +255,7 @@ class Asking:
 
     def _ask_elsewhere(
         self,
-        elsewhere: Elsewhere,
+        elsewhere: TierForwarding,
         request: ChatRequest,
         message_id: str,
         conversation_id: str,

@@ -9,7 +9,7 @@ from shared_context.conversations.store import ConversationStore
 from shared_context.documents.context_folder import ContextFolder
 from shared_context.retrieval.recall import MemorySearch
 
-from orchestrator_core.assistant.tier_forwarding import Elsewhere
+from orchestrator_core.assistant.tier_forwarding import TierForwarding
 from orchestrator_core.backend import ChatBackend
 from orchestrator_core.settings import Settings
 
@@ -35,5 +35,5 @@ class Collaborators:
     backend: ChatBackend
     context: ContextFolder | None = None
     memory: MemorySearch | None = None
-    elsewhere: Elsewhere | None = None
+    elsewhere: TierForwarding | None = None
     check_storage: Callable[[], None] = _nothing

@@ -17,7 +17,7 @@ from orchestrator_core.assistant.prompting import Prompting
 from orchestrator_core.assistant.reanswer_queue import KeptQuestions, Later
 from orchestrator_core.assistant.remembering import kept_current, open_memory
 from orchestrator_core.assistant.storing import AnswerStore
-from orchestrator_core.assistant.tier_forwarding import Elsewhere
+from orchestrator_core.assistant.tier_forwarding import TierForwarding
 from orchestrator_core.backend import ChatBackend
 from orchestrator_core.backends.factory import create_backend
 from orchestrator_core.runs.manager import RunManager
@@ -83,7 +83,7 @@ def open_assistant(
             backend=backend,
             context=context,
             memory=memory,
-            elsewhere=None if remote is None else Elsewhere(tier, remote, conversations),
+            elsewhere=None if remote is None else TierForwarding(tier, remote, conversations),
             check_storage=folder.check,
         )
         prompting = Prompting(collaborators)

@@ -32,7 +32,7 @@ _HEADERS = {"content-type": "application/json", "accept": "text/event-stream"}
 _log = logging.getLogger(__name__)
 
 
-class Elsewhere:
+class TierForwarding:
     """Another tier, to be asked in place of this one. Safe from any thread."""
 
     def __init__(self, tier: str, remote: RemoteTier, conversations: ConversationStore) -> None:

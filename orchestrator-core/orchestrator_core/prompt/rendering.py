@@ -12,18 +12,11 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator_core.child_environment import child_environment
+from orchestrator_core.errors import TemplateOverrun, TemplateUnusable
 from orchestrator_core.prompt.render_worker import MAX_MEMORY, MAX_SECONDS
 
 MAX_SOURCE_CHARS = 512 * 1024
 """The largest template seen in public models has about 30,000 characters."""
-
-
-class TemplateError(Exception):
-    """The template is broken or refuses these messages."""
-
-
-class TemplateOverrun(TemplateError):
-    """The template needed more time or memory than any honest one."""
 
 
 class TemplateRenderer:
@@ -42,17 +35,17 @@ class TemplateRenderer:
             today: for templates that write a date; None: words that never change.
 
         Raises:
-            TemplateError: it does not compile, refuses the messages, or fails.
+            TemplateUnusable: it does not compile, refuses the messages, or fails.
             TemplateOverrun: it was stopped.
         """
         if len(source) > MAX_SOURCE_CHARS:
-            raise TemplateError(f"it has {len(source):,} characters; the limit is {MAX_SOURCE_CHARS:,}")
+            raise TemplateUnusable(f"it has {len(source):,} characters; the limit is {MAX_SOURCE_CHARS:,}")
         request = {"source": source, "variables": variables, "today": today and today.isoformat()}
         line = json.dumps(request).encode() + b"\n"
         with self._lock:
             reply = self._ask(line)
         if "text" not in reply:
-            raise TemplateError(reply["refused"])
+            raise TemplateUnusable(reply["refused"])
         return reply["text"]
 
     @property

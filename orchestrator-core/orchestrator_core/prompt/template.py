@@ -19,12 +19,13 @@ from typing import Any
 
 from orchestrator_core import message_shape as shapes
 from orchestrator_core.backend import ChatBackend, Prompt, SpecialTokens
+from orchestrator_core.errors import TemplateOverrun, TemplateUnusable
 from orchestrator_core.messages import ChatMessage, Role
 from orchestrator_core.prompt.fallback_form import fallback_form
 from orchestrator_core.prompt.guard import ControlGuard, Marks, split_marked, texts_in
 from orchestrator_core.prompt.outline import Outline
 from orchestrator_core.prompt.render_worker import TODAY_IN_WORDS
-from orchestrator_core.prompt.rendering import RENDERER, TemplateError, TemplateOverrun
+from orchestrator_core.prompt.rendering import RENDERER
 from orchestrator_core.remembered import Remembered
 
 log = logging.getLogger(__name__)
@@ -192,7 +193,7 @@ class ChatTemplate:
             except TemplateOverrun as error:
                 self._log_once(f"The chat template failed, {error}")
                 break
-            except TemplateError as error:
+            except TemplateUnusable as error:
                 self._log_once(f"The chat template refuses the messages {way}: {error}")
             else:
                 return text.partition(begun)[0] if begun else text
@@ -210,7 +211,7 @@ class ChatTemplate:
         except TemplateOverrun as error:
             self._broken = True
             self._log_once(f"The model's chat template is not usable, {error}")
-        except TemplateError as error:
+        except TemplateUnusable as error:
             self._log_once(f"The chat template refuses the messages {way}: {error}")
         else:
             lost = outline.missing(text)

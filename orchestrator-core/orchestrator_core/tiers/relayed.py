@@ -256,10 +256,10 @@ def _only_left(run: Run) -> bool:
     return run.stop_wanted and not run.cancelled
 
 
-def _usage(told: Any, before: int) -> Usage:
+def _usage(stated: Any, before: int) -> Usage:
     numbers = {}
     for name in ("prompt_tokens", "completion_tokens", "cached_tokens"):
-        number = told.get(name) if isinstance(told, dict) else None
+        number = stated.get(name) if isinstance(stated, dict) else None
         numbers[name] = number if isinstance(number, int) and number >= 0 else 0
     numbers["completion_tokens"] = max(0, numbers["completion_tokens"] - before)
     return Usage(**numbers)

@@ -8,12 +8,11 @@ from typing import Any
 
 import psutil
 import pytest
+from orchestrator_core.errors import TemplateOverrun, TemplateUnusable
 from orchestrator_core.prompt.render_worker import MAX_MEMORY
 from orchestrator_core.prompt.rendering import (
     MAX_SOURCE_CHARS,
     RENDERER,
-    TemplateError,
-    TemplateOverrun,
     TemplateRenderer,
 )
 
@@ -88,7 +87,7 @@ ENDLESS = [
 
 @pytest.mark.parametrize("source", HOSTILE)
 def test_what_a_hostile_template_tries_ends_in_an_error(source: str) -> None:
-    with pytest.raises(TemplateError):
+    with pytest.raises(TemplateUnusable):
         render(source)
     assert render("{{ messages | length }}") == "2"
 
@@ -150,7 +149,7 @@ def test_pythons_internals_look_undefined(source: str) -> None:
 
 
 def test_a_template_may_refuse_the_messages_with_its_own_words() -> None:
-    with pytest.raises(TemplateError, match="roles must alternate"):
+    with pytest.raises(TemplateUnusable, match="roles must alternate"):
         render("{{ raise_exception('roles must alternate') }}")
 
 

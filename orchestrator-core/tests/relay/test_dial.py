@@ -9,7 +9,7 @@ import pytest
 from orchestrator_relay import frames, greeting, heads
 from orchestrator_relay.dial import dial
 from orchestrator_relay.errors import DialFailed, DialRefused, GreetingRefused, SocketClosed
-from orchestrator_relay.frames import Kind, encode
+from orchestrator_relay.frames import FrameKind, encode
 from orchestrator_relay.heads import Hello
 from support.played_vps import CREDENTIAL, PlayedVps
 from support.ports import nobody_listens
@@ -100,8 +100,8 @@ def test_a_greeting_that_is_refused_or_garbage() -> None:
 
     cases = {
         heads.DUPLICATE: refuse,
-        heads.PROTOCOL_ERROR: lambda far: far.send(encode(Kind.CHUNK, 1, b"x")),
-        heads.VERSION: lambda far: far.send(encode(Kind.WELCOME, 0, b'{"protocol": 9}')),
+        heads.PROTOCOL_ERROR: lambda far: far.send(encode(FrameKind.CHUNK, 1, b"x")),
+        heads.VERSION: lambda far: far.send(encode(FrameKind.WELCOME, 0, b'{"protocol": 9}')),
     }
     for code, act in cases.items():
         near, far = message_sockets()
@@ -119,8 +119,8 @@ def test_a_hello_that_never_comes_or_is_none() -> None:
     for said, code in (
         (None, heads.SILENT),
         (b"junk!", heads.PROTOCOL_ERROR),
-        (encode(Kind.HELLO, 0, b'{"protocol": 2}'), heads.VERSION),
-        (encode(Kind.PING, 0, b"\x00\x00\x00\x01{}"), heads.PROTOCOL_ERROR),
+        (encode(FrameKind.HELLO, 0, b'{"protocol": 2}'), heads.VERSION),
+        (encode(FrameKind.PING, 0, b"\x00\x00\x00\x01{}"), heads.PROTOCOL_ERROR),
     ):
         near, far = message_sockets()
         if said is not None:
@@ -139,11 +139,11 @@ def test_two_versions_that_differ_say_which_side_to_update(desktop: int, vps: in
     """Both owners read the same, whichever side finds out."""
     near, far = message_sockets()
     if desktop == frames.PROTOCOL:
-        far.send(encode(Kind.WELCOME, 0, b'{"protocol": %d}' % vps))
+        far.send(encode(FrameKind.WELCOME, 0, b'{"protocol": %d}' % vps))
         with pytest.raises(GreetingRefused) as caught:
             greeting.introduce(near, Hello())
     else:
-        near.send(encode(Kind.HELLO, 0, b'{"protocol": %d}' % desktop))
+        near.send(encode(FrameKind.HELLO, 0, b'{"protocol": %d}' % desktop))
         with pytest.raises(GreetingRefused) as caught:
             greeting.receive_hello(far)
         with pytest.raises(GreetingRefused) as told:

@@ -6,7 +6,7 @@ from orchestrator_relay import heads
 from orchestrator_relay.errors import SocketClosed
 from orchestrator_relay.flow import WINDOW
 from orchestrator_relay.frames import (
-    Kind,
+    FrameKind,
     decode,
     encode,
     encode_ping,
@@ -53,7 +53,7 @@ def test_a_side_that_pings_but_never_answers_is_lost() -> None:
         def ping_on() -> None:
             try:
                 for number in range(10_000):
-                    far.send(encode_ping(Kind.PING, number, Status().pack()))
+                    far.send(encode_ping(FrameKind.PING, number, Status().pack()))
                     threading.Event().wait(0.01)
             except SocketClosed:
                 pass
@@ -80,9 +80,9 @@ def test_a_side_that_reads_nothing_holds_up_no_reader_and_is_lost() -> None:
     ):
         try:
             for number in range(1, 200_000):
-                far.send(encode_ping(Kind.PING, number, Status().pack()))
+                far.send(encode_ping(FrameKind.PING, number, Status().pack()))
                 if number < 100:
-                    far.send(encode(Kind.REQUEST, number, get().pack()))
+                    far.send(encode(FrameKind.REQUEST, number, get().pack()))
         except SocketClosed:
             pass
         assert connection.wait(SOON_S) is not None
@@ -91,7 +91,7 @@ def test_a_side_that_reads_nothing_holds_up_no_reader_and_is_lost() -> None:
 def _answer_ping(far: MessageSocket) -> None:
     while True:
         frame = decode(far.receive(SOON_S) or b"")
-        if frame.kind is Kind.PING:
+        if frame.kind is FrameKind.PING:
             number = int.from_bytes(frame.payload[:4])
-            far.send(encode_ping(Kind.PONG, number, Status().pack()))
+            far.send(encode_ping(FrameKind.PONG, number, Status().pack()))
             return

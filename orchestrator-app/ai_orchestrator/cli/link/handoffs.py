@@ -68,13 +68,13 @@ def open_handoffs(settings: Settings) -> Iterator[HandoffLink]:
 
     from ai_orchestrator.holding import reach
 
-    found = reach(settings)
-    if not isinstance(found, ContextFolder):
-        with found:
-            yield found
+    holder = reach(settings)
+    if not isinstance(holder, ContextFolder):
+        with holder:
+            yield holder
         return
     try:
         with ConversationStore.open(settings.data / "memory.db") as conversations:
-            yield LocalHandoffs(conversations, found)
+            yield LocalHandoffs(conversations, holder)
     finally:
-        found.close()
+        holder.close()

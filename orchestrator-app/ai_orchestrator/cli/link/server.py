@@ -125,7 +125,14 @@ class ServerLink:
 
     def latest(self) -> str | None:
         listed = self.call("GET", "/conversations", limit=20)["conversations"]
-        return next((str(one["conversation_id"]) for one in listed if one["turn_count"] > 0), None)
+        return next(
+            (
+                str(conversation["conversation_id"])
+                for conversation in listed
+                if conversation["turn_count"] > 0
+            ),
+            None,
+        )
 
     def history(self, conversation_id: str) -> list[Mapping[str, Any]]:
         return list(self.call("GET", f"/conversations/{quote(conversation_id, safe='')}")["history"])
