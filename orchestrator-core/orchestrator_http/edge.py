@@ -19,7 +19,7 @@ from orchestrator_relay.wsgi_call import is_relayed
 from orchestrator_http import cors
 from orchestrator_http.api import JSON, current_operation
 from orchestrator_http.error_formats import error_format
-from orchestrator_http.keys import KeyGuard
+from orchestrator_http.keys import KeyGuard, authorization
 from orchestrator_http.origins import HostGuard
 from orchestrator_http.problems import Problem, problem_from, unexpected
 from orchestrator_http.services import Services
@@ -54,7 +54,7 @@ def guard(app: Flask, services: Services, keys: KeyGuard, hosts: HostGuard) -> N
         if request.endpoint is None or (operation is not None and operation.open):
             return None
         if not is_relayed(request.environ):
-            keys.check(request.headers.get("Authorization"), request.remote_addr or "")
+            keys.check(authorization(request.headers.get), request.remote_addr or "")
         if services.stopping.is_set() and request.method in ("POST", "PUT", "PATCH"):
             raise stopping()
         return None

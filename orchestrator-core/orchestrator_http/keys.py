@@ -133,6 +133,16 @@ class KeyGuard:
         return any(matches) or any(verify(key) for verify in self._verifiers if key)
 
 
+def authorization(header: Callable[[str], str | None]) -> str | None:
+    """What a request presents, as an `Authorization` header. Anthropic's clients send the key in one of their own.
+
+    Args:
+        header: a header of the request by its name.
+    """
+    key = header("X-Api-Key")
+    return header("Authorization") or (None if key is None else f"Bearer {key}")
+
+
 def refuse_open_bind(server: ServerSettings) -> None:
     """
     Raises:

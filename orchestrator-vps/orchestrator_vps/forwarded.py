@@ -16,7 +16,15 @@ HOP_BY_HOP = frozenset(
         *("proxy-authenticate", "proxy-authorization", "proxy-authentication-info"),
     }
 )
-_NOT_ASKED = HOP_BY_HOP | {"host", "authorization", "content-length", "expect", "origin", "x-tier"}
+_NOT_ASKED = HOP_BY_HOP | {
+    "host",
+    "authorization",
+    "x-api-key",
+    "content-length",
+    "expect",
+    "origin",
+    "x-tier",
+}
 """Of a request. The Origin has been checked against the name of this server; the desktop has another."""
 
 _ANSWERED = frozenset(

@@ -23,6 +23,7 @@ from orchestrator_http.api import EVENTS, Operation, current_operation
 from orchestrator_http.bodies import whole_body
 from orchestrator_http.error_formats import error_format
 from orchestrator_http.factory import key_guard
+from orchestrator_http.keys import authorization
 from orchestrator_http.problems import problem_from
 from orchestrator_http.services import Services
 from orchestrator_http.watching import ClientGone, stopping
@@ -120,7 +121,7 @@ class Relaying:
         """Addresses without a view pass the edge unchecked, for there they lead nowhere."""
         if request.endpoint is not None:
             return
-        key_guard(self._app).check(request.headers.get("Authorization"), request.remote_addr or "")
+        key_guard(self._app).check(authorization(request.headers.get), request.remote_addr or "")
         if self._services.stopping.is_set() and request.method in ("POST", "PUT", "PATCH"):
             raise stopping()
 

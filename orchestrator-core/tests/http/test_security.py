@@ -66,6 +66,12 @@ def test_the_right_key_opens(locked):
     assert locked.client.get("/v1/models", headers=BEARER).status_code == 200
 
 
+def test_the_key_may_come_as_anthropics_clients_send_it(locked):
+    assert locked.client.get("/info", headers={"X-Api-Key": KEY}).status_code == 200
+    assert locked.client.get("/info", headers={"X-Api-Key": "wrong"}).status_code == 401
+    assert locked.client.get("/info", headers={"X-Api-Key": "wrong", **BEARER}).status_code == 200
+
+
 def test_a_wrong_key_on_v1_has_openais_shape(locked):
     response = locked.client.get("/v1/models", headers={"Authorization": "Bearer no"})
     assert response.status_code == 401
