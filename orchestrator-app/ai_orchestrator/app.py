@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from flask import Flask
 from orchestrator_core.assistant import Assistant, open_assistant
+from orchestrator_core.assistant.debounced import Debounced
 from orchestrator_core.settings import Settings
 from orchestrator_http.deferred_backend import backend_for_server
 from orchestrator_http.factory import create_http_app
@@ -16,6 +17,8 @@ from orchestrator_http.services import Services
 from ai_orchestrator.overflow import EnrolledVps
 
 TIER = "desktop"
+QUIET_S = 20.0
+"""Without a new message, before a session is read ahead."""
 
 
 def create_app(settings: Settings, assistant: Assistant | None = None) -> Flask:
@@ -44,7 +47,25 @@ def create_app(settings: Settings, assistant: Assistant | None = None) -> Flask:
         vps.state()
     app = create_http_app(services, apis=[handoff.api])
     services.model.start()
+    _read_sessions_ahead(services)
     return app
+
+
+def _read_sessions_ahead(services: Services) -> None:
+    """While nobody asks, let the model read what was said, so that ending a session need not wait for it."""
+    assistant = services.assistant
+    if assistant.context is None:
+        return
+
+    def read() -> None:
+        for conversation in assistant.conversations.list(limit=1):
+            services.handoffs.read_ahead(conversation.conversation_id)
+
+    reading = Debounced(read, "reading ahead of a handoff", quiet_s=QUIET_S)
+    stop_listening = assistant.conversations.database.on_commit(reading.changed)
+    assistant.also_close(stop_listening)
+    assistant.also_close(reading.close)
+    reading.start()
 
 
 def app_services(app: Flask) -> Services:

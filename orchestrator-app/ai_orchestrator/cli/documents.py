@@ -46,7 +46,7 @@ class Documents(Protocol):
     def items(self, state: str | None = None) -> list[Fields]: ...
     def reword_item(self, item_id: str, text: str) -> Fields: ...
     def settle_item(self, item_id: str, outcome: Literal["done", "dropped"]) -> Fields: ...
-    def forget_item(self, item_id: str) -> Fields: ...
+    def forget_item(self, item_id: str, history: bool = False) -> Fields: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *error: object) -> None: ...
 
@@ -62,16 +62,17 @@ def open_documents(settings: Settings) -> Documents:
 
     found = reach(settings)
     if isinstance(found, ContextFolder):
-        return FolderDocuments(found)
+        return FolderDocuments(found, settings)
     served = ServedDocuments(found)
     served.choose(settings.context.project)
     return served
 
 
 class FolderDocuments:
-    def __init__(self, folder: ContextFolder) -> None:
+    def __init__(self, folder: ContextFolder, settings: Settings) -> None:
         self._opened = folder
         self._folder = folder
+        self._settings = settings
 
     def choose(self, project: str | None) -> None:
         from orchestrator_core.assistant.projects import documents_of
@@ -127,8 +128,13 @@ class FolderDocuments:
     def settle_item(self, item_id: str, outcome: Literal["done", "dropped"]) -> Fields:
         return asdict(self._memory.settle(item_id, outcome))
 
-    def forget_item(self, item_id: str) -> Fields:
-        return asdict(self._memory.forget(item_id))
+    def forget_item(self, item_id: str, history: bool = False) -> Fields:
+        from shared_context.conversations.store import ConversationStore
+
+        with ConversationStore.open(self._settings.data / "memory.db") as conversations:
+            forgotten = self._memory.forget(item_id, conversations, history=history)
+            conversations.scrub()
+        return asdict(forgotten)
 
     @property
     def _memory(self) -> MemoryItems:
@@ -200,8 +206,9 @@ class ServedDocuments:
     def settle_item(self, item_id: str, outcome: Literal["done", "dropped"]) -> Fields:
         return self._change_item(item_id, {"outcome": outcome})
 
-    def forget_item(self, item_id: str) -> Fields:
-        return dict(self._call("DELETE", f"/memory/{quote(item_id, safe='')}", headers=self._signature()))
+    def forget_item(self, item_id: str, history: bool = False) -> Fields:
+        path = f"/memory/{quote(item_id, safe='')}"
+        return dict(self._call("DELETE", path, history=history or None, headers=self._signature()))
 
     def _change_item(self, item_id: str, body: Fields) -> Fields:
         path = f"/memory/{quote(item_id, safe='')}"

@@ -88,18 +88,34 @@ def drop(item_id: str, project: str | None, as_json: bool, config: str | None, d
 
 @memory.command(short_help="Remove an item as if it had never been noted.")
 @click.argument("item_id")
+@click.option("--history", is_flag=True, help="Rewrite the history of the documents too.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @_item_command
 def forget(
-    item_id: str, yes: bool, project: str | None, as_json: bool, config: str | None, data: str | None
+    item_id: str,
+    history: bool,
+    yes: bool,
+    project: str | None,
+    as_json: bool,
+    config: str | None,
+    data: str | None,
 ) -> None:
-    """Remove an item from the documents and the log, and the message that it came from."""
+    """Remove an item from the documents and the log, and the message that it came from with the answers to it.
+
+    The documents' history keeps earlier versions, and says so; --history takes it out of them as well.
+    """
     with _documents(config, data, project) as documents:
         if not yes:
             items = [item for item in documents.items() if item["item_id"] == item_id]
             for item in items:
                 click.confirm(f"Forget {_words(item)!r}, and the message it came from?", abort=True, err=True)
-        _tell("Forgotten", documents.forget_item(item_id), as_json)
+        forgotten = documents.forget_item(item_id, history)
+    if as_json:
+        terminal.write_json(forgotten)
+        return
+    _tell("Forgotten", forgotten["item"], as_json)
+    if not history:
+        terminal.note("The documents' history keeps earlier versions of the line: --history rewrites it.")
 
 
 def _settle(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from mcp.server.mcpserver import MCPServer
-from orchestrator_http.schemas.memory import ItemFields, ItemsAnswer, ItemState
+from orchestrator_http.schemas.memory import ForgottenItem, ItemFields, ItemsAnswer, ItemState
 from pydantic import Field
 
 from ai_orchestrator.mcp.client import Caller, author_of
@@ -58,7 +58,7 @@ def add_items(server: MCPServer[Any], memory: SharedMemory) -> None:
             return ItemFields.model_validate(item)
 
     @server.tool(title="Forget an item", annotations=FORGETS)
-    def forget_item(caller: Caller, item_id: ItemId, project: Project = None) -> ItemFields:
+    def forget_item(caller: Caller, item_id: ItemId, project: Project = None) -> ForgottenItem:
         """Remove an item from the documents and the log, and the message it came from, when the owner asks
         to forget it. It cannot be undone."""
         with as_tool_errors():
@@ -68,4 +68,4 @@ def add_items(server: MCPServer[Any], memory: SharedMemory) -> None:
                 author=author_of(caller),
                 repeatable=False,
             )
-            return ItemFields.model_validate(item)
+            return ForgottenItem.model_validate(item)

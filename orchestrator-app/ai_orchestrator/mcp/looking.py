@@ -104,7 +104,7 @@ class LookingMemory:
     def settle_item(self, item_id: str, outcome: str) -> NoReturn:
         raise self._refusal
 
-    def forget_item(self, item_id: str) -> NoReturn:
+    def forget_item(self, item_id: str, history: bool = False) -> NoReturn:
         raise self._refusal
 
     def ask(self, fields: Fields) -> NoReturn:

@@ -24,7 +24,6 @@ from ai_orchestrator.mcp.looking import LookingMemory
 
 if TYPE_CHECKING:
     from orchestrator_core.settings import Settings
-    from shared_context.documents.context_folder import ContextFolder
 
 WAIT_S = 15.0
 """How long a call waits for its turn: a server that stops lets answers end within 10 s."""
@@ -138,10 +137,6 @@ class SharedMemory:
 
 class FolderMemory(FolderDocuments):
     """The memory in the data folder, opened by this process."""
-
-    def __init__(self, folder: ContextFolder, settings: Settings) -> None:
-        super().__init__(folder)
-        self._settings = settings
 
     def search(self, query: str, limit: int, project: str | None) -> list[Fields]:
         from orchestrator_core.assistant.projects import paths_of

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from shared_context.conversations.store import ConversationStore
 from shared_context.documents.context_folder import ContextFolder, Document
 from shared_context.documents.document_names import LOG
 
@@ -39,6 +40,17 @@ class MemoryItem:
     created: str | None
     until: str | None
     message_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """
+    Args:
+        versions_rewritten: of the documents' history; 0: it keeps what it has.
+    """
+
+    item: MemoryItem
+    versions_rewritten: int
 
 
 class MemoryItems:
@@ -95,23 +107,29 @@ class MemoryItems:
             placed = Placed(placed.section, placed.number, line)
         return _shown(placed)
 
-    def forget(self, item_id: str) -> MemoryItem:
-        """Remove an item from the documents, and its sentence from the log's entries.
+    def forget(self, item_id: str, conversations: ConversationStore, *, history: bool = False) -> Forgotten:
+        """Remove an item as if it had never been noted: from the documents, its sentence from the log, and the
+        message that proves it with the answers to it, which search would find.
 
-        The caller deletes the message that proves it (`message_id`), which search would find, and rewrites
-        the history of the documents if the owner wants that.
+        Args:
+            history: rewrite the documents' history too; ids of its versions change.
 
         Raises:
-            NotFound. StoreError, DocumentError.
+            NotFound. StoreError, DocumentError: what was done so far stays done; repeating it goes on.
         """
         document, placed = self._find(item_id)
-        self._replace(document, placed, None, f"forgot item {item_id}")
+        item = _shown(placed)
+        if placed.line.message_id is not None:
+            conversations.delete_message(placed.line.message_id)
         log = next((each for each in self._context.documents() if each.name == LOG), None)
         if log is not None:
-            kept = [line for line in log.text.split("\n") if not _says(line, placed.line)]
-            if len(kept) < log.text.count("\n") + 1:
-                self._context.edit(LOG, "\n".join(kept), base_version=log.version, summary="forgot an item")
-        return _shown(placed)
+            text = _without(log.text, placed.line)
+            if text != log.text:
+                self._context.edit(LOG, text, base_version=log.version, summary="forgot an item")
+        self._replace(document, placed, None, f"forgot item {item_id}")
+        self._context.scrub()
+        rewritten = self._context.rewrite_history(lambda old: _without(old, placed.line)) if history else 0
+        return Forgotten(item, rewritten)
 
     def _documents(self) -> list[Document]:
         return [document for document in self._context.documents() if document.name in DOCUMENTS]
@@ -132,10 +150,14 @@ class MemoryItems:
         self._context.edit(document.name, "\n".join(lines), base_version=document.version, summary=summary)
 
 
+def _without(text: str, item: ItemLine) -> str:
+    return "\n".join(line for line in text.split("\n") if not _says(line, item))
+
+
 def _says(line: str, item: ItemLine) -> bool:
-    """Whether a line of the log holds this item's sentence."""
+    """Whether a line holds this item or its sentence."""
     text = key(item.text)
-    return len(text) > 0 and text in key(line)
+    return f"item:{item.item_id} " in line or (len(text) > 0 and text in key(line))
 
 
 def _shown(placed: Placed) -> MemoryItem:

@@ -8,7 +8,16 @@ from orchestrator_core.handoff.memory import MemoryItems
 from orchestrator_http.api import Api
 from orchestrator_http.routes.context import context_folder
 from orchestrator_http.schemas.context import ProjectQuery, Writer
-from orchestrator_http.schemas.memory import ItemBody, ItemFields, ItemPath, ItemsAnswer, ItemsQuery
+from orchestrator_http.schemas.memory import (
+    ForgetQuery,
+    ForgottenItem,
+    ItemBody,
+    ItemFields,
+    ItemPath,
+    ItemsAnswer,
+    ItemsQuery,
+)
+from orchestrator_http.services import services
 
 api = Api("memory")
 
@@ -34,6 +43,11 @@ def change(path: ItemPath, query: ProjectQuery, headers: Writer, body: ItemBody)
 
 
 @api.route("DELETE", "/memory/<item_id>", summary="Forget an item", errors=(404, 507))
-def forget(path: ItemPath, query: ProjectQuery, headers: Writer) -> ItemFields:
-    """Removes it from the documents and its sentence from the log."""
-    return ItemFields.model_validate(MemoryItems(context_folder(query.project, headers)).forget(path.item_id))
+def forget(path: ItemPath, query: ForgetQuery, headers: Writer) -> ForgottenItem:
+    """Removes it from the documents, its sentence from the log, and the message that it came from with the
+    answers to it; runs, index and receipts forget them at once."""
+    assistant = services().assistant
+    items = MemoryItems(context_folder(query.project, headers))
+    forgotten = items.forget(path.item_id, assistant.conversations, history=query.history)
+    assistant.forget_deleted()
+    return ForgottenItem.model_validate(forgotten)

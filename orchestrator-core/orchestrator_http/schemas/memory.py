@@ -41,6 +41,17 @@ class ItemsAnswer(BaseModel):
     items: list[ItemFields] = Field(description="In the order of the documents, from broad to narrow.")
 
 
+class ForgetQuery(ProjectQuery):
+    history: bool = Field(False, description="Rewrite the history of the documents too.")
+
+
+class ForgottenItem(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    item: ItemFields
+    versions_rewritten: int = Field(description="Of the documents' history; 0: it keeps what it has.")
+
+
 class ItemBody(Body):
     """What changes: the words, or the state."""
 

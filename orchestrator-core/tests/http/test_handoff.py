@@ -168,3 +168,38 @@ class TestModel:
             assert draft.status_code == 200
             assert "- write docs/queue.md" in draft.json["entry"]
             assert draft.json["notes"] == ["2 messages were read without the model: It is broken."]
+
+
+class TestItems:
+    def test_items_are_listed_changed_and_settled(self, here):
+        here.client.post("/chat", json={"message": SAID})
+        draft = here.client.post("/handoff", json={}).json
+        here.client.post("/handoff/confirm", json=confirmed(draft))
+        items = {item["section"]: item for item in here.client.get("/memory").json["items"]}
+        assert items["next"]["text"] == "write docs/queue.md"
+        path = f"/memory/{items['next']['item_id']}"
+        assert here.client.patch(path, json={"text": "write the docs"}).json["text"] == "write the docs"
+        assert here.client.patch(path, json={"outcome": "done"}).status_code == 200
+        refused(here.client.patch(path, json={"outcome": "done"}), 404, "No item")
+        refused(here.client.patch(path, json={}), 400, "either a text or an outcome")
+        refused(here.client.patch(path, json={"outcome": "later"}), 400, "'outcome'")
+        refused(here.client.get("/memory?state=lost"), 400, "'state'")
+
+    def test_a_forgotten_item_is_in_no_answer_of_the_server(self, here):
+        here.client.post("/chat", json={"message": "Please remember that I am allergic to hazelnuts."})
+        draft = here.client.post("/handoff", json={}).json
+        here.client.post("/handoff/confirm", json=confirmed(draft))
+        (item,) = here.client.get("/memory").json["items"]
+        done = here.client.delete(f"/memory/{item['item_id']}?history=true")
+        assert done.status_code == 200 and done.json["versions_rewritten"] > 0
+        for path in (
+            "/conversation",
+            "/conversations",
+            "/search?q=hazelnuts",
+            "/memory",
+            "/context/PORTFOLIO_CONTEXT.md",
+            "/context/SESSION_LOG.md",
+            "/context/preview?message=hi",
+        ):
+            body = here.client.get(path).get_data(as_text=True)
+            assert "hazelnuts" not in body.replace('"q": "hazelnuts"', ""), path

@@ -142,6 +142,26 @@ class ConversationStore:
                 self._set(connection, conversation_id, "state", None)
             refresh(connection, conversation_id)
 
+    def delete_message(self, message_id: str) -> builtins.list[str]:
+        """Delete a message and the answers to it; their ids stay known, so that no copy of them comes back.
+
+        Returns:
+            The ids of what was deleted; none where there is no such message.
+        """
+        with self._database.write() as connection:
+            message = _message(connection, message_id)
+            if message is None:
+                return []
+            ids = [row[0] for row in connection.execute(_WITH_ANSWERS, (message.message_id,))]
+            before = self.writer.take(connection, len(ids)) - len(ids)
+            for place, each in enumerate(ids, 1):
+                values = (each, message.conversation_id, now(), self.writer.origin, before + place)
+                connection.execute(_BURY_ONE, values)
+                connection.execute("DELETE FROM messages WHERE message_id = ?", (each,))
+            quotations.forget(connection, ids)
+            refresh(connection, message.conversation_id)
+            return ids
+
     def clear(self, conversation_id: str) -> None:
         """Delete its messages, and what receipts of answers elsewhere quote of them; their ids stay
         known, so that no copy of them comes back.
@@ -340,6 +360,9 @@ _INSERT = """INSERT INTO messages (message_id, conversation_id, role, content, c
 _DELETED = """SELECT (SELECT count(*) FROM tombstones)
     + (SELECT count(*) FROM registers WHERE value IS NULL)"""
 _COUNT = "SELECT count(*) FROM messages WHERE conversation_id = ?"
+_WITH_ANSWERS = "SELECT message_id FROM messages WHERE message_id = ?1 OR reply_to = ?1 ORDER BY position"
+_BURY_ONE = """INSERT INTO tombstones (message_id, conversation_id, deleted_at, origin, sequence)
+    VALUES (?, ?, ?, ?, ?)"""
 _BURY = """INSERT INTO tombstones (message_id, conversation_id, deleted_at, origin, sequence)
     SELECT message_id, conversation_id, ?2, ?3, ?4 + row_number() OVER (ORDER BY position)
     FROM messages WHERE conversation_id = ?1"""

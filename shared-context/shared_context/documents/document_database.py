@@ -99,11 +99,11 @@ class DocumentDatabase:
             if entry is not None:
                 connection.execute("INSERT OR IGNORE INTO entries VALUES (?, ?)", entry)
 
-    def compact(self, snapshot: Callable[[], bytes]) -> bool:
-        """Replace the updates by the snapshot they amount to, when they have become many."""
+    def compact(self, snapshot: Callable[[], bytes], after: int = COMPACT_AFTER) -> bool:
+        """Replace the updates by the snapshot they amount to, when there are more than `after`."""
         with self._database.write() as connection:
             count = connection.execute("SELECT count(*) FROM updates").fetchone()[0]
-            if count <= COMPACT_AFTER:
+            if count <= after:
                 return False
             connection.execute("DELETE FROM updates")
             connection.execute("INSERT INTO updates (content) VALUES (?)", (snapshot(),))
@@ -147,6 +147,18 @@ class DocumentDatabase:
         """The history has this version now."""
         with self._database.write() as connection:
             connection.execute("UPDATE versions SET text = NULL WHERE change_id = ?", (change_id,))
+
+    def rename_versions(self, new_ids: Mapping[str, str]) -> None:
+        """The history was rewritten: what these versions were has other ids now."""
+        with self._database.write() as connection:
+            connection.executemany(
+                "UPDATE versions SET version = ? WHERE version = ?",
+                [(new, old) for old, new in new_ids.items()],
+            )
+
+    def scrub(self) -> None:
+        """Nothing of what was deleted so far is left in the file or its log."""
+        self._database.scrub()
 
     def close(self) -> None:
         self._database.close()

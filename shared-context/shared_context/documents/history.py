@@ -17,6 +17,8 @@ from dulwich.errors import NotGitRepository
 from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tree
 from dulwich.repo import Repo
 
+from shared_context.documents.history_rewrite import rewrite
+
 BRANCH = b"refs/heads/main"
 
 LOOSE_OBJECTS = 1500
@@ -106,6 +108,14 @@ class History:
         with Repo(str(self.folder)) as repo:
             repo.object_store.pack_loose_objects()
         return True
+
+    def rewrite(self, clean: Callable[[bytes], bytes]) -> dict[str, str]:
+        """See `history_rewrite.rewrite`."""
+        self._repo.close()
+        try:
+            return rewrite(self.folder, BRANCH, clean)
+        finally:
+            self._open()
 
     def close(self) -> None:
         self._repo.close()

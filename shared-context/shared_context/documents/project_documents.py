@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 
 from shared_context.documents.document import (
     VERSION_DIGITS,
@@ -155,6 +156,20 @@ class ProjectDocuments:
         """
         text = self.text_at(name, version)
         return self.edit(name, text, base_version=None, author=author, summary=f"restored {version}")
+
+    def scrub(self) -> None:
+        """Nothing of the lines deleted so far is left in this replica's database. The history keeps every version."""
+        with self._store.lock:
+            self._store.memory.scrub()
+
+    def rewrite_history(self, clean: Callable[[str], str]) -> int:
+        """Pass every version of every document, of all projects, through `clean`; how many changed.
+
+        Raises:
+            StoreError.
+        """
+        with self._store.lock:
+            return self._store.memory.rewrite_history(clean)
 
     def conflicts(self) -> list[LineConflict]:
         """Places that two devices changed at once, in document order."""

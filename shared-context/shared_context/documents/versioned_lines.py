@@ -202,6 +202,24 @@ class VersionedLines:
         self._history.close()
         self._database.close()
 
+    def scrub(self) -> None:
+        """Nothing of the lines deleted so far is left in the updates; the history keeps every version."""
+        self._database.compact(lambda: self._lines.update_since(None), after=1)
+        self._database.scrub()
+
+    def rewrite_history(self, clean: Callable[[str], str]) -> int:
+        """Pass every version of every document through `clean`; how many changed.
+
+        Raises:
+            StoreError.
+        """
+        self.record_history()
+        changed = self.history.rewrite(lambda content: clean(content.decode("utf-8")).encode("utf-8"))
+        self._database.rename_versions(changed)
+        self._states.clear()
+        self.scrub()
+        return len(changed)
+
     def _store(
         self,
         updates: Sequence[bytes],
