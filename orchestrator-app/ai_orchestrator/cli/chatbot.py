@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from orchestrator_core.command_options import log_level_option, settings_options
@@ -28,26 +28,43 @@ SEED_MODEL = "mistralai/Mistral-7B-Instruct-v0.2"
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EXIT_CODES_HELP
 )
 @click.option(
-    "--model", metavar="MODEL",
+    "--model", "model__path", metavar="MODEL",
     help=f"Hugging Face id, or path of a folder or GGUF file. {SEED_MODEL} is the 7B this chatbot was made "
     "for. [default: builtin, the small model shipped here; env: LLM_MODEL_PATH]",
 )  # fmt: skip
 @click.option("--local-path", metavar="PATH", help="Load from this folder or GGUF file instead of the Hub.")
 @click.option(
-    "--device", type=click.Choice(["auto", "cuda", "mps", "cpu"]), help="[default: auto; env: LLM_DEVICE]"
+    "--device",
+    "model__device",
+    type=click.Choice(["auto", "cuda", "mps", "cpu"]),
+    help="[default: auto; env: LLM_DEVICE]",
 )
 @click.option(
     "--quant", type=click.Choice(["4", "8"]),
     help="4- or 8-bit, for Hugging Face models. [default: off; env: LLM_QUANT_ENABLED=1, LLM_QUANT_BITS]",
 )  # fmt: skip
 @click.option(
-    "--max-tokens", type=int, help="Longest answer, in tokens. [default: 512; env: LLM_MAX_NEW_TOKENS]"
+    "--max-tokens",
+    "generation__max_new_tokens",
+    type=int,
+    help="Longest answer, in tokens. [default: 512; env: LLM_MAX_NEW_TOKENS]",
 )
-@click.option("--temperature", type=float, help="Randomness. [default: 0.7; env: LLM_TEMPERATURE]")
-@click.option("--top-p", type=float, help="Nucleus sampling cutoff. [default: 0.9]")
-@click.option("--top-k", type=int, help="Only the k likeliest tokens. [default: 50]")
-@click.option("--greedy", is_flag=True, help="Always the likeliest token; ignores the three above.")
-@click.option("--system", metavar="TEXT", help="System prompt.")
+@click.option(
+    "--temperature",
+    "generation__temperature",
+    type=float,
+    help="Randomness. [default: 0.7; env: LLM_TEMPERATURE]",
+)
+@click.option("--top-p", "generation__top_p", type=float, help="Nucleus sampling cutoff. [default: 0.9]")
+@click.option("--top-k", "generation__top_k", type=int, help="Only the k likeliest tokens. [default: 50]")
+@click.option(
+    "--greedy",
+    "generation__greedy",
+    is_flag=True,
+    default=None,
+    help="Always the likeliest token; ignores the three above.",
+)
+@click.option("--system", "context__system_prompt", metavar="TEXT", help="System prompt.")
 @click.option("--session-id", metavar="ID", help="Resume a named session. [default: a new one]")
 @click.option("--no-stream", is_flag=True, help="Show each answer when it is complete.")
 @click.option("--prompt", metavar="TEXT", help="One question, one answer, exit.")
@@ -56,22 +73,16 @@ SEED_MODEL = "mistralai/Mistral-7B-Instruct-v0.2"
 @click.pass_context
 def chatbot(
     ctx: click.Context,
-    model: str | None,
+    /,
     local_path: str | None,
-    device: str | None,
     quant: str | None,
-    max_tokens: int | None,
-    temperature: float | None,
-    top_p: float | None,
-    top_k: int | None,
-    greedy: bool,
-    system: str | None,
     session_id: str | None,
     no_stream: bool,
     prompt: str | None,
     log_level: str | None,
     config: str | None,
     data: str | None,
+    **overrides: Any,
 ) -> None:
     """Chat with a local model. /help in the chat lists its commands.
 
@@ -86,21 +97,11 @@ def chatbot(
     """
     from ai_orchestrator.cli.options import make_settings
 
-    settings = make_settings(
-        config,
-        data,
-        model__path=local_path or model,
-        model__device=device,
-        quantization__enabled=True if quant else None,
-        quantization__load_in_bits=int(quant) if quant else None,
-        generation__max_new_tokens=max_tokens,
-        generation__temperature=temperature,
-        generation__top_p=top_p,
-        generation__top_k=top_k,
-        generation__greedy=greedy or None,
-        context__system_prompt=system,
-        log__level=log_level,
-    )
+    if local_path:
+        overrides["model__path"] = local_path
+    if quant is not None:
+        overrides |= {"quantization__enabled": True, "quantization__load_in_bits": int(quant)}
+    settings = make_settings(config, data, log__level=log_level, **overrides)
     if settings.generation.max_new_tokens is None:
         settings.generation.max_new_tokens = MAX_TOKENS
     question = prompt if prompt is not None else _piped()
@@ -109,7 +110,7 @@ def chatbot(
 
     from ai_orchestrator.cli.link import open_link
 
-    model_named = any((local_path, model, device, quant))
+    model_named = any((quant, overrides["model__path"], overrides["model__device"]))
     with open_link(settings, model_named=model_named) as link:
         with terminal.patience("Loading the model…"):
             answering = link.model()
@@ -120,7 +121,9 @@ def chatbot(
             from ai_orchestrator.cli.screen import Screen
 
             screen = Screen(stream=not no_stream)
-            request = make_request(settings, link, question, conversation_id, system=system)
+            request = make_request(
+                settings, link, question, conversation_id, system=overrides["context__system_prompt"]
+            )
             done, interrupted = follow(link.ask(request), screen.show)
             screen.end(done)
             ctx.exit(INTERRUPTED if interrupted else 0)
@@ -129,7 +132,7 @@ def chatbot(
         link.begin(conversation_id)
         history = settings.data / "repl_history"
         repl = Repl(
-            link, settings, conversation_id, system=system, stream=not no_stream, history=history, greet=False,
+            link, settings, conversation_id, system=overrides["context__system_prompt"], stream=not no_stream, history=history, greet=False,
             resume=f"{shlex.join([sys.executable, str(Path(sys.argv[0]).absolute())])} --session-id {{}}".format,
         )  # fmt: skip
         ctx.exit(repl.run())

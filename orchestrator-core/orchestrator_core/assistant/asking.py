@@ -211,7 +211,7 @@ class Asking:
         if request.new_conversation:
             self._with.conversations.create(conversation_id)
         known = request.model_copy(update={"message_id": message_id})
-        found = self._prompting.recalled(known, conversation_id)
+        recalled = self._prompting.recalled(known, conversation_id)
         asked = self._with.conversations.add_message(
             conversation_id,
             Role.USER,
@@ -222,7 +222,7 @@ class Asking:
         if self._with.elsewhere is not None:
             self._with.elsewhere.said_here()
         built = self._prompting.build(
-            request, conversation_id, asked, decision.reason, found, shown=new.continues
+            request, conversation_id, asked, decision.reason, recalled, shown=new.continues
         )
         if decision.code in _IN_ITS_PLACE:
             self._keep_for_later(request, message_id)

@@ -63,16 +63,17 @@ def search_all(
     """
     exact = {("message", hit.message_id): _of_message(hit) for hit in conversations.search(query, limit)}
     exact |= {
-        ("conversation", one.conversation_id): _of_title(one) for one in conversations.titled(query, limit)
+        ("conversation", titled.conversation_id): _of_title(titled)
+        for titled in conversations.titled(query, limit)
     }
-    ranked = {(one.source, one.item): one for one in _ranked(query, limit, memory, within)}
+    ranked = {(passage.source, passage.item): passage for passage in _ranked(query, limit, memory, within)}
     hits: list[Hit] = []
     for key, score in fused((list(exact), list(ranked)), (EXACT_WEIGHT, 1.0))[:limit]:
         if key in exact:
             hits.append(replace(exact[key], score=score))
         else:
-            found = _of_found(ranked[key], query, score, conversations)
-            hits += [found] if found else []
+            hit = _of_passage(ranked[key], query, score, conversations)
+            hits += [hit] if hit else []
     return hits
 
 
@@ -99,17 +100,17 @@ def _of_title(conversation: Conversation) -> Hit:
     return Hit("conversation", known[0], known[1], conversation.updated_at, 0.0, *known)
 
 
-def _of_found(found: Found, query: str, score: float, conversations: ConversationStore) -> Hit | None:
+def _of_passage(passage: Found, query: str, score: float, conversations: ConversationStore) -> Hit | None:
     """None for a message that is gone meanwhile."""
-    text = snippet(found.text, words_in(query))
-    if found.source != "message":
-        project = project_of(found.document)
-        return Hit(found.source, found.item, text, found.at or None, score, project=project)
-    message = conversations.message(found.item)
+    text = snippet(passage.text, words_in(query))
+    if passage.source != "message":
+        project = project_of(passage.document)
+        return Hit(passage.source, passage.item, text, passage.at or None, score, project=project)
+    message = conversations.message(passage.item)
     if message is None:
         return None
     try:
         title = conversations.get(message.conversation_id).title
     except ConversationNotFound:
         return None
-    return Hit("message", found.item, text, found.at, score, message.conversation_id, title)
+    return Hit("message", passage.item, text, passage.at, score, message.conversation_id, title)

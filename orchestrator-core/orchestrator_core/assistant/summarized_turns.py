@@ -69,7 +69,7 @@ class LeftTurns:
         if len(left) >= min(dropped, MOST_MESSAGES):
             return left
         read = self._conversations.messages(conversation_id, limit=READ_AT_MOST)
-        first = next((at for at, one in enumerate(read) if one.message_id == left[0].message_id), 0)
+        first = next((at for at, message in enumerate(read) if message.message_id == left[0].message_id), 0)
         return [*read[:first], *left]
 
 

@@ -93,13 +93,13 @@ class EventLog:
     def seams(self) -> list[tuple[int, int, dict[str, Any]]]:
         """(offset, characters of text before it, data) of every seam."""
         with self._changed:
-            found, characters = [], 0
+            seams, characters = [], 0
             for offset, entry in zip(self._offsets, self._entries, strict=True):
                 if isinstance(entry, str):
                     characters += len(entry)
                 elif entry[0] == "seam":
-                    found.append((offset, characters, entry[1]))
-            return found
+                    seams.append((offset, characters, entry[1]))
+            return seams
 
     def __len__(self) -> int:
         with self._changed:

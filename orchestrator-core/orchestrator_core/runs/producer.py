@@ -75,7 +75,7 @@ class Producer:
         self._on_finish = on_finish
         self._policy = policy
         self._pause = pause
-        self._seams = [_told(data, offset, before) for offset, before, data in run.log.seams()]
+        self._seams = [_seam_note(data, offset, before) for offset, before, data in run.log.seams()]
         self._first_usage: Usage | None = None
         self._usage = Usage()
         self._take_over: str | None = None
@@ -167,13 +167,13 @@ class Producer:
         """Whether the log was full before the answer ended."""
         said = iter(attempt)
         try:
-            for one in said:
+            for piece in said:
                 self._mark_take_over()
-                if isinstance(one, Seam):
-                    self._write_seam(one, {})
+                if isinstance(piece, Seam):
+                    self._write_seam(piece, {})
                     continue
                 self._in_a_row = 0
-                self._run.show(one.text, one.count)
+                self._run.show(piece.text, piece.count)
                 self._flusher.touch(self._run)
                 # One place is kept for the final event.
                 if len(self._run.log) >= MAX_EVENTS - 1:
@@ -219,7 +219,7 @@ class Producer:
         data = {"tier": seam.tier, "model": seam.model, "reason": seam.reason}
         visible = bool(more) or self._run.has_text
         offset = self._run.log.append(("seam", {**data, **more})) if visible else 0
-        self._seams.append(_told(data, offset, len(self._run.text)))
+        self._seams.append(_seam_note(data, offset, len(self._run.text)))
         self._flusher.touch(self._run)
 
     def _count(self, usage: Usage, before: int) -> None:
@@ -245,14 +245,14 @@ class Producer:
         the next start; the log in the store is left as it is for that."""
         run = self._run
         _log.error("The answer of run %s was not stored: %r", run.run_id, error)
-        told = _storage_error(error)
-        failed = replace(result, state=RunState.FAILED, error=told, message_id=None)
+        refusal = _storage_error(error)
+        failed = replace(result, state=RunState.FAILED, error=refusal, message_id=None)
         again = isinstance(error, StoreError)
         if again:
             self._flusher.forget(run)
         else:
-            run.conclude(self._ended(RunState.FAILED, result.finish_reason, told))
-        run.settle(("error", told.body()), failed, recoverable=again)
+            run.conclude(self._ended(RunState.FAILED, result.finish_reason, refusal))
+        run.settle(("error", refusal.body()), failed, recoverable=again)
         if not again:
             self._flusher.touch(run)
 
@@ -277,7 +277,7 @@ def done_fields(spec: RunSpec, result: RunResult) -> dict[str, Any]:
     }
 
 
-def _told(seam: dict[str, Any], offset: int, before: int) -> dict[str, Any]:
+def _seam_note(seam: dict[str, Any], offset: int, before: int) -> dict[str, Any]:
     """A seam as receipts tell it."""
     return {name: seam[name] for name in ("tier", "model", "reason")} | {"offset": offset, "at": before}
 

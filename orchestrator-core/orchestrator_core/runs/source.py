@@ -67,8 +67,8 @@ class BackendSource:
         config = remaining_config(run.spec.config, run.produced)
         if config is None:
             return None
-        told = run.spec.shown + run.text
-        return _Stopping(self._backend.generate(run.spec.prompt, config, continue_from=told), run)
+        shown = run.spec.shown + run.text
+        return _Stopping(self._backend.generate(run.spec.prompt, config, continue_from=shown), run)
 
     def speaker(self, run: Run) -> tuple[str, str]:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 ROLES = frozenset({"system", "user", "assistant", "tool"})
 AUTO_TITLE_CHARS = 60
@@ -43,6 +43,17 @@ class Message:
     reply_to: str | None = None
     receipt: dict[str, Any] | None = None
     supersedes: str | None = None
+
+
+class MessageOrigin(TypedDict, total=False):
+    """Where a message comes from; fields of `Message`."""
+
+    tier: str | None
+    model: str | None
+    run_id: str | None
+    reply_to: str | None
+    receipt: dict[str, Any] | None
+    supersedes: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,8 @@ def note(connection: sqlite3.Connection, message_id: str, receipt: Receipt) -> R
     """Note what this message, which is about to be stored, quotes; returns its receipt without the
     words of what is deleted already."""
     quoted = set(quoted_in(receipt))
-    gone = {one for one in quoted if connection.execute(_BURIED, (one,)).fetchone() is not None}
-    connection.executemany(_NOTE, [(message_id, one) for one in sorted(quoted - gone)])
+    gone = {quote for quote in quoted if connection.execute(_BURIED, (quote,)).fetchone() is not None}
+    connection.executemany(_NOTE, [(message_id, quote) for quote in sorted(quoted - gone)])
     return without(receipt, gone) if gone else receipt
 
 

@@ -112,8 +112,8 @@ def snippet(content: str, wanted: list[str]) -> str:
 
 
 def _places(content: str, wanted: list[str]) -> list[int]:
-    found = (content.find(word) for word in wanted if word)
-    return [place for place in found if place >= 0]
+    places = (content.find(word) for word in wanted if word)
+    return [place for place in places if place >= 0]
 
 
 def _plain(text: str) -> str:

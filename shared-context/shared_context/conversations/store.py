@@ -7,13 +7,14 @@ import json
 import sqlite3
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Self, Unpack
 
 from shared_context.conversations import origins, quotations, versions
 from shared_context.conversations.messages import (
     ROLES,
     Conversation,
     Message,
+    MessageOrigin,
     SearchHit,
     conversation_of,
     message_of,
@@ -186,13 +187,8 @@ class ConversationStore:
         content: str,
         *,
         message_id: str | None = None,
-        tier: str | None = None,
-        model: str | None = None,
-        run_id: str | None = None,
-        reply_to: str | None = None,
-        receipt: dict[str, Any] | None = None,
-        supersedes: str | None = None,
         created_at: str | None = None,
+        **origin: Unpack[MessageOrigin],
     ) -> Message:
         """Store a message; committed when this returns.
 
@@ -200,10 +196,11 @@ class ConversationStore:
         deleted since stays deleted. Lone surrogates in the text become U+FFFD.
 
         Args:
-            supersedes: the answer that this one takes the place of, here or not here (yet); it
-                becomes another version of this one, out of the history.
+            message_id: by default a new one.
             created_at: only for imports; by default now, or just after the conversation's
                 last message when this machine's clock is behind it.
+            origin: what else a `Message` says of itself. An answer that `supersedes` another one, here or
+                not here (yet), becomes another version of it, out of the history.
 
         Raises:
             ConversationNotFound, InvalidConversation (unknown role, not a moment as `identity.now`
@@ -218,7 +215,7 @@ class ConversationStore:
         content = whole_characters(content)
         message_id = new_id() if message_id is None else message_id
         _check_name(message_id, "message id", MAX_ID_CHARS)
-        if supersedes is not None:
+        if (supersedes := origin.get("supersedes")) is not None:
             _check_name(supersedes, "message id", MAX_ID_CHARS)
         with self._database.write() as connection:
             stored = _message(connection, message_id)
@@ -226,19 +223,7 @@ class ConversationStore:
                 return stored
             _conversation(connection, conversation_id)
             moment = created_at or _next_moment(connection, conversation_id)
-            message = Message(
-                message_id,
-                conversation_id,
-                role,
-                content,
-                moment,
-                tier=tier,
-                model=model,
-                run_id=run_id,
-                reply_to=reply_to,
-                receipt=receipt,
-                supersedes=supersedes,
-            )
+            message = Message(message_id, conversation_id, role, content, moment, **origin)
             if not _is_buried(connection, message_id):
                 insert_message(connection, message, self.writer.origin, self.writer.take(connection))
                 refresh(connection, conversation_id)

@@ -90,7 +90,7 @@ def _exported(message: Message, versions: Sequence[Message] = ()) -> dict[str, A
     if message.supersedes is not None:
         item["supersedes"] = message.supersedes
     if versions:
-        item["versions"] = [_exported(one) for one in versions]
+        item["versions"] = [_exported(version) for version in versions]
     return item
 
 
@@ -199,11 +199,11 @@ def _items(history: Sequence[Any]) -> list[_Item]:
     items = [_item(item, f"history[{index}]") for index, item in enumerate(history)]
     seen: set[str] = set()
     for index, item in enumerate(items):
-        for one in (item, *item.versions):
-            if one.message_id is not None:
-                if one.message_id in seen:
+        for version in (item, *item.versions):
+            if version.message_id is not None:
+                if version.message_id in seen:
                     raise _invalid(f"history[{index}].message_id", "is there twice")
-                seen.add(one.message_id)
+                seen.add(version.message_id)
     return items
 
 
@@ -233,7 +233,8 @@ def _versions(item: dict[str, Any], where: str) -> tuple[_Item, ...]:
     if len(versions) > MAX_VERSIONS:
         raise _invalid(f"{where}.versions", f"has {len(versions)} entries; at most {MAX_VERSIONS} are read")
     return tuple(
-        _item(one, f"{where}.versions[{index}]", is_version=True) for index, one in enumerate(versions)
+        _item(version, f"{where}.versions[{index}]", is_version=True)
+        for index, version in enumerate(versions)
     )
 
 
@@ -290,16 +291,16 @@ class _Adding:
             key: tells messages of the same content apart.
         """
         group = [*item.versions, item]
-        found = [self._find(f"{key}.{index}", version) for index, version in enumerate(item.versions)]
-        found.append(self._find(key, item))
+        targets = [self._find(f"{key}.{index}", version) for index, version in enumerate(item.versions)]
+        targets.append(self._find(key, item))
         self._ids |= {
-            one.message_id: message_id
-            for one, (message_id, _) in zip(group, found, strict=True)
-            if one.message_id is not None
+            version.message_id: message_id
+            for version, (message_id, _) in zip(group, targets, strict=True)
+            if version.message_id is not None
         }
         moments = [
-            there.created_at if there is not None else self._store_as(message_id, one)
-            for one, (message_id, there) in zip(group, found, strict=True)
+            there.created_at if there is not None else self._store_as(message_id, version)
+            for version, (message_id, there) in zip(group, targets, strict=True)
         ]
         # Where the answer stands; the better version may be younger than what follows it.
         self._previous = min(moments)

@@ -41,11 +41,11 @@ class Arrangement:
 
 def arrange(versions: Sequence[AnswerVersion]) -> Arrangement:
     """Which of the versions of one answer is shown. There is at least one."""
-    superseded = {one.supersedes for one in versions if one.supersedes != one.message_id}
-    latest = [one for one in versions if one.message_id not in superseded]
+    superseded = {version.supersedes for version in versions if version.supersedes != version.message_id}
+    latest = [version for version in versions if version.message_id not in superseded]
     # Versions that supersede each other in a circle were not written by this program.
-    shown = max(latest or versions, key=lambda one: (one.created_at, one.message_id))
-    return Arrangement(shown.message_id, min(one.created_at for one in versions))
+    shown = max(latest or versions, key=lambda version: (version.created_at, version.message_id))
+    return Arrangement(shown.message_id, min(version.created_at for version in versions))
 
 
 def regroup(
@@ -58,9 +58,9 @@ def regroup(
     """Work out anew what belongs together with this message, which came, or went, just now."""
     seen: set[str] = set()
     others = [row["message_id"] for row in connection.execute(_REPLIES, (conversation_id, reply_to))]
-    for one in (message_id, supersedes, *others):
-        if one is not None and one not in seen:
-            ids, versions = _joined(connection, conversation_id, one)
+    for joined_id in (message_id, supersedes, *others):
+        if joined_id is not None and joined_id not in seen:
+            ids, versions = _joined(connection, conversation_id, joined_id)
             seen |= ids
             if versions:
                 _write(connection, versions)
@@ -68,17 +68,21 @@ def regroup(
 
 def versions_in(connection: sqlite3.Connection, conversation_id: str) -> dict[str, list[Message]]:
     """The versions that are not shown, by the message_id of the one that is; oldest first."""
-    found: dict[str, list[Message]] = defaultdict(list)
+    hidden: dict[str, list[Message]] = defaultdict(list)
     for row in connection.execute(_HIDDEN, (conversation_id,)):
         fields = dict(row)
-        found[fields.pop("superseded_by")].append(message_of(fields))
-    return dict(found)
+        hidden[fields.pop("superseded_by")].append(message_of(fields))
+    return dict(hidden)
 
 
 def hidden_among(connection: sqlite3.Connection, message_ids: Iterable[str]) -> set[str]:
     """Those of the messages that are versions of an answer and not shown."""
     query = "SELECT 1 FROM messages WHERE message_id = ? AND superseded_by IS NOT NULL"
-    return {one for one in message_ids if connection.execute(query, (one,)).fetchone() is not None}
+    return {
+        message_id
+        for message_id in message_ids
+        if connection.execute(query, (message_id,)).fetchone() is not None
+    }
 
 
 def _joined(
@@ -89,8 +93,8 @@ def _joined(
     ids, versions = {message_id}, {}
     waiting = [message_id]
     while waiting:
-        one = waiting.pop()
-        for row in connection.execute(_NEIGHBOURS, (conversation_id, one)):
+        joined_id = waiting.pop()
+        for row in connection.execute(_NEIGHBOURS, (conversation_id, joined_id)):
             version = AnswerVersion(row["message_id"], row["created_at"], row["supersedes"])
             versions[version.message_id] = version
             new = {version.message_id, version.supersedes or version.message_id}
@@ -109,9 +113,9 @@ def _beside(connection: sqlite3.Connection, conversation_id: str, reply_to: str 
 
 def _write(connection: sqlite3.Connection, versions: Sequence[AnswerVersion]) -> None:
     arrangement = arrange(versions)
-    for one in versions:
-        by = None if one.message_id == arrangement.shown else arrangement.shown
-        connection.execute(_ARRANGE, (by, arrangement.place, one.message_id))
+    for version in versions:
+        by = None if version.message_id == arrangement.shown else arrangement.shown
+        connection.execute(_ARRANGE, (by, arrangement.place, version.message_id))
 
 
 _NEIGHBOURS = """SELECT message_id, created_at, supersedes, reply_to FROM messages
