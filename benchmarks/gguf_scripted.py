@@ -19,6 +19,7 @@ the text itself, it also goes on in the middle: a prompt that ends in the first 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import gguf
@@ -44,6 +45,7 @@ def scripted_model(
     template: str | None = MISTRAL_TEMPLATE,
     add_bos: bool = True,
     name: str = "scripted",
+    control: Sequence[str] = (),
 ) -> Path:
     """Write a model that answers any prompt with `sentence` and then end-of-sequence.
 
@@ -54,15 +56,16 @@ def scripted_model(
         sentence: any text, at most a few thousand bytes.
         context: the window the file claims, in tokens.
         template: Jinja chat template for the metadata, or None.
+        control: more control tokens; the model says them where the sentence spells them.
 
     Raises:
         ValueError: empty, or so repetitive that 16 bytes do not tell its positions apart.
     """
     path = Path(path)
-    script = [FIRST_BYTE + byte for byte in sentence.encode("utf-8")] + [EOS]
+    vocabulary = byte_vocabulary(control)
+    script = [*(vocabulary.encode(sentence) if control else _bytes(sentence)), EOS]
     if len(script) == 1:
         raise ValueError("The sentence must not be empty.")
-    vocabulary = byte_vocabulary()
     weights = _Weights(script, len(vocabulary))
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_name(name)
@@ -87,6 +90,10 @@ def scripted_model(
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def _bytes(sentence: str) -> list[int]:
+    return [FIRST_BYTE + byte for byte in sentence.encode("utf-8")]
 
 
 def lookback(script: list[int]) -> int:

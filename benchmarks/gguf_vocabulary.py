@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -52,6 +54,17 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def encode(self, text: str) -> list[int]:
+        """Control tokens where the text spells them, else bytes."""
+        controls = {name: number for number, name in enumerate(self.tokens) if self.types[number] == CONTROL}
+        parts = re.split("(" + "|".join(map(re.escape, sorted(controls, key=len, reverse=True))) + ")", text)
+        ids = []
+        for part in parts:
+            ids += (
+                [controls[part]] if part in controls else [FIRST_BYTE + byte for byte in part.encode("utf-8")]
+            )
+        return ids
+
     def write(self, writer: gguf.GGUFWriter, *, template: str | None, add_bos: bool) -> None:
         writer.add_tokenizer_model("gpt2")
         writer.add_tokenizer_pre("gpt-2")
@@ -66,13 +79,17 @@ class Vocabulary:
             writer.add_chat_template(template)
 
 
-def byte_vocabulary() -> Vocabulary:
-    """Controls and 256 bytes. One merge that text never uses: llama.cpp insists on a list."""
+def byte_vocabulary(control: Sequence[str] = ()) -> Vocabulary:
+    """Controls and 256 bytes. One merge that text never uses: llama.cpp insists on a list.
+
+    Args:
+        control: more control tokens, which come last.
+    """
     symbols = byte_symbols()
     merged = symbols[0] + symbols[1]
     return Vocabulary(
-        tokens=[*CONTROL_TOKENS, *symbols, merged],
-        types=[CONTROL] * len(CONTROL_TOKENS) + [NORMAL] * 257,
+        tokens=[*CONTROL_TOKENS, *symbols, merged, *control],
+        types=[CONTROL] * len(CONTROL_TOKENS) + [NORMAL] * 257 + [CONTROL] * len(control),
         merges=[f"{symbols[0]} {symbols[1]}"],
     )
 

@@ -33,9 +33,18 @@ _PREFIXES = (
 """Of the interpreter, and of the libraries that compute."""
 
 
-def child_environment(more: Mapping[str, str] = {}) -> dict[str, str]:
-    """The environment for a child process: what is passed on of ours, and `more`."""
+_INSTALLING = ("PIP_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_", "REQUESTS_CA_")
+"""Of pip, which may need them to reach its index."""
+
+
+def child_environment(more: Mapping[str, str] = {}, *, installs: bool = False) -> dict[str, str]:
+    """The environment for a child process: what is passed on of ours, and `more`.
+
+    Args:
+        installs: the child is pip.
+    """
+    prefixes = (*_PREFIXES, *_INSTALLING, *map(str.lower, _INSTALLING)) if installs else _PREFIXES
     passed_on = {
-        name: value for name, value in os.environ.items() if name in _NAMES or name.startswith(_PREFIXES)
+        name: value for name, value in os.environ.items() if name in _NAMES or name.startswith(prefixes)
     }
     return {**passed_on, **more}

@@ -58,6 +58,8 @@ class GenerationConfig(BaseModel):
     """GBNF grammar the answer must follow."""
     json_schema: dict[str, Any] | None = None
     """JSON schema the answer must satisfy."""
+    visible_tokens: list[str] = Field(default_factory=list)
+    """Control tokens that the answer's text shall contain where the model says them; others have no text."""
 
     @model_validator(mode="after")
     def _one_constraint(self) -> GenerationConfig:

@@ -14,6 +14,7 @@ from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import InvalidRequest
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import Role
+from orchestrator_core.text.answer_format import AnswerFormat
 
 from orchestrator_http.completion import Completion
 from orchestrator_http.openai_messages import (
@@ -79,6 +80,10 @@ def _completed(body: ChatCompletionRequest) -> list[Make]:
             return here.assistant.complete(messages, config, tools)
         return here.assistant.complete(asked, config, tools, shown=shown)
 
+    def form() -> AnswerFormat:
+        here.model.ensure()
+        return here.assistant.builder.template.answer_format
+
     def make(number: int) -> Make:
         return lambda watch: Completion(
             start,
@@ -88,6 +93,7 @@ def _completed(body: ChatCompletionRequest) -> list[Make]:
             toolbox=box,
             forced=forced_tool(body),
             parallel=body.parallel_tool_calls is not False,
+            form=form,
             sure=sure,
         )
 

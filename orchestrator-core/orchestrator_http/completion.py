@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator_core.errors import BackendError
 from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.text.answer_format import AnswerFormat
+from orchestrator_core.text.answer_reader import AnswerReader, Part, Said, Thought
+from orchestrator_core.text.call_parser import Call, CallParser
+from orchestrator_core.text.call_values import Incomplete
 
-from orchestrator_http.deltas import CallArguments, CallBegins, Delta, Finished, Text, json_object
+from orchestrator_http.deltas import CallArguments, CallBegins, Delta, Finished, Text, Thinking, json_object
 from orchestrator_http.json_schemas import is_valid, read_json
 from orchestrator_http.schemas.openai_answers import FinishReason
-from orchestrator_http.tools import Call, CallReader, CallSplitter, Toolbox, find_calls
+from orchestrator_http.tools import CallReader, Toolbox
 from orchestrator_http.watching import failure
 
 if TYPE_CHECKING:
@@ -55,6 +59,7 @@ class Completion:
         forced: the model must call: one tool's name, or "" for any of them; None: it chooses.
         parallel: it may call several tools at once.
         kept: the run outlives its client: its answer is stored.
+        form: how the model writes calls and thoughts, asked for once it is there; None: all it says is text.
         sure: whether text that a model here writes under a schema follows it for certain, so that it may
             be shown before it is whole. It is checked all the same, but then it can only be taken back by
             an error.
@@ -71,6 +76,7 @@ class Completion:
         forced: str | None = None,
         parallel: bool = True,
         kept: bool = False,
+        form: Callable[[], AnswerFormat] | None = None,
         sure: Callable[[dict[str, Any]], bool] = lambda schema: False,
     ) -> None:
         self._start = start
@@ -81,6 +87,8 @@ class Completion:
         self._forced = forced
         self._parallel = parallel
         self._kept = kept
+        self._learned_form = form
+        self._form: AnswerFormat | None = None
         self._sure = sure
         self._usage: dict[str, int] = {}
         self.run: Run | None = None
@@ -88,10 +96,13 @@ class Completion:
     def begin(self) -> Run:
         """Start the first run."""
         config = self._config
+        self._form = self._learned_form() if self._learned_form else None
         if self._toolbox is not None and self._forced is not None:
             config = _forced_config(self._toolbox, config, self._forced or None)
         elif self._toolbox is not None:
             config = config.having({"json_schema": None})  # It may call a tool instead.
+        if self._form is not None and self._form.tokens and config.json_schema is None:
+            config = config.having({"visible_tokens": list(self._form.tokens)})
         self.run = self._start(config)
         return self.run
 
@@ -122,30 +133,52 @@ class Completion:
             )
             return
         heard = Heard()
-        for piece in self._listen(run, heard):
-            yield None if piece is None else Text(piece)
+        reader = self._reader(run, {}) if schema is None else None
+        for part in self._parts(run, heard, reader):
+            yield _delta(part)
         if schema is not None and not heard.cut_off:
             _valid_text(self._shown, heard.text, schema)
         yield self._finished(heard.reason)
 
     def _free(self, run: Run, toolbox: Toolbox) -> Iterator[Delta]:
-        splitter, heard = CallSplitter(), Heard()
-        schema, unchecked = self._config.json_schema, ""
-        for piece in self._listen(run, heard):
-            shown = None if piece is None else splitter.feed(piece)
-            if shown and schema is not None:
-                unchecked += shown
-            elif shown != "":
-                yield None if shown is None else Text(shown)
-        unchecked += splitter.flush()
-        if splitter.calling:
-            yield from self._held_calls(splitter, toolbox, heard)
-        elif schema is not None:
-            yield from self._structured(unchecked, schema, heard)
+        """Calls are passed on as they become whole; what only looks like one is text."""
+        heard, schema = Heard(), self._config.json_schema
+        said, calls, invalid = "", 0, ""
+        for part in self._parts(run, heard, self._reader(run, toolbox.schemas)):
+            match part:
+                case Call() if not toolbox.valid(part):
+                    invalid = invalid or part.name
+                case Call() if self._parallel or not calls:
+                    yield from _whole_call(calls, part)
+                    calls += 1
+                case Said(text) if schema is not None:
+                    said += text
+                case None | Said() | Thought():
+                    yield _delta(part)
+        if invalid and not calls and not heard.cut_off:
+            self.run = self._start(_forced_config(toolbox, self._config, invalid))
+            yield from self._forced_call(self.run, toolbox, invalid)
+        elif calls or schema is None:
+            yield self._finished("tool_calls" if calls else heard.reason)
         else:
-            if unchecked:
-                yield Text(unchecked)
-            yield self._finished(heard.reason)
+            yield from self._structured(said, schema, heard)
+
+    def _reader(self, run: Run, tools: Mapping[str, dict[str, Any]]) -> AnswerReader | None:
+        if self._form is None:
+            return None
+        thinking = not self._shown and self._form.begins_thinking(run.spec.prompt.text)
+        return AnswerReader(self._form, tools, thinking=thinking)
+
+    def _parts(self, run: Run, heard: Heard, reader: AnswerReader | None) -> Iterator[Part | None]:
+        for piece in self._listen(run, heard):
+            if piece is None:
+                yield None
+            elif reader is None:
+                yield Said(piece)
+            else:
+                yield from reader.feed(piece)
+        if reader is not None:
+            yield from reader.finish(cut_off=heard.cut_off)
 
     def _structured(self, text: str, schema: dict[str, Any], heard: Heard) -> Iterator[Delta]:
         """The model chose to answer rather than to call: what it said if it follows the schema, else
@@ -158,22 +191,6 @@ class Completion:
             return
         yield from deltas
         yield self._finished(heard.reason)
-
-    def _held_calls(self, splitter: CallSplitter, toolbox: Toolbox, heard: Heard) -> Iterator[Delta]:
-        calls = find_calls(splitter.held)[: None if self._parallel else 1]
-        if calls and all(toolbox.valid(call) for call in calls):
-            for index, call in enumerate(calls):
-                yield from _whole_call(index, call)
-            yield self._finished("tool_calls")
-        elif not splitter.marked and not _names_tool(splitter.held, toolbox):
-            yield Text(splitter.held)  # JSON that only looked like a call.
-            yield self._finished(heard.reason)
-        elif heard.cut_off:
-            yield self._finished(heard.reason)
-        else:
-            only = next((call.name for call in calls if call.name in toolbox.names), None)
-            self.run = self._start(_forced_config(toolbox, self._config, only))
-            yield from self._forced_call(self.run, toolbox, only)
 
     def _forced_call(self, run: Run, toolbox: Toolbox, only: str | None) -> Iterator[Delta]:
         if self._sure(toolbox.schema(only)):
@@ -298,7 +315,10 @@ def _valid_call(text: str, toolbox: Toolbox) -> list[Delta]:
     Raises:
         BackendError: the text is not one call of a known tool with valid arguments.
     """
-    calls = find_calls(text)
+    try:
+        calls, _, _ = CallParser(AnswerFormat(), toolbox.schemas).read(text, at_start=True)
+    except (ValueError, Incomplete):
+        raise _not_followed() from None
     if len(calls) != 1 or not toolbox.valid(calls[0]):
         raise _not_followed()
     return _whole_call(0, calls[0])
@@ -317,8 +337,14 @@ def _whole_call(index: int, call: Call) -> list[Delta]:
     return [CallBegins(index, _call_id(), call.name), CallArguments(index, arguments)]
 
 
-def _names_tool(text: str, toolbox: Toolbox) -> bool:
-    return any(f'"{name}"' in text for name in toolbox.names)
+def _delta(part: Part | None) -> Delta:
+    """Of a part that is no call."""
+    match part:
+        case Said(text):
+            return Text(text)
+        case Thought(text):
+            return Thinking(text)
+    return None
 
 
 def _call_id() -> str:

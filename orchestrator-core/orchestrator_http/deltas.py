@@ -16,6 +16,13 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Thinking:
+    """What the model thinks before it answers."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallBegins:
     index: int
     call_id: str
@@ -34,7 +41,7 @@ class Finished:
     usage: dict[str, int]
 
 
-Delta = Text | CallBegins | CallArguments | Finished | None
+Delta = Text | Thinking | CallBegins | CallArguments | Finished | None
 """None: nothing for a while; a stream sends a ping."""
 
 
@@ -43,6 +50,7 @@ class Collected:
     """A completion's deltas, added up."""
 
     text: str
+    thinking: str
     calls: list[dict[str, str]]
     reason: FinishReason
     usage: dict[str, int]
@@ -52,12 +60,15 @@ def collect(deltas: Iterator[Delta]) -> Collected:
     """All deltas as one. A call that was cut off by `max_tokens` is left out: its arguments
     would be no JSON."""
     texts: list[str] = []
+    thoughts: list[str] = []
     calls: list[dict[str, str]] = []
     finished = Finished("stop", {})
     for delta in deltas:
         match delta:
             case Text(text):
                 texts.append(text)
+            case Thinking(text):
+                thoughts.append(text)
             case CallBegins(_, call_id, name):
                 calls.append({"id": call_id, "name": name, "arguments": ""})
             case CallArguments(index, text):
@@ -66,7 +77,7 @@ def collect(deltas: Iterator[Delta]) -> Collected:
                 finished = delta
     if finished.reason == "length":
         calls = [call for call in calls if json_object(call["arguments"]) is not None]
-    return Collected("".join(texts), calls, finished.reason, finished.usage)
+    return Collected("".join(texts), "".join(thoughts).strip(), calls, finished.reason, finished.usage)
 
 
 def json_object(text: str) -> dict[str, Any] | None:

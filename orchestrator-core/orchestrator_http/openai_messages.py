@@ -91,6 +91,7 @@ def _message(message: AnyMessage) -> ChatMessage:
         tool_calls=_tool_calls(message),
         tool_call_id=message.tool_call_id if isinstance(message, ToolMessage) else None,
         name=message.name,
+        reasoning=(message.reasoning_content or "") if isinstance(message, AssistantMessage) else "",
     )
 
 

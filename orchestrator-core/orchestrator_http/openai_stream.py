@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from orchestrator_http import sse
-from orchestrator_http.deltas import CallArguments, CallBegins, Collected, Delta, Finished, Text
+from orchestrator_http.deltas import CallArguments, CallBegins, Collected, Delta, Finished, Text, Thinking
 from orchestrator_http.schemas.openai_answers import (
     AnsweredCall,
     AnsweredFunction,
@@ -27,7 +27,9 @@ def chat_choice(index: int, found: Collected) -> ChatChoice:
     content = None if calls and not found.text else found.text
     return ChatChoice(
         index=index,
-        message=AnswerMessage(content=content, tool_calls=calls or None),
+        message=AnswerMessage(
+            content=content, tool_calls=calls or None, reasoning_content=found.thinking or None
+        ),
         finish_reason=found.reason,
     )
 
@@ -63,6 +65,8 @@ def _chat_chunks(
                 yield sse.PING
             case Text(text):
                 yield chunk({"content": text})
+            case Thinking(text):
+                yield chunk({"reasoning_content": text})
             case CallBegins(number, call_id, name):
                 function = {"name": name, "arguments": ""}
                 call = {"index": number, "id": call_id, "type": "function", "function": function}

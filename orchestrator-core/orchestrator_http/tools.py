@@ -1,38 +1,21 @@
-"""Tool calls: the schema that forces one, and finding one in what a model said freely.
+"""The tools of a request: which arguments they take, and the schema that forces a call.
 
-A model that may choose writes freely; what looks like a call is parsed and its arguments
-are checked against the tool's schema. What does not pass is produced again under the
-schema as grammar, so a client never sees arguments it could not use. No parser of free text
-can give that promise alone: models quote wrongly, forget fields, invent tools.
+What a model writes freely is read by `orchestrator_core.text.answer_reader`; a call of a tool that
+exists, whose arguments do not satisfy the tool's schema, is produced again under that schema, so a client never
+sees arguments it could not use.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator_core.errors import InvalidRequest
+from orchestrator_core.text.call_parser import Call
 
 from orchestrator_http.json_schemas import check_schema, is_valid, moved
-
-MARKERS = ("[TOOL_CALLS]", "<tool_call>")
-"""What Mistral and Hermes/Qwen models write before a call; may follow other text."""
-
-_HEADS = tuple(fence + bracket + '{"name":' for fence in ("", "```", "```json") for bracket in ("", "["))
-"""How an unmarked call begins, without white space; only at the beginning of an answer."""
-
-_MARK = re.compile(r"\[TOOL_CALLS\]|</?tool_call>|```(?:json)?|\[/TOOL_CALLS\]")
-_NAMED = re.compile(r"\s*([A-Za-z0-9_.-]{1,64})\s*(?:\[CALL_ID\]\s*\w+\s*)?\[ARGS\]\s*")
-"""Newer Mistral models: `[TOOL_CALLS]name[ARGS]{…}`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    name: str
-    arguments: dict[str, Any]
 
 
 class Toolbox:
@@ -57,6 +40,11 @@ class Toolbox:
             self._parameters[function["name"]] = schema
 
     @property
+    def schemas(self) -> dict[str, dict[str, Any]]:
+        """The JSON schema of the parameters of each tool, by its name."""
+        return self._parameters
+
+    @property
     def names(self) -> list[str]:
         return list(self._parameters)
 
@@ -77,68 +65,6 @@ class Toolbox:
         """Whether the tool exists and the arguments satisfy its schema."""
         schema = self._parameters.get(call.name)
         return schema is not None and is_valid(call.arguments, schema)
-
-
-class CallSplitter:
-    """Divides what a model says into text to show and calls to hold back, piece by piece."""
-
-    def __init__(self) -> None:
-        self._held = ""
-        self._decided: str | None = None
-        self.marked = False
-        """Whether a call's marker was seen: then it was meant as one."""
-
-    @property
-    def held(self) -> str:
-        """The text of the calls, or what may yet become one."""
-        return self._held
-
-    @property
-    def calling(self) -> bool:
-        return self._decided == "call"
-
-    def feed(self, text: str) -> str:
-        """Text that certainly is not part of a call."""
-        self._held += text
-        if self._decided is None:
-            self._decide()
-        if self._decided != "text":
-            return ""
-        return self._release()
-
-    def flush(self) -> str:
-        """At the end: what was held back without becoming a call."""
-        if self.calling:
-            return ""
-        rest, self._held = self._held, ""
-        return rest
-
-    def _decide(self) -> None:
-        squeezed = re.sub(r"\s+", "", self._held)
-        if any(squeezed.startswith(head) for head in _HEADS):
-            self._decided = "call"
-        elif not any(head.startswith(squeezed) for head in _HEADS):
-            self._decided = "text"
-
-    def _release(self) -> str:
-        for marker in MARKERS:
-            if marker in self._held:
-                shown, self._held = self._held.split(marker, 1)
-                self._held = marker + self._held
-                self._decided, self.marked = "call", True
-                return shown.rstrip() if not shown.strip() else shown
-        keep = max(_overlap(self._held, marker) for marker in MARKERS)
-        cut = len(self._held) - keep
-        shown, self._held = self._held[:cut], self._held[cut:]
-        return shown
-
-
-def find_calls(text: str) -> list[Call]:
-    """The calls in text that a `CallSplitter` held back; [] when it cannot be read as such."""
-    try:
-        return list(_calls(text))
-    except ValueError:
-        return []
 
 
 class CallReader:
@@ -193,44 +119,6 @@ class CallReader:
         return False
 
 
-def _calls(text: str) -> Iterator[Call]:
-    position = 0
-    while True:
-        named = None
-        while position < len(text):
-            mark = _MARK.match(text, position)
-            if mark is not None:
-                position = mark.end()
-            elif text[position].isspace() or text[position] == ",":
-                position += 1
-            else:
-                break
-        if position >= len(text):
-            return
-        named = _NAMED.match(text, position)
-        start = named.end() if named else position
-        value, position = json.JSONDecoder().raw_decode(text, start)
-        if named:
-            yield Call(named.group(1), _arguments(value))
-            continue
-        for item in value if isinstance(value, list) else [value]:
-            yield _call(item)
-
-
-def _call(item: object) -> Call:
-    if not isinstance(item, dict) or not isinstance(item.get("name"), str):
-        raise ValueError("not a call")
-    return Call(item["name"], _arguments(item.get("arguments", item.get("parameters", {}))))
-
-
-def _arguments(value: object) -> dict[str, Any]:
-    if isinstance(value, str):
-        value = json.loads(value)
-    if not isinstance(value, dict):
-        raise ValueError("arguments must be an object")
-    return value
-
-
 def _object_schema(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
     if not parameters:
         return {"type": "object", "properties": {}, "additionalProperties": False}
@@ -244,11 +132,3 @@ def _call_schema(name: str, arguments: str) -> dict[str, Any]:
         "required": ["name", "arguments"],
         "additionalProperties": False,
     }
-
-
-def _overlap(text: str, marker: str) -> int:
-    """How many characters at the end of `text` begin `marker`."""
-    for size in range(min(len(text), len(marker) - 1), 0, -1):
-        if marker.startswith(text[-size:]):
-            return size
-    return 0

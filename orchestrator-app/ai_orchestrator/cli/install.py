@@ -19,6 +19,7 @@ def install(part: str, dry_run: bool) -> int:
 
     It goes into the environment of this very command, in the versions that were tested with it.
     """
+    from orchestrator_core.child_environment import child_environment
     from orchestrator_core.own_commands import extras, pip_install
 
     if part not in extras():
@@ -27,4 +28,5 @@ def install(part: str, dry_run: bool) -> int:
     click.echo(shlex.join(command)) if dry_run else terminal.note(shlex.join(command))
     if dry_run:
         return OK
-    return FAILED if subprocess.run(command, check=False).returncode else OK  # noqa: S603
+    done = subprocess.run(command, check=False, env=child_environment(installs=True))  # noqa: S603
+    return FAILED if done.returncode else OK

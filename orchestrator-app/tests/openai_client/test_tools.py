@@ -152,3 +152,24 @@ def test_at_most_one_call_where_no_parallel_calls_are_wanted(serve):
         model="m", messages=HELLO, tools=[WEATHER], parallel_tool_calls=False
     )
     assert len(answer.choices[0].message.tool_calls) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Some models write <tool_call> tags to call a tool.",
+        CALL.replace("weather", "launch_rocket"),
+        "<tool_call>" + CALL.replace("weather", "launch_rocket") + "</tool_call>",
+    ],
+)
+def test_what_is_no_call_of_a_known_tool_is_text_and_nothing_is_called(serve, said, stream):
+    client, backend, _ = serve(Reply(text=said, split="characters"))
+    answer = client.chat.completions.create(model="m", messages=HELLO, tools=[WEATHER], stream=stream)
+    if stream:
+        content, calls, reason = added_up(answer)
+    else:
+        message = answer.choices[0].message
+        content, calls, reason = message.content, message.tool_calls or [], answer.choices[0].finish_reason
+    assert (content, calls, reason) == (said, [], "stop")
+    assert len(backend.calls) == 1

@@ -36,6 +36,7 @@ class SequenceAnswer:
         self._tokenizer = tokenizer
         self._sampler = sampler
         self._ends = ends
+        self._visible = tokenizer.control_tokens(config.visible_tokens)
         self._text = AnswerText(config.stop, seen)
         self.limit = limit
         self.prompt_tokens = prompt_tokens
@@ -52,7 +53,7 @@ class SequenceAnswer:
         if token in self._ends:
             return token, self.end(FinishReason.STOP)
         self.completion_tokens += 1
-        text = self._text.feed(self._tokenizer.piece(token))
+        text = self._text.feed(self._visible.get(token) or self._tokenizer.piece(token))
         if self._text.stopped:
             self.reason = FinishReason.STOP
         elif self.completion_tokens >= self.limit:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from orchestrator_core.backend import SpecialTokens
 from orchestrator_core.engine.native import lib
@@ -35,10 +35,12 @@ class Tokenizer:
         self.eos = int(lib.llama_vocab_eos(vocab))
         self.adds_bos = bool(lib.llama_vocab_get_add_bos(vocab)) and self.bos != _NO_TOKEN
         self._pieces: dict[int, bytes] = {}
+        parsed = {self._text(token): token for token in range(self.size) if self._is_parsed(token)}
+        self._control = {text: token for text, token in parsed.items() if text}
         self._spaced_ends: re.Pattern[str] | None = None
         self._guard = self._find_guard()
         if self._guard is not None:
-            self._spaced = self.special().control
+            self._spaced = self._control
             self._spaced_lengths = sorted({len(token) for token in self._spaced})
             ends = "".join(sorted({token[-1] for token in self._spaced}))
             self._spaced_ends = re.compile(f"(?<=[{re.escape(ends)}]) |^ ") if ends else None
@@ -107,6 +109,10 @@ class Tokenizer:
                 )
         return b"".join(self._render(token, special=True) for token in tokens).decode("utf-8", "replace")
 
+    def control_tokens(self, texts: Collection[str]) -> dict[int, bytes]:
+        """Those of the texts that are control tokens, as bytes by token."""
+        return {self._control[text]: text.encode("utf-8") for text in texts if text in self._control}
+
     def is_end(self, token: int) -> bool:
         """Whether the token ends an answer (end of sequence, of turn, ...)."""
         return bool(lib.llama_vocab_is_eog(self._vocab, token))
@@ -116,15 +122,10 @@ class Tokenizer:
         return frozenset(token for token in range(self.size) if self.is_end(token))
 
     def special(self) -> SpecialTokens:
-        control = {
-            self._render(token, special=True).decode("utf-8", "replace")
-            for token in range(self.size)
-            if self._is_parsed(token)
-        }
         return SpecialTokens(
             bos=self._text(self.bos),
             eos=self._text(self.eos),
-            control=frozenset(control - {""}),
+            control=frozenset(self._control),
             adds_bos=self.adds_bos,
         )
 

@@ -187,7 +187,7 @@ class PromptBuilder:
         Raises:
             ContextLengthExceeded: they do not fit.
         """
-        prompt = self.template.render(messages, tools=tools, today=today)
+        prompt = self.template.render(messages, tools=tools, today=today, begun=bool(shown))
         return self._fitted(prompt, config, tier, reason, shown)
 
     def build_raw(

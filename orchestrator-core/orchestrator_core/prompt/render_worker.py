@@ -18,7 +18,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from jinja2 import Template, TemplateError, nodes
 from jinja2.ext import Extension
@@ -107,8 +107,12 @@ def confine() -> None:
 
 
 def main() -> None:
-    nowhere = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process
-    confine()
+    with Path(os.devnull).open("w") as nowhere:
+        confine()
+        _answer_all(nowhere)
+
+
+def _answer_all(nowhere: TextIO) -> None:
     for line in sys.stdin.buffer:
         # A thread of its own ends the process, also while a template holds the interpreter.
         faulthandler.dump_traceback_later(MAX_SECONDS, exit=True, file=nowhere)

@@ -74,7 +74,7 @@ class TemplateRenderer:
         except (OSError, ValueError) as error:
             self._end(process)
             limits = f"{MAX_SECONDS} s or {MAX_MEMORY // 2**20} MiB"
-            raise TemplateOverrun(f"it was stopped: it needs more than {limits}") from error
+            raise TemplateOverrun(f"was stopped: it needs more than {limits}") from error
         return reply
 
     def _running(self) -> subprocess.Popen[bytes]:

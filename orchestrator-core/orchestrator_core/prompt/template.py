@@ -23,10 +23,12 @@ from orchestrator_core.errors import TemplateOverrun, TemplateUnusable
 from orchestrator_core.messages import ChatMessage, Role
 from orchestrator_core.prompt.fallback_form import fallback_form
 from orchestrator_core.prompt.guard import ControlGuard, Marks, split_marked, texts_in
+from orchestrator_core.prompt.learned_format import learned_format
 from orchestrator_core.prompt.outline import Outline
 from orchestrator_core.prompt.render_worker import TODAY_IN_WORDS
 from orchestrator_core.prompt.rendering import RENDERER
 from orchestrator_core.remembered import Remembered
+from orchestrator_core.text.answer_format import AnswerFormat
 
 log = logging.getLogger(__name__)
 
@@ -127,8 +129,9 @@ class ChatTemplate:
         self._source = (source or "").strip() and source
         self._tool_source = tool_source or self._source
         self._guard = ControlGuard(special.control)
-        self._serves: Remembered[tuple[str, Way], bool] = Remembered(1024)
-        self._broken = False
+        self._objections: Remembered[tuple[str, Way], str] = Remembered(1024)
+        self._overran = ""
+        self._answer_format: AnswerFormat | None = None
         self._logged: set[str] = set()
         if not self._source:
             self._log_once("The model has no chat template; using Mistral's [INST] format")
@@ -172,14 +175,30 @@ class ChatTemplate:
     def ways_for(self, messages: Messages, tools: Tools = ()) -> Iterator[Way]:
         """The ways in which the template keeps all that was said, best first."""
         source = self._source_for(messages, tools)
-        if not source:
-            return
         outline = Outline.of(messages, tools)
         for way in ways(_uses_tools(messages, tools)):
-            if self._serves.get((outline.key, way), lambda: self._keeps_all(source, outline, way)):  # noqa: B023
+            if source and not self._objection(source, outline, way):
                 yield way
 
+    @property
+    def answer_format(self) -> AnswerFormat:
+        """How this model writes calls and thoughts."""
+        if self._answer_format is None:
+            source = self._tool_source or ""
+            self._answer_format = learned_format(self.sample, self._special.control, source)
+        return self._answer_format
+
+    def sample(self, messages: Messages, tools: Tools, asked: bool) -> str:
+        """A rendering without guards and fallbacks; "" where the template takes none of it."""
+        for way in self.ways_for(messages, tools):
+            if not (way.in_words or way.calls == _CALLS_IN_WORDS):
+                variables = self._variables(way, messages, tools) | {"add_generation_prompt": asked}
+                with suppress(TemplateUnusable):
+                    return RENDERER.render(self._source_for(messages, tools), variables)
+        return ""
+
     def _text(self, messages: Messages, tools: Tools, today: datetime | None, begun: str) -> str:
+        objection = ""
         unthought = [replace(message, reasoning="") for message in messages]
         # Some templates refuse thoughts beside a text that calls tools.
         spoken = (messages, unthought) if any(message.reasoning for message in messages) else (messages,)
@@ -191,34 +210,43 @@ class ChatTemplate:
             try:
                 text = RENDERER.render(self._source_for(messages, tools), variables, today)
             except TemplateOverrun as error:
-                self._log_once(f"The chat template failed, {error}")
+                objection = str(error)
                 break
             except TemplateUnusable as error:
-                self._log_once(f"The chat template refuses the messages {way}: {error}")
+                objection = objection or f"refuses them: {error}"
             else:
+                self._log_detour(way, messages, tools, objection)
                 return text.partition(begun)[0] if begun else text
         if self._source:
-            self._log_once("The chat template takes these messages in no shape; roles are written as words")
+            self._log_detour(None, messages, tools, objection)
         if _uses_tools(messages, tools):
             messages = shapes.tools_in_words(messages, tools)
         return fallback_form(messages, self._special, has_template=bool(self._source))
 
-    def _keeps_all(self, source: str, outline: Outline, way: Way) -> bool:
-        if self._broken:
-            return False
+    def _log_detour(self, way: Way | None, messages: Messages, tools: Tools, objection: str) -> None:
+        straight = next(ways(_uses_tools(messages, tools)))
+        if way != straight:
+            source = self._source_for(messages, tools)
+            objection = self._objection(source, Outline.of(messages, tools), straight) or objection
+            instead = f"it is shown messages {way}" if way else "roles are written as words"
+            self._log_once(f"The chat template {objection}; {instead}")
+
+    def _objection(self, source: str, outline: Outline, way: Way) -> str:
+        """What is wrong with this way for messages of this outline; "" when nothing is."""
+        return self._objections.get((outline.key, way), lambda: self._object(source, outline, way))
+
+    def _object(self, source: str, outline: Outline, way: Way) -> str:
+        if self._overran:
+            return self._overran
         try:
             text = RENDERER.render(source, self._variables(way, outline.messages, outline.tools))
         except TemplateOverrun as error:
-            self._broken = True
-            self._log_once(f"The model's chat template is not usable, {error}")
+            self._overran = str(error)
+            return self._overran
         except TemplateUnusable as error:
-            self._log_once(f"The chat template refuses the messages {way}: {error}")
-        else:
-            lost = outline.missing(text)
-            if lost:
-                self._log_once(f"The chat template leaves out {lost} of messages {way}")
-            return not lost
-        return False
+            return f"refuses them: {error}"
+        missing = outline.missing(text)
+        return missing and f"leaves out {missing}"
 
     def _source_for(self, messages: Messages, tools: Tools) -> str:
         return (self._tool_source if _uses_tools(messages, tools) else self._source) or ""

@@ -116,6 +116,7 @@ class AssistantMessage(Body):
     content: Content | None = None
     tool_calls: Annotated[list[ToolCall], Field(max_length=MAX_TOOLS)] | None = None
     name: str | None = None
+    reasoning_content: str | None = None
 
 
 class ToolMessage(Body):

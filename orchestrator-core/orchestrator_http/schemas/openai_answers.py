@@ -36,6 +36,8 @@ class AnswerMessage(BaseModel):
     content: str | None
     refusal: None = None
     tool_calls: list[AnsweredCall] | None = None
+    reasoning_content: str | None = None
+    """What the model thought before; most servers of open models call it so."""
 
 
 class ChatChoice(BaseModel):

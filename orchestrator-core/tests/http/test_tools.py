@@ -1,4 +1,4 @@
-"""Tool calls: found in free text however models write them, forced by a schema where needed."""
+"""The tools of a request, and calls that are forced by a schema."""
 
 import json
 
@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 from orchestrator_core.errors import InvalidRequest
-from orchestrator_http.tools import Call, CallReader, CallSplitter, Toolbox, find_calls
+from orchestrator_core.text.call_parser import Call
+from orchestrator_http.tools import CallReader, Toolbox
 
 
 def tool(name, parameters=None):
@@ -22,82 +23,6 @@ WEATHER = tool(
     {"properties": {"city": {"type": "string"}, "days": {"type": "integer"}}, "required": ["city"]},
 )
 CALL = Call("weather", {"city": "Wien"})
-JSON_CALL = '{"name": "weather", "arguments": {"city": "Wien"}}'
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        JSON_CALL,
-        "\n " + JSON_CALL,
-        "[" + JSON_CALL + "]",
-        "```json\n" + JSON_CALL + "\n```",
-        "```\n[" + JSON_CALL + "]\n```",
-        "[TOOL_CALLS] [" + JSON_CALL + "]",
-        "[TOOL_CALLS]" + JSON_CALL,
-        '[TOOL_CALLS]weather[ARGS]{"city": "Wien"}',
-        '[TOOL_CALLS]weather[CALL_ID]abc123456[ARGS]{"city": "Wien"}',
-        "<tool_call>\n" + JSON_CALL + "\n</tool_call>",
-        '{"name": "weather", "parameters": {"city": "Wien"}}',
-        '{"name": "weather", "arguments": "{\\"city\\": \\"Wien\\"}"}',
-    ],
-)
-@pytest.mark.parametrize("size", [1, 7, 1000])
-def test_calls_as_models_write_them(said, size):
-    splitter = CallSplitter()
-    shown = "".join(splitter.feed(said[start : start + size]) for start in range(0, len(said), size))
-    assert shown + splitter.flush() == ""
-    assert splitter.calling
-    assert find_calls(splitter.held) == [CALL]
-
-
-def test_several_calls_at_once():
-    marked = f"<tool_call>{JSON_CALL}</tool_call>\n<tool_call>{JSON_CALL}</tool_call>"
-    for said in (marked, f"[{JSON_CALL}, {JSON_CALL}]", f"[TOOL_CALLS] [{JSON_CALL},{JSON_CALL}]"):
-        assert find_calls(said) == [CALL, CALL]
-
-
-def test_text_before_a_marked_call_is_shown():
-    splitter = CallSplitter()
-    said = f"I will look. <tool_call>{JSON_CALL}</tool_call>"
-    shown = "".join(splitter.feed(character) for character in said)
-    assert shown == "I will look. "
-    assert find_calls(splitter.held) == [CALL]
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        "Hello.",
-        '{"city": "Wien"}',
-        "[link](http://x)",
-        "a < b",
-        "```python\nprint()\n```",
-        "[TOOL_BOX]",
-        "",
-        "{",
-        "<tool",
-    ],
-)
-@pytest.mark.parametrize("size", [1, 1000])
-def test_everything_else_is_text(said, size):
-    splitter = CallSplitter()
-    shown = "".join(splitter.feed(said[start : start + size]) for start in range(0, len(said), size))
-    assert shown + splitter.flush() == said
-    assert not splitter.calling
-
-
-@given(st.text(alphabet='{}[]"<>:`name tool_callTOOLS,json\n', max_size=60), st.integers(1, 5))
-def test_no_text_is_lost_or_doubled(said, size):
-    splitter = CallSplitter()
-    shown = "".join(splitter.feed(said[start : start + size]) for start in range(0, len(said), size))
-    rest = splitter.held if splitter.calling else splitter.flush()
-    assert (shown + rest).replace(" ", "").replace("\n", "") == said.replace(" ", "").replace("\n", "")
-
-
-def test_what_cannot_be_read_is_no_call():
-    for said in ("{", '{"name": 5}', '{"name": "x", "arguments": [1]}', "[TOOL_CALLS] nonsense", '"text"'):
-        assert find_calls(said) == []
 
 
 json_objects = st.dictionaries(

@@ -1,0 +1,164 @@
+"""Reads names and arguments of tool calls out of text that may not be complete yet.
+
+Every reader takes a text and a place, and returns what it read with the place after it. `Incomplete` says that
+more text may make it whole, ValueError that none will. All are linear in the text.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterable
+from typing import Any
+
+MAX_DEPTH = 64
+
+
+class Incomplete(Exception):
+    """The text ends before the value does."""
+
+
+def skip_space(text: str, place: int) -> int:
+    while place < len(text) and text[place].isspace():
+        place += 1
+    return place
+
+
+def literal(text: str, place: int, wanted: str) -> int:
+    """The place after `wanted`, whatever the white space in either."""
+    for part in wanted.split():
+        place = skip_space(text, place)
+        if not text.startswith(part, place):
+            if part.startswith(text[place:]):
+                raise Incomplete
+            raise ValueError(f"no {part!r}")
+        place += len(part)
+    return place
+
+
+def known_name(text: str, place: int, names: Iterable[str]) -> tuple[str, int]:
+    """The longest of the names that stands here as a whole."""
+    place = skip_space(text, place)
+    names = list(names)
+    if any(name.startswith(text[place:]) for name in names):
+        raise Incomplete
+    for name in sorted(names, key=len, reverse=True):
+        after = place + len(name)
+        if text.startswith(name, place) and not (
+            text[after : after + 1].isalnum() or text[after : after + 1] in "_-"
+        ):
+            return name, after
+    raise ValueError("no known name")
+
+
+def bracketed(text: str, place: int, quotes: tuple[str, ...] = ('"',)) -> int:
+    """The place after the bracket that closes the one standing here; brackets in quoted texts do not count."""
+    if place >= len(text):
+        raise Incomplete
+    depth, quote = 0, ""
+    while place < len(text):
+        character = text[place]
+        if quote:
+            if character == "\\" and len(quote) == 1:
+                place += 1
+            elif text.startswith(quote, place):
+                place += len(quote) - 1
+                quote = ""
+        elif opened := next((mark for mark in quotes if text.startswith(mark, place)), ""):
+            quote = opened
+            place += len(quote) - 1
+        elif character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth -= 1
+        place += 1
+        if depth == 0 and not quote:
+            return place
+    raise Incomplete
+
+
+def json_value(text: str, place: int) -> tuple[Any, int]:
+    """The JSON object or list that stands here."""
+    place = skip_space(text, place)
+    if text[place : place + 1] not in ("{", "[", ""):
+        raise ValueError("neither object nor list")
+    end = bracketed(text, place)
+    try:
+        return json.loads(text[place:end]), end
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+class _JsonNames(ast.NodeTransformer):
+    """`true`, `false` and `null`, which models mix in."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        values = {"true": True, "false": False, "null": None}
+        return ast.Constant(values[node.id]) if node.id in values else node
+
+
+def python_call(text: str, place: int, names: Iterable[str]) -> tuple[str, dict[str, Any], int]:
+    """`name(key=value, …)` with literal values."""
+    name, after = known_name(text, place, names)
+    if text[after : after + 1] not in ("(", ""):
+        raise ValueError("no call")
+    end = bracketed(text, after, ('"', "'"))
+    try:
+        call = ast.parse("f" + text[after:end], mode="eval").body
+        if not isinstance(call, ast.Call) or call.args:
+            raise ValueError("arguments without names")
+        return (
+            name,
+            {str(word.arg): ast.literal_eval(_JsonNames().visit(word.value)) for word in call.keywords},
+            end,
+        )
+    except (SyntaxError, RecursionError, MemoryError) as error:
+        raise ValueError(str(error)) from None
+
+
+def bare_value(text: str, place: int, quote: str, depth: int = 0) -> tuple[Any, int]:
+    """A value whose objects have keys without quotes and whose texts stand in `quote`."""
+    if depth > MAX_DEPTH:
+        raise ValueError("nested too deeply")
+    place = skip_space(text, place)
+    for mark in (quote, '"'):
+        if text.startswith(mark, place):
+            end = text.find(mark, place + len(mark))
+            if end < 0:
+                raise Incomplete
+            return text[place + len(mark) : end], end + len(mark)
+    opening = text[place : place + 1]
+    if opening not in ("{", "["):
+        end = min((at for mark in ",]}" if (at := text.find(mark, place)) >= 0), default=len(text))
+        return loaded(text[place:end].strip()), end
+    into: dict[str, Any] = {}
+    items: list[Any] = []
+    place = skip_space(text, place + 1)
+    while text[place : place + 1] not in ("}", "]"):
+        if place >= len(text):
+            raise Incomplete
+        if opening == "{":
+            colon = text.find(":", place)
+            if colon < 0:
+                raise Incomplete
+            key = text[place:colon].strip().removeprefix(quote).removesuffix(quote).strip('"')
+            into[key], place = bare_value(text, colon + 1, quote, depth + 1)
+        else:
+            item, place = bare_value(text, place, quote, depth + 1)
+            items.append(item)
+        place = skip_space(text, place)
+        if text[place : place + 1] == ",":
+            place = skip_space(text, place + 1)
+    return (into if opening == "{" else items), place + 1
+
+
+def loaded(text: str) -> Any:
+    """The JSON value (or Python's, which some templates write), or the text itself where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(text) if text[:1] in ("{", "[") else text
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return text
