@@ -35,11 +35,13 @@ class Unit:
     Args:
         level: of a heading, 1 to 6; 0 for everything else.
         title: of a heading.
+        prose: it may be cut further.
     """
 
     text: str
     level: int = 0
     title: str = ""
+    prose: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +62,7 @@ class Cut:
 def units(text: str) -> list[Unit]:
     """Headings, paragraphs, list items, table rows, code blocks; long paragraphs by sentence.
     Blank lines belong to what stands before them."""
-    lines = split_lines(text)
-    pieces: list[Unit] = []
-    for block in blocks(lines):
-        whole = "".join(lines[block.start : block.stop])
-        if block.kind == "blank" and pieces:
-            pieces[-1] = replace(pieces[-1], text=pieces[-1].text + whole)
-        elif block.kind == "text":
-            pieces += _paragraphs(lines[block.start : block.stop])
-        else:
-            pieces.append(Unit(whole, block.level, block.title))
-    return pieces
+    return [piece for block in _blocks(text) for piece in _pieces(block)]
 
 
 def entries(text: str) -> tuple[str, list[str]]:
@@ -93,17 +85,21 @@ def entries(text: str) -> tuple[str, list[str]]:
 def cut_document(text: str, budget: int, count: Count) -> Cut:
     """The beginning of the document and, where they fit in a quarter of the budget, the
     headings of what follows."""
-    parts = units(text)
-    mark = count(LEFT_OUT_MARK)
-    kept, used = _kept_headings(parts, budget // 4, count, mark)
+    whole = _blocks(text)
+    headings, used = _kept_headings(whole, budget // 4, count, count(LEFT_OUT_MARK))
     left = budget - used
-    for position, part in enumerate(parts):
-        if position in kept:
-            continue
-        left -= count(part.text)
-        if left < 0:
-            break
-        kept.add(position)
+    parts: list[Unit] = []
+    kept: set[int] = set()
+    for position, block in enumerate(whole):
+        # Once the budget is spent nothing is looked into: a document may have a million sentences.
+        for piece in _pieces(block) if left >= 0 else (block,):
+            if position not in headings and left >= 0:
+                left -= count(piece.text)
+            if position in headings or left >= 0:
+                kept.add(len(parts))
+            parts.append(piece)
+            if left < 0:
+                break
     return _composed(parts, kept, count)
 
 
@@ -135,13 +131,30 @@ def cut_log(text: str, budget: int, count: Count) -> Cut:
     )
 
 
-def _paragraphs(lines: Sequence[str]) -> Iterator[Unit]:
-    """A run of lines of text, cut before each list item and table row."""
-    start = 0
-    for position in range(1, len(lines) + 1):
-        if position == len(lines) or _starts_item(lines[position]):
-            yield from _sentences("".join(lines[start:position]))
-            start = position
+def _blocks(text: str) -> list[Unit]:
+    lines = split_lines(text)
+    whole: list[Unit] = []
+    for block in blocks(lines):
+        part = "".join(lines[block.start : block.stop])
+        if block.kind == "blank" and whole:
+            whole[-1] = replace(whole[-1], text=whole[-1].text + part)
+        else:
+            whole.append(Unit(part, block.level, block.title, block.kind == "text"))
+    return whole
+
+
+def _pieces(block: Unit) -> Iterator[Unit]:
+    """A run of lines of text cut before each list item and table row, long ones at sentences."""
+    if not block.prose:
+        yield block
+        return
+    paragraph: list[str] = []
+    for line in split_lines(block.text):
+        if paragraph and _starts_item(line):
+            yield from _sentences("".join(paragraph))
+            paragraph = []
+        paragraph.append(line)
+    yield from _sentences("".join(paragraph))
 
 
 def _starts_item(line: str) -> bool:
@@ -149,18 +162,15 @@ def _starts_item(line: str) -> bool:
     return bare.startswith("|") or _ITEM.match(bare) is not None
 
 
-def _sentences(block: str) -> list[Unit]:
+def _sentences(block: str) -> Iterator[Unit]:
     if len(block) < LONG_PARAGRAPH or block.lstrip().startswith("|"):
-        return [Unit(block)]
-    found: list[Unit] = []
+        yield Unit(block)
+        return
     for part in _SENTENCE.finditer(block):
         sentence = part.group()
-        if len(sentence) < LONG_PARAGRAPH:
-            lines = [sentence] if sentence else []
-        else:  # no prose: a long list of lines without a full stop
-            lines = sentence.splitlines(keepends=True)
-        found.extend(Unit(line) for line in lines)
-    return found
+        # A long one is no prose: a list of lines without a full stop.
+        lines = [sentence] if len(sentence) < LONG_PARAGRAPH else split_lines(sentence)
+        yield from (Unit(line) for line in lines if line)
 
 
 def _kept_headings(parts: Sequence[Unit], budget: int, count: Count, mark: int) -> tuple[set[int], int]:

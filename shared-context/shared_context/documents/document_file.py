@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from shared_context.documents.document_names import MAX_DOCUMENT_BYTES
+from shared_context.documents.document_names import MAX_DOCUMENT_BYTES, MAX_DOCUMENT_LINES
 
 SETTLED_S = 0.03
 """A file untouched for so long is taken as written. Programs that truncate a file and write
@@ -86,6 +86,8 @@ def _read(path: Path, folder: Path) -> tuple[Reading, float]:
         return Reading(None, None, f"cannot be read: {error.strerror}"), 0.0
     if content is not None and not is_text(content):
         content, trouble = None, "is not UTF-8 text"
+    if content is not None and content.count(b"\n") > MAX_DOCUMENT_LINES:
+        content, trouble = None, f"has more than {MAX_DOCUMENT_LINES} lines"
     if _signature(before) != _signature(after):
         return Reading(content, None, trouble), SETTLED_S
     age_s = time.time() - max(after.st_mtime, after.st_ctime)

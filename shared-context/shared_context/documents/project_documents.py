@@ -15,6 +15,7 @@ from shared_context.documents.document import (
 from shared_context.documents.document_names import (
     LOG,
     MAX_DOCUMENT_BYTES,
+    MAX_DOCUMENT_LINES,
     check_document_name,
     document_paths,
 )
@@ -273,5 +274,10 @@ def _check_size(name: str, text: str) -> None:
     if size > MAX_DOCUMENT_BYTES:
         raise DocumentRejected(
             f"{name} would have {size} bytes; at most {MAX_DOCUMENT_BYTES} are allowed.",
+            "Move older parts to another file.",
+        )
+    if text.count("\n") > MAX_DOCUMENT_LINES:
+        raise DocumentRejected(
+            f"{name} would have {text.count(chr(10))} lines; at most {MAX_DOCUMENT_LINES} are allowed.",
             "Move older parts to another file.",
         )
