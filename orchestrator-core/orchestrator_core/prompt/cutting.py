@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
+from shared_context.documents.document_names import DOCUMENT_NAMES
 from shared_context.documents.log_entry import ENTRY_LEVEL, log_sections
 from shared_context.documents.markdown import blocks, split_lines
 
@@ -131,7 +133,9 @@ def cut_log(text: str, budget: int, count: Count) -> Cut:
     )
 
 
+@lru_cache(maxsize=len(DOCUMENT_NAMES))
 def _blocks(text: str) -> list[Unit]:
+    """Remembered, as one document is cut several times until its note fits as well."""
     lines = split_lines(text)
     whole: list[Unit] = []
     for block in blocks(lines):

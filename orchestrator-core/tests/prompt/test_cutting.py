@@ -209,3 +209,15 @@ def test_only_what_can_matter_is_counted() -> None:
     counted.clear()
     cut_log(log(9) + "".join(f"## entry {n}\n\ntext here\n\n" for n in range(5000)), 100, noting)
     assert len(counted) < 100
+
+
+def test_nothing_behind_the_end_of_the_budget_is_looked_into() -> None:
+    counted = []
+
+    def counting(text: str) -> int:
+        counted.append(text)
+        return len(text)
+
+    cut = cut_document("# T\n\n" + "Yes. " * 100_000, 500, counting)
+    assert cut.text.endswith(LEFT_OUT_MARK)
+    assert len(counted) < 200

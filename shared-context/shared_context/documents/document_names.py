@@ -22,7 +22,7 @@ DOCUMENT_NAMES = (PORTFOLIO, PROJECT, BRIEFING, LOG)
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 """Larger files are left alone and reported."""
 
-MAX_DOCUMENT_LINES = 100_000
+MAX_DOCUMENT_LINES = 50_000
 """Likewise: every line is an element of the shared list, and a document is taken in while others wait."""
 
 _PROJECT_NAME = re.compile(r"[^\W_][\w .-]{0,62}[\w-]|[^\W_]")

@@ -15,6 +15,7 @@ from typing import Literal
 DEEPEST = 6
 """Level of the lowest heading."""
 
+_FIRST_MARKS = "#`~<"
 _INDENT = 3
 """Spaces before a heading, fence or comment; with more it is indented code."""
 
@@ -128,8 +129,10 @@ def _is_blank(line: str) -> bool:
 
 def _continues(line: str, blank: bool, may_close: bool) -> bool:
     """Whether a line belongs to the text, or to the blank lines, before it."""
-    if _is_blank(line) != blank:
-        return False
+    if _is_blank(line):
+        return blank
+    if blank or line.lstrip(" ")[0] not in _FIRST_MARKS:
+        return not blank
     marks = _marks(line)
     return not (
         (marks.startswith("#") and _heading(marks))

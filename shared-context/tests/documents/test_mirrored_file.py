@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from shared_context.documents.context_folder import ContextFolder
-from shared_context.documents.document_names import MAX_DOCUMENT_BYTES
+from shared_context.documents.document_names import MAX_DOCUMENT_BYTES, MAX_DOCUMENT_LINES
 from shared_context.errors import DocumentRejected
 from support.context_files import file_of
 
@@ -36,7 +36,9 @@ def test_an_edit_on_disk_while_nothing_ran_is_taken_in_at_the_start(open_folder:
     assert len(folder.history(LOG)) == 2
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe binary", b"x" * (MAX_DOCUMENT_BYTES + 1)])
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe binary", b"x" * (MAX_DOCUMENT_BYTES + 1), b"\n" * (MAX_DOCUMENT_LINES + 1)]
+)
 def test_a_file_that_is_no_document_is_left_alone_and_reported(folder: ContextFolder, content: bytes) -> None:
     before = folder.document(BRIEFING)
     file = file_of(folder, BRIEFING)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from shared_context.documents.context_folder import ContextFolder
-from shared_context.documents.document_names import MAX_DOCUMENT_BYTES
+from shared_context.documents.document_names import MAX_DOCUMENT_BYTES, MAX_DOCUMENT_LINES
 from shared_context.errors import DocumentNotFound, DocumentRejected, StaleVersion
 from support.context_files import file_of
 
@@ -57,7 +57,13 @@ def test_an_edit_of_an_unknown_version_is_refused(folder: ContextFolder) -> None
 
 
 @pytest.mark.parametrize(
-    "text", ["half \ud83d", "x" * (MAX_DOCUMENT_BYTES + 1), "é" * (MAX_DOCUMENT_BYTES // 2 + 1)]
+    "text",
+    [
+        "half \ud83d",
+        "x" * (MAX_DOCUMENT_BYTES + 1),
+        "\n" * (MAX_DOCUMENT_LINES + 1),
+        "é" * (MAX_DOCUMENT_BYTES // 2 + 1),
+    ],
 )
 def test_a_text_that_cannot_be_kept_is_refused(folder: ContextFolder, text: str) -> None:
     before = folder.document(BRIEFING)
