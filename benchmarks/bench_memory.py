@@ -69,7 +69,9 @@ class Fact:
 
     def stale_stands_before(self, prompt: str) -> bool:
         """Whether what it corrects is shown first, or alone."""
-        if not self.stale or self.corrects not in prompt and _around(self.corrects, self.stale) not in prompt:
+        if not self.stale or (
+            self.corrects not in prompt and _around(self.corrects, self.stale) not in prompt
+        ):
             return False
         return not self.stands_in(prompt) or prompt.rfind(_around(self.corrects, self.stale)) < prompt.rfind(
             _around(self.told, self.key)
@@ -89,7 +91,9 @@ def facts_in(file: Path) -> list[Fact]:
             if "paraphrase" in row:
                 asked = [(f"{kind}, literal", row["ask"]), (f"{kind}, paraphrased", row["paraphrase"])]
             told = row.get("then") or row["tell"]
-            facts.append(Fact(kind, told, row["key"], tuple(asked), row.get("first", ""), row.get("stale", "")))
+            facts.append(
+                Fact(kind, told, row["key"], tuple(asked), row.get("first", ""), row.get("stale", ""))
+            )
     return facts
 
 
@@ -156,9 +160,11 @@ class Memory:
                 raise click.ClickException(state.problem)
             time.sleep(0.05)
 
-    def prompt(self, question: str, conversation: str | None) -> str:
+    def prompt(self, question: str, conversation: str | None) -> tuple[str, int]:
+        """The prompt, and how many of its tokens are recalled."""
         fresh = conversation or self.assistant.conversations.create().conversation_id
-        return self.assistant.preview(fresh, question).prompt.text
+        built = self.assistant.preview(fresh, question)
+        return built.prompt.text, sum(use.tokens for use in built.receipt.retrieved)
 
     def prepared_ms(self, question: str) -> float:
         """What looking up a question costs."""
@@ -189,12 +195,13 @@ class ServedMemory(Memory):
         self.settle()
         return conversation
 
-    def prompt(self, question: str, conversation: str | None) -> str:
+    def prompt(self, question: str, conversation: str | None) -> tuple[str, int]:
         fresh = conversation or self._post("/conversations", {})["conversation_id"]
         asked = {"message": question, "conversation_id": fresh}
         answer = requests.get(f"{self._url}/context/preview", params=asked, timeout=60)
         answer.raise_for_status()
-        return str(answer.json()["prompt"])
+        built = answer.json()
+        return built["prompt"], sum(use["tokens"] for use in built["receipt"]["retrieved"])
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         answer = requests.post(self._url + path, json=body, timeout=60)
@@ -205,7 +212,9 @@ class ServedMemory(Memory):
 
 def _moment(said: Sequence[Said], number: int) -> datetime:
     """The newest session is yesterday's, and each one of a day."""
-    day = datetime.now(UTC).replace(hour=8, minute=0) - timedelta(days=1 + said[-1].session - said[number].session)
+    day = datetime.now(UTC).replace(hour=8, minute=0) - timedelta(
+        days=1 + said[-1].session - said[number].session
+    )
     return day + timedelta(minutes=2 * (number % 300))
 
 
@@ -273,6 +282,7 @@ class Figures:
     def __init__(self) -> None:
         self._shown: dict[str, list[bool]] = defaultdict(list)
         self.misses: list[str] = []
+        self.recalled: list[int] = []
 
     def note(self, where: str, shown: bool) -> None:
         self._shown[where].append(shown)
@@ -283,7 +293,7 @@ class Figures:
 
     @property
     def names(self) -> list[str]:
-        return list(self._shown)
+        return sorted(self._shown, key=lambda name: (name in AGES, name == "all"))
 
 
 def measure(memory: Memory, facts: Sequence[Fact], conversation: str | None) -> Figures:
@@ -291,7 +301,8 @@ def measure(memory: Memory, facts: Sequence[Fact], conversation: str | None) -> 
     for number, fact in enumerate(facts):
         place = number * 7919 % len(facts) / len(facts)
         for kind, question in fact.questions:
-            prompt = memory.prompt(question, conversation)
+            prompt, recalled = memory.prompt(question, conversation)
+            figures.recalled.append(recalled)
             shown = fact.stands_in(prompt)
             figures.note(kind, shown)
             figures.note("all", shown)
@@ -348,6 +359,7 @@ def main(
             [kind, *(figures.share(kind) for figures in columns.values())]
             for kind in next(iter(columns.values())).names
         ]
+        rows.append(["recalled tokens, median", *(f"{middle(one.recalled):.0f}" for one in columns.values())])
         show(f"{file.name}: facts in the prompt, by window, conversation, sessions", ["", *columns], rows)
         if misses:
             for name, figures in columns.items():

@@ -1,7 +1,7 @@
 """How much of what was said is found again: recall of search over long dialogues.
 
     python benchmarks/bench_recall.py benchmarks/data/recall_dev.json
-    python benchmarks/bench_recall.py FILE.json --model embedder.gguf     # and with embeddings
+    python benchmarks/bench_recall.py FILE.json --model embedder.gguf     # and with an embedding model
     python benchmarks/bench_recall.py FILE.json --ablations               # and without each part
     python benchmarks/bench_recall.py FILE.json --turns 10000             # among that many more turns
     python benchmarks/bench_recall.py FILE.json ... --together            # all dialogues as one memory
@@ -9,8 +9,8 @@
 FILE holds `{"sessions": [{"id", "date", "turns": [{"id", "speaker", "text"}]}],
 "questions": [{"question", "evidence": [turn ids]}]}`, or a list of such; each one is searched
 by itself. Recall@k is the part of a question's evidence among the first k turns, averaged
-over all questions of the file. "Shown" is its part among the five that a model would be shown, for which they must
-fit well enough; "strangers" the part of the other dialogues' questions for which something would be.
+over all questions of the file; "any" and "all" are the questions of which some or all of the evidence is among the first
+five, and "sessions" the same with whole sessions instead of turns, as LongMemEval counts.
 """
 
 from __future__ import annotations
@@ -22,49 +22,38 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import click
-import psutil
 from measuring import console, describe_run, middle, show
 from orchestrator_core.backends.gguf_embedder import GgufEmbedder
 from orchestrator_core.settings import Settings
-from shared_context.retrieval import vocabulary
 from shared_context.retrieval.dates import day_in
-from shared_context.retrieval.embedding import BATCH
-from shared_context.retrieval.fusion import Vectors, blended
+from shared_context.retrieval.embedding import BATCH, BATCH_AT_ONCE
+from shared_context.retrieval.fusion import Embedder, Vectors
 from shared_context.retrieval.index import PassageIndex
 from shared_context.retrieval.passages import Passage, pieces
-from shared_context.retrieval.question import Question, words_in
-from shared_context.retrieval.recall import NEAR_LOOKED_AT, NEAR_WEIGHT, worth_showing
+from shared_context.retrieval.question import Question
+from shared_context.retrieval.recall import NEAR_LOOKED_AT
 from shared_context.retrieval.scoring import Weights
+from shared_context.retrieval.segments import words_in
+from shared_context.retrieval.static_vectors import StaticEmbedder
+from shared_context.retrieval.stopwords import stopwords_of
 
 DEPTHS = (5, 10, 20, 50)
-SHOWN = 5
+FEW = 5
+"""Turns, or sessions, of the columns that count questions."""
 Dialogue = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """
-    Args:
-        turns: ids, best first.
-        shown: those of them that fit well enough to be shown to a model; None where nothing judges that.
-    """
-
-    turns: list[str]
-    shown: list[str] | None = None
-
-
-Search = Callable[[str], Answer]
+Ranking = list[str]
+Search = Callable[[str], Ranking]
 MakeSearch = Callable[[Dialogue, Path], Search]
 
 
 def bm25(*, prepared: bool = False) -> MakeSearch:
-    """FTS5's own ranking over the turns' texts, any word of the question.
+    """FTS5's own ranking over the turns' texts and speakers, any word of the question.
 
     Args:
         prepared: with Porter's stems, and without the question words in the question.
@@ -74,18 +63,20 @@ def bm25(*, prepared: bool = False) -> MakeSearch:
         turns = [turn for session in dialogue["sessions"] for turn in session["turns"]]
         connection = sqlite3.connect(folder / "bm25.db")
         stems = ", tokenize = 'porter unicode61'" if prepared else ""
-        connection.execute(f"CREATE VIRTUAL TABLE turns USING fts5 (text{stems})")
-        connection.executemany("INSERT INTO turns VALUES (?)", [(turn["text"],) for turn in turns])
+        connection.execute(f"CREATE VIRTUAL TABLE turns USING fts5 (speaker, text{stems})")
+        rows = [(turn["speaker"], turn["text"]) for turn in turns]
+        connection.executemany("INSERT INTO turns VALUES (?, ?)", rows)
         connection.commit()
 
-        def search(question: str) -> Answer:
+        def search(question: str) -> Ranking:
             words = re.findall(r"\w+", question)
             if prepared:
-                words = [word for word in words if word.lower() not in vocabulary.EMPTY_WORDS] or words
+                empty = stopwords_of([word.lower() for word in words])
+                words = [word for word in words if word.lower() not in empty] or words
             expression = " OR ".join(f'"{word}"' for word in words)
             query = "SELECT rowid FROM turns WHERE turns MATCH ? ORDER BY rank LIMIT ?"
             rows = connection.execute(query, (expression, DEPTHS[-1]))
-            return Answer([turns[row[0] - 1]["id"] for row in rows])
+            return [turns[row[0] - 1]["id"] for row in rows]
 
         return search
 
@@ -101,19 +92,13 @@ def ours(weights: Weights | None = None, embeddings: Embeddings | None = None) -
         speakers = {word: one.speaker for one in _passages(dialogue) for word in words_in(one.speaker)}
         vectors = None if embeddings is None else embeddings.vectors(index)
 
-        def search(question: str) -> Answer:
-            found = index.find(Question(question, speakers=speakers), 2 * DEPTHS[-1])
-            scores = {scored.position: scored.score for _, scored in found}
-            covered = {scored.position: scored.coverage for _, scored in found}
-            standings: dict[int, float] = {}
+        def search(question: str) -> Ranking:
+            near: dict[int, float] = {}
             if embeddings is not None and vectors is not None:
                 (wanted,) = embeddings.embedder.embed([question])
-                standings = dict(vectors.nearest(wanted, NEAR_LOOKED_AT))
-            ranking = [position for position, _ in blended(scores, standings, NEAR_WEIGHT)][: 4 * DEPTHS[-1]]
-            items = {position: passage.item for position, passage in index.passages(ranking).items()}
-            shown = [at for at in ranking if worth_showing(covered.get(at, 0.0), standings.get(at, 0.0))]
-            turns, fitting = (list(dict.fromkeys(items[at] for at in some)) for some in (ranking, shown))
-            return Answer(turns[: DEPTHS[-1]], fitting[:SHOWN])
+                near = dict(vectors.nearest(wanted, NEAR_LOOKED_AT))
+            found = index.find(Question(question, speakers=speakers), 4 * DEPTHS[-1], None, near)
+            return list(dict.fromkeys(passage.item for passage, _ in found))[: DEPTHS[-1]]
 
         return search
 
@@ -123,14 +108,16 @@ def ours(weights: Weights | None = None, embeddings: Embeddings | None = None) -
 class Embeddings:
     """Makes the vectors of dialogues, each once, and measures what that costs."""
 
-    def __init__(self, embedder: GgufEmbedder) -> None:
+    def __init__(self, embedder: Embedder, batch: int = BATCH, *, with_before: bool = True) -> None:
         self.embedder = embedder
+        self._batch = batch
+        self._with_before = with_before
         self.seconds = 0.0
         self.made = 0
 
     def vectors(self, index: PassageIndex) -> Vectors[int]:
         begun, vectors = time.perf_counter(), Vectors[int]()
-        while found := index.without_vector(BATCH):
+        while found := index.without_vector(self._batch, with_before=self._with_before):
             made = self.embedder.embed([text for _, text in found])
             index.put_vectors(
                 [(at, vectors.put(at, vector)) for (at, _), vector in zip(found, made, strict=True)]
@@ -140,11 +127,7 @@ class Embeddings:
         return vectors
 
     def tell(self) -> None:
-        process = psutil.Process(self.embedder.pid)
-        console.print(
-            f"Vectors: {self.made} turns, {1000 * self.seconds / max(1, self.made):.1f} ms each; "
-            f"the model's process has {process.memory_info().rss / 2**20:.0f} MiB resident."
-        )
+        console.print(f"Vectors: {self.made} turns, {1000 * self.seconds / max(1, self.made):.2f} ms each.")
 
 
 def _passages(dialogue: Dialogue) -> Iterator[Passage]:
@@ -157,33 +140,32 @@ def _passages(dialogue: Dialogue) -> Iterator[Passage]:
                 yield Passage("message", turn["id"], part, thread, turn["speaker"].lower(), at, text)
 
 
-@contextmanager
-def without_synonyms() -> Iterator[None]:
-    """Leaves out the table of kindred words and irregular forms, for an ablation."""
-    kept = dict(vocabulary.SYNONYMS), dict(vocabulary.FORMS)
-    vocabulary.SYNONYMS.clear()
-    vocabulary.FORMS.clear()
-    try:
-        yield
-    finally:
-        vocabulary.SYNONYMS.update(kept[0])
-        vocabulary.FORMS.update(kept[1])
-
-
 @dataclass(slots=True)
 class Measured:
     recalls: list[list[float]] = field(default_factory=lambda: [[] for _ in DEPTHS])
-    shown: list[float] = field(default_factory=list)
-    strangers: list[bool] = field(default_factory=list)
+    any_turns: list[float] = field(default_factory=list)
+    all_turns: list[float] = field(default_factory=list)
+    any_sessions: list[float] = field(default_factory=list)
+    all_sessions: list[float] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     """Milliseconds of each query."""
 
+    def note(self, ranking: Ranking, evidence: set[str], session_of: dict[str, str]) -> None:
+        for depth, values in zip(DEPTHS, self.recalls, strict=True):
+            values.append(len(evidence & set(ranking[:depth])) / len(evidence))
+        turns = set(ranking[:FEW])
+        self.any_turns.append(bool(evidence & turns))
+        self.all_turns.append(evidence <= turns)
+        wanted = {session_of[turn] for turn in evidence}
+        sessions = set(list(dict.fromkeys(session_of[turn] for turn in ranking))[:FEW])
+        self.any_sessions.append(bool(wanted & sessions))
+        self.all_sessions.append(wanted <= sessions)
+
     def row(self, name: str) -> list[str]:
+        counted = (self.any_turns, self.all_turns, self.any_sessions, self.all_sessions)
         return [
             name,
-            *(_mean(values) for values in self.recalls),
-            _mean(self.shown),
-            _mean(self.strangers),
+            *(_mean(values) for values in (*self.recalls, *counted)),
             f"{middle(self.times):.1f}",
             f"{max(self.times, default=0):.1f}",
         ]
@@ -194,8 +176,10 @@ def _mean(values: Sequence[float]) -> str:
 
 
 def measure(make: MakeSearch, dialogues: Sequence[Dialogue]) -> Measured:
-    found = Measured()
+    measured = Measured()
     for dialogue in dialogues:
+        sessions = dialogue["sessions"]
+        session_of = {turn["id"]: str(session["id"]) for session in sessions for turn in session["turns"]}
         with tempfile.TemporaryDirectory() as folder:
             search = make(dialogue, Path(folder))
             search("warm up")
@@ -204,17 +188,10 @@ def measure(make: MakeSearch, dialogues: Sequence[Dialogue]) -> Measured:
                 if not evidence:
                     continue
                 start = time.perf_counter()
-                answer = search(question["question"])
-                found.times.append(1000 * (time.perf_counter() - start))
-                for depth, values in zip(DEPTHS, found.recalls, strict=True):
-                    values.append(len(evidence & set(answer.turns[:depth])) / len(evidence))
-                if answer.shown is not None:
-                    found.shown.append(len(evidence & set(answer.shown)) / len(evidence))
-            for other in dialogues:
-                if other is not dialogue:
-                    strangers = [search(one["question"]).shown for one in other["questions"]]
-                    found.strangers += [bool(shown) for shown in strangers if shown is not None]
-    return found
+                ranking = search(question["question"])
+                measured.times.append(1000 * (time.perf_counter() - start))
+                measured.note(ranking, evidence, session_of)
+    return measured
 
 
 def together(dialogues: Sequence[Dialogue]) -> Dialogue:
@@ -286,27 +263,28 @@ def main(files: tuple[Path, ...], model: Path | None, ablations: bool, joined: b
         dialogues = [padded(one, turns) for one in dialogues]
     rows = [
         measure(bm25(), dialogues).row("BM25 alone"),
-        measure(bm25(prepared=True), dialogues).row("BM25 of stems, without question words"),
-        measure(ours(), dialogues).row("ours"),
+        measure(bm25(prepared=True), dialogues).row("BM25 of stems, without stopwords"),
+        measure(ours(), dialogues).row("ours, words only"),
     ]
+    static = StaticEmbedder.installed()
+    by_default = None if static is None else Embeddings(static, BATCH_AT_ONCE, with_before=False)
+    if by_default is not None:
+        rows.append(measure(ours(embeddings=by_default), dialogues).row("ours"))
+        by_default.tell()
     if model is not None:
         with closing(GgufEmbedder(model, Settings())) as embedder:
             embeddings = Embeddings(embedder)
-            rows.append(measure(ours(embeddings=embeddings), dialogues).row("ours with embeddings"))
+            rows.append(measure(ours(embeddings=embeddings), dialogues).row(f"ours with {model.stem}"))
             embeddings.tell()
     if ablations:
         for name, changes in ABLATIONS.items():
-            rows.append(measure(ours(replace(Weights(), **changes)), dialogues).row(name))
-        with without_synonyms():
-            rows.append(measure(ours(), dialogues).row("without synonyms and irregular forms"))
+            rows.append(measure(ours(replace(Weights(), **changes), by_default), dialogues).row(name))
     title = (
         f"{', '.join(file.name for file in files)}: {questions} questions over {', '.join(map(str, sizes))} turns"
         + (f", each among {turns:,} others" if turns else "")
     )
-    columns = ["", *(f"@{depth}" for depth in DEPTHS), "shown", "strangers", "ms per query", "worst"]
+    columns = ["", *(f"@{depth}" for depth in DEPTHS), "any", "all", "any s.", "all s.", "ms", "worst"]
     show(title, columns, rows)
-    if model is None:
-        console.print("Embeddings were not measured: name a model that makes them (--model).")
 
 
 if __name__ == "__main__":

@@ -162,13 +162,14 @@ class ContextSettings(Section):
     """Default: `context/` in the data folder."""
     project: str | None = None
     """Subfolder of the active project; None: the three documents lie beside the portfolio."""
-    share: float = Field(0.5, ge=0.0, le=0.9)
+    share: float = Field(0.35, ge=0.0, le=0.9)
     """Part of the window that all documents together may use."""
     retrieval_share: float | None = Field(None, ge=0.0, le=0.5)
-    """Part of the window for passages found elsewhere in the memory; None: a twentieth of a window of
-    4096 tokens or more, nothing of a smaller one. 0 turns it off."""
-    embeddings: Location | None = None
-    """Search by meaning too: `engine`, or a GGUF file of an embedding model; None: by words only."""
+    """Part of the window for passages found elsewhere in the memory; None: a quarter of it, 2000
+    tokens at most. 0 turns it off."""
+    embeddings: Location | None = "static"
+    """Search by meaning too: `static` (the vectors of `wordllama`, where it is installed), a GGUF file of an
+    embedding model, or `engine`; None: by words only."""
     system_prompt: str | None = None
 
 

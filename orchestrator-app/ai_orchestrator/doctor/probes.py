@@ -33,6 +33,7 @@ from orchestrator_core.settings import ENVIRONMENT, Settings, default_config_fil
 from orchestrator_http.keys import refuse_open_bind
 from orchestrator_http.origins import is_loopback
 from shared_context.errors import SharedContextError
+from shared_context.retrieval.static_vectors import StaticEmbedder
 from shared_context.storage.migrate import Migration, check_openable
 
 from ai_orchestrator.doctor.snapshot import (
@@ -150,7 +151,7 @@ def see_model(settings: Settings) -> ModelSeen:
 
 def see_embeddings(settings: Settings) -> EmbeddingsSeen:
     """A model of its own makes a vector, in a process that may crash."""
-    from orchestrator_core.assistant.embedding import ENGINE
+    from orchestrator_core.assistant.embedding import ENGINE, STATIC
     from orchestrator_core.backends.gguf_embedder import GgufEmbedder
 
     chosen = settings.context.embeddings
@@ -158,6 +159,14 @@ def see_embeddings(settings: Settings) -> EmbeddingsSeen:
         return EmbeddingsSeen()
     if chosen == ENGINE:
         return EmbeddingsSeen(chosen)
+    if chosen == STATIC:
+        static = StaticEmbedder.installed()
+        if static is None:
+            return EmbeddingsSeen()
+        try:
+            return EmbeddingsSeen(chosen, len(static.embed(["Does it work?"])[0]), "mean")
+        except SharedContextError as error:
+            return EmbeddingsSeen(chosen, problem=error.message, hint=error.hint)
     with closing(GgufEmbedder(Path(chosen).expanduser(), settings)) as embedder:
         try:
             details = embedder.details()

@@ -84,7 +84,10 @@ def test_embeddings_prove_themselves_or_say_why_not(tmp_path: Path, gguf: Path) 
     assert probes.see_embeddings(settings(tmp_path, context__embeddings=str(gguf))).assumed
     missing = probes.see_embeddings(settings(tmp_path, context__embeddings=str(tmp_path / "none.gguf")))
     assert "none.gguf" in (missing.problem or "")
-    assert probes.see_embeddings(settings(tmp_path)).chosen is None
+    assert probes.see_embeddings(settings(tmp_path)).width == 256
+    words_only = settings(tmp_path)
+    words_only.context.embeddings = None
+    assert probes.see_embeddings(words_only).chosen is None
     chat = probes.see_model(settings(tmp_path, model__path=str(bert)))
     assert "writes no text" in (chat.problem or "")
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from shared_context.retrieval.embedding import EmbeddingModel
+from shared_context.retrieval.static_vectors import NAME, StaticEmbedder
 
 from orchestrator_core.backend import ChatBackend
 from orchestrator_core.backends.gguf_embedder import GgufEmbedder
@@ -15,6 +16,7 @@ from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.settings import Settings
 
 ENGINE = "engine"
+STATIC = "static"
 
 
 def open_embedding(
@@ -28,6 +30,11 @@ def open_embedding(
     chosen = settings.context.embeddings
     if chosen is None:
         return None, None
+    if chosen == STATIC:
+        static = StaticEmbedder.installed()
+        if static is None:
+            return None, None
+        return EmbeddingModel(static, NAME, immediate=True, with_before=False), None
 
     def idle() -> bool:
         return backend.stats().running == 0

@@ -18,13 +18,13 @@ from orchestrator_core.assistant.debounced import Debounced
 from orchestrator_core.backend import ChatBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import ApplicationError
-from orchestrator_core.prompt.recalled import share_of
+from orchestrator_core.prompt.recalled import room_of
 
 log = logging.getLogger(__name__)
 
 EARLIER_MESSAGES = 2
 """The last question and answer tell what "it" and "there" mean; older ones mislead."""
-CANDIDATES = 40
+CANDIDATES = 80
 """More than a prompt shows: many of the best are in its history already."""
 
 
@@ -93,7 +93,7 @@ class Recollection:
         if memory is None or not request.message.strip():
             return []
         with _harmless("Nothing is recalled for a question"):
-            if share_of(self._backend.context_length, self.share):
+            if room_of(self._backend.context_length, self.share):
                 own = request.message_id
                 last = self._conversations.messages(conversation_id, limit=EARLIER_MESSAGES + 1)
                 earlier = [one.content for one in last if one.message_id != own][-EARLIER_MESSAGES:]

@@ -36,8 +36,8 @@ def test_metrics_count_what_happened(here):
 
 def test_info_and_metrics_tell_how_far_embeddings_are(tmp_path):
     backend = ScriptedBackend(["Hi."], embedding_size=8)
-    with desk(tmp_path / "words", backend) as here:
-        assert here.client.get("/info").json["embeddings"] is None
+    with desk(tmp_path / "static", backend) as here:
+        assert here.client.get("/info").json["embeddings"]["model"].startswith("wordllama")
     settings = settings_for(tmp_path / "meaning")
     settings.context.embeddings = "engine"
     with open_assistant(settings, backend=ScriptedBackend(["Hi."], embedding_size=8)) as assistant:

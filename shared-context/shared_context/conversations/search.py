@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 
 from shared_context.conversations.messages import SearchHit, whole_characters
@@ -18,6 +18,8 @@ MIN_PREFIX_CHARS = 3
 """Shorter beginnings match most of everything, which takes long and helps nobody."""
 
 SNIPPET_CHARS = 160
+MAX_PLACES = 200
+"""Of one word in one text: what stands there more often says nothing."""
 PLAIN_CHARS = 20_000
 """How far into a message a word is looked for that differs in its accents."""
 
@@ -99,21 +101,42 @@ def _hit(row: sqlite3.Row, wanted: list[str]) -> SearchHit:
     return SearchHit(**fields, snippet=snippet(content, wanted))
 
 
-def snippet(content: str, wanted: list[str]) -> str:
-    """About `SNIPPET_CHARS` of the text around the first place where one of `wanted` stands, with
-    … where it is cut; the beginning when none is found."""
+def snippet(content: str, wanted: Collection[str]) -> str:
+    """About `SNIPPET_CHARS` of the text, see `excerpt`."""
+    return excerpt(content, wanted, SNIPPET_CHARS)
+
+
+def excerpt(content: str, wanted: Collection[str], chars: int) -> str:
+    """About so many characters of the text where most of `wanted` stands, the rarer of it weighing
+    more, with … where it is cut; the beginning when none is found."""
     places = _places(content.lower(), [word.lower() for word in wanted])
     if not places:
         places = _places(_plain(content[:PLAIN_CHARS]), [_plain(word) for word in wanted])
-    at = min(places, default=0)
-    start = max(0, at - SNIPPET_CHARS // 3)
-    end = start + SNIPPET_CHARS
+    start = _best_start(places, chars)
+    end = start + chars
     return ("…" if start else "") + content[start:end].strip() + ("…" if end < len(content) else "")
 
 
-def _places(content: str, wanted: list[str]) -> list[int]:
-    places = (content.find(word) for word in wanted if word)
-    return [place for place in places if place >= 0]
+def _places(content: str, wanted: Iterable[str]) -> list[tuple[int, float]]:
+    """Where each word stands, with its weight: one divided by how often it stands there."""
+    places: list[tuple[int, float]] = []
+    for word in dict.fromkeys(filter(None, wanted)):
+        places_here = [at.start() for at in islice(re.finditer(re.escape(word), content), MAX_PLACES)]
+        places += [(at, 1 / len(places_here)) for at in places_here]
+    return sorted(places)
+
+
+def _best_start(places: Sequence[tuple[int, float]], chars: int) -> int:
+    """Where a piece of so many characters begins that holds the most weight, some of it before the first place."""
+    best, start, weight, first = 0.0, 0, 0.0, 0
+    for at, counts in places:
+        weight += counts
+        while places[first][0] < at - chars // 2:
+            weight -= places[first][1]
+            first += 1
+        if weight > best + 1e-9:
+            best, start = weight, max(0, places[first][0] - chars // 4)
+    return start
 
 
 def _plain(text: str) -> str:

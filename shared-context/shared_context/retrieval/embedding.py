@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
 from dataclasses import dataclass
 
+from shared_context.errors import SharedContextError
 from shared_context.retrieval.fusion import Embedder, Vectors
 from shared_context.retrieval.index import PassageIndex
 
@@ -18,6 +19,7 @@ BATCH = 4
 """Texts handed to the embedder at once; a question that comes meanwhile waits for so many at most."""
 PATIENCE_S = 0.5
 """A question does without embeddings when its own takes longer."""
+BATCH_AT_ONCE = 500
 PAUSE_S = 30.0
 """After a failure, before it is tried again."""
 
@@ -36,6 +38,8 @@ class EmbeddingModel:
         content: what else than the name the vectors depend on, such as the model file's hash;
             those of another name or content are thrown away.
         load: makes the embedder ready ahead of the first question, which would not wait for it.
+        immediate: so fast that passages are embedded when they are read, and nothing is in the background.
+        with_before: passages are embedded with the end of what was said before them.
     """
 
     embedder: Embedder
@@ -43,6 +47,8 @@ class EmbeddingModel:
     idle: Callable[[], bool] = lambda: True
     content: str = ""
     load: Callable[[], object] = lambda: None
+    immediate: bool = False
+    with_before: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +99,31 @@ class Embeddings:
         index.keep_vectors_of(f"{model.name} {model.content}".strip())
         for position, vector in index.vectors():
             self._vectors.put(position, vector)
+        self._making = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="embed-passages", daemon=True)
-        self._thread.start()
+        if not model.immediate:
+            self._thread.start()
 
-    def changed(self) -> None:
-        """There are new passages. Returns at once."""
-        with self._wake:
-            self._wanted = True
-            self._wake.notify_all()
+    def take_in(self, *, changed: bool) -> None:
+        """Passages may have changed. Where vectors are made in the background, returns at once."""
+        if self._model.immediate:
+            with self._making:
+                if changed or self._wanted:
+                    self._make_all()
+        elif changed:
+            with self._wake:
+                self._wanted = True
+                self._wake.notify_all()
+
+    def _make_all(self) -> None:
+        try:
+            while self._some(BATCH_AT_ONCE):
+                pass
+            self._wanted, self._problem = False, None
+        except SharedContextError as error:
+            if self._problem is None:
+                log.warning("Passages are searched by their words only: %s", error)
+            self._problem = str(error)
 
     def state(self) -> EmbeddingState:
         """
@@ -116,9 +139,14 @@ class Embeddings:
         with self._lock:
             if self._closed or not len(self._vectors) or (self._asked and not self._asked.done()):
                 return []
-            asked = self._asked = self._asking.submit(self._model.embedder.embed, [text])
+            if not self._model.immediate:
+                self._asked = self._asking.submit(self._model.embedder.embed, [text])
         try:
-            vector = asked.result(PATIENCE_S)[0]
+            vector = (
+                self._model.embedder.embed([text])[0]
+                if self._asked is None
+                else self._asked.result(PATIENCE_S)[0]
+            )
         except TookTooLong:
             return []
         except Exception as error:
@@ -133,7 +161,7 @@ class Embeddings:
             self._closed = True
             self._wake.notify_all()
         self._asking.shutdown(wait=False, cancel_futures=True)
-        if self._thread is not threading.current_thread():
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(PATIENCE_S)
 
     def _work(self) -> None:
@@ -165,9 +193,9 @@ class Embeddings:
             self._wake.wait_for(lambda: self._closed, IDLE_CHECK_S)
         return False
 
-    def _some(self) -> bool:
+    def _some(self, batch: int = BATCH) -> bool:
         """Embed a few passages, newest first; whether there may be more."""
-        found = self._index.without_vector(BATCH, self._refused)
+        found = self._index.without_vector(batch, self._refused, with_before=self._model.with_before)
         if not found:
             return False
         made = self._made(found)

@@ -98,11 +98,20 @@ class Vectors(Generic[Item]):
 
     def nearest(self, vector: Sequence[float], limit: int) -> list[tuple[Item, float]]:
         """The closest, closest first, each with how far it stands out: its closeness in standard
-        deviations above the mean of all. What closeness itself means differs from model to model."""
+        deviations above the mean of all. What closeness itself means differs from model to model.
+
+        Closeness is the cosine after the mean of all vectors is taken from both: what all texts of a
+        memory have in common tells none of them apart (Mu and Viswanath 2018, "All-but-the-Top").
+        """
         if not self._items:
             return []
         numpy = self._numpy
+        matrix = self._matrix[: len(self._items)]
+        mean = matrix.mean(axis=0)
         wanted = numpy.asarray(vector, dtype=numpy.float32)
-        closeness = self._matrix[: len(self._items)] @ (wanted / (float(numpy.linalg.norm(wanted)) or 1.0))
+        wanted = wanted / (float(numpy.linalg.norm(wanted)) or 1.0) - mean
+        towards, common = (matrix @ numpy.stack((wanted, mean), axis=1)).T
+        lengths = numpy.sqrt(numpy.maximum(1 - 2 * common + mean @ mean, 1e-6))
+        closeness = (towards - mean @ wanted) / lengths
         standing = (closeness - closeness.mean()) / (float(closeness.std()) or 1.0)
         return [(self._items[at], float(standing[at])) for at in numpy.argsort(-closeness)[:limit]]

@@ -9,16 +9,16 @@ import bisect
 import json
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from shared_context.retrieval.passages import Passage, document_in
 from shared_context.retrieval.question import Question, Term, read
-from shared_context.retrieval.scoring import Place, Postings, Scored, Weights, judged, rank
+from shared_context.retrieval.scoring import Place, Postings, Scored, Weights, joined, judged, rank
+from shared_context.retrieval.segments import pairs_in
 from shared_context.storage.database import Database
 
-AKIN = 0.5
-"""How surely a kindred word means the word that is looked for."""
 LOOKED_AT = 200
 """The best by words, of which the texts are looked at."""
 COMMON = 0.15
@@ -55,6 +55,39 @@ _M001 = (
 )
 
 
+def m003_pairs(connection: sqlite3.Connection) -> None:
+    """Everything anew: shorter passages, and the pairs of what is written without spaces."""
+    for statement in _M003:
+        connection.execute(statement)
+
+
+_M003 = (
+    "DROP TABLE words",
+    "DROP TABLE passages",
+    "DELETE FROM marks",
+    "DELETE FROM vectors",
+    """CREATE TABLE passages (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        source TEXT NOT NULL, item TEXT NOT NULL, part INTEGER NOT NULL,
+        thread TEXT NOT NULL, speaker TEXT NOT NULL, at TEXT NOT NULL,
+        text TEXT NOT NULL, pairs TEXT NOT NULL,
+        UNIQUE (source, item, part)
+    )""",
+    "CREATE INDEX passages_in_order ON passages (thread)",
+    """CREATE VIRTUAL TABLE words USING fts5 (
+        text, pairs, content = 'passages', content_rowid = 'position',
+        tokenize = 'porter unicode61 remove_diacritics 2', detail = none, columnsize = 0
+    )""",
+    """CREATE TRIGGER passages_added AFTER INSERT ON passages BEGIN
+        INSERT INTO words (rowid, text, pairs) VALUES (new.position, new.text, new.pairs);
+    END""",
+    """CREATE TRIGGER passages_removed AFTER DELETE ON passages BEGIN
+        INSERT INTO words (words, rowid, text, pairs) VALUES ('delete', old.position, old.text, old.pairs);
+        DELETE FROM vectors WHERE position = old.position;
+    END""",
+)
+
+
 def m002_vectors(connection: sqlite3.Connection) -> None:
     for statement in _M002:
         connection.execute(statement)
@@ -67,7 +100,7 @@ _M002 = (
     END""",
 )
 
-MIGRATIONS = (m001_passages, m002_vectors)
+MIGRATIONS = (m001_passages, m002_vectors, m003_pairs)
 
 EMBEDDER = "embedder"
 """The mark that names whose vectors these are."""
@@ -107,7 +140,16 @@ class PassageIndex:
                 last = _last_position(connection)
                 connection.executemany("DELETE FROM passages WHERE source = ? AND item = ?", removed)
                 rows = [
-                    (one.source, one.item, one.part, one.thread, one.speaker, one.at, one.text)
+                    (
+                        one.source,
+                        one.item,
+                        one.part,
+                        one.thread,
+                        one.speaker,
+                        one.at,
+                        one.text,
+                        " ".join(pairs_in(one.text)),
+                    )
                     for one in added
                 ]
                 positions = [_added(connection, row) for row in rows]
@@ -147,12 +189,17 @@ class PassageIndex:
             return [(row[0], row[1]) for row in rows]
 
     def find(
-        self, question: Question, limit: int, within: Collection[str] | None = None
+        self,
+        question: Question,
+        limit: int,
+        within: Collection[str] | None = None,
+        near: Mapping[int, float] = MappingProxyType({}),
     ) -> list[tuple[Passage, Scored]]:
         """The passages that fit best, best first; copies of one text once.
 
         Args:
             within: paths of the documents to look in, besides all messages; None: all.
+            near: how far passages stand out by their meaning, see `Vectors.nearest`.
 
         Costs are bounded by the words looked up and by how common these are, not by the size
         of the memory.
@@ -160,21 +207,23 @@ class PassageIndex:
         with self._lock, self._database.read() as connection:
             order = self._read_order(connection)
             wanted = read(question)
-            postings = [_postings(connection, term, order.count) for term in wanted.terms]
-            if within is not None and not order.documents <= {*within, ""}:
-                postings = [order.within(one, {*within, ""}) for one in postings]
-            best = rank(wanted, postings, order, self._weights, max(limit, LOOKED_AT))
+            allowed = None if within is None or order.documents <= {*within, ""} else {*within, ""}
+            postings = [
+                order.within(_postings(connection, term, order.count), allowed) for term in wanted.terms
+            ]
+            by_words = rank(wanted, postings, order, self._weights, max(limit, LOOKED_AT))
+            best = joined(by_words, order.within(near, allowed), wanted, order, self._weights)
             passages = _passages(connection, [one.position for one in best])
         texts = {position: passage.text for position, passage in passages.items()}
-        found: list[tuple[Passage, Scored]] = []
+        fitting: list[tuple[Passage, Scored]] = []
         seen: set[str] = set()
         for one in judged(best, texts, wanted, self._weights):
             passage = passages[one.position]
             plain = " ".join(passage.text.lower().split())
             if plain not in seen:
                 seen.add(plain)
-                found.append((passage, one))
-        return found[:limit]
+                fitting.append((passage, one))
+        return fitting[:limit]
 
     def passages(self, positions: Sequence[int]) -> dict[int, Passage]:
         """Those that are still there."""
@@ -201,9 +250,11 @@ class PassageIndex:
             ).fetchone()
             return int(row[0]), int(row[1])
 
-    def without_vector(self, limit: int, but: Collection[int] = ()) -> list[tuple[int, str]]:
-        """Passages that have none, newest first, `but` these: position, and what tells the meaning: a
-        message behind the end of the one before it, for "On Friday." says little alone."""
+    def without_vector(
+        self, limit: int, but: Collection[int] = (), *, with_before: bool = True
+    ) -> list[tuple[int, str]]:
+        """Passages that have none, newest first, `but` these: position, and what tells the meaning:
+        `with_before` a message behind the end of the one before it, for "On Friday." says little alone."""
         with self._lock, self._database.read() as connection:
             order = self._read_order(connection)
             rows = connection.execute(
@@ -212,7 +263,7 @@ class PassageIndex:
                 AND position NOT IN (SELECT value FROM json_each(?)) ORDER BY position DESC LIMIT ?""",
                 (json.dumps(list(but)), limit),
             ).fetchall()
-            before = {at: order.before(at) or 0 for at, _, speaker in rows if speaker}
+            before = {at: order.before(at) or 0 for at, _, speaker in rows if speaker and with_before}
             texts = _passages(connection, list(before.values()))
         found = {at: texts.get(earlier) for at, earlier in before.items()}
         return [
@@ -308,13 +359,14 @@ class Order:
     def members(self, thread: str) -> Sequence[int]:
         return self._threads[thread]
 
-    def within(self, found: Postings, documents: Collection[str]) -> Postings:
-        """Those of the passages that are from one of these documents."""
+    def within(self, postings: Postings, documents: Collection[str] | None) -> Postings:
+        """Those of the passages that are there and from one of these documents; None: from any."""
         places = self._places
         return {
             position: sureness
-            for position, sureness in found.items()
-            if document_in(places[position].thread, places[position].speaker) in documents
+            for position, sureness in postings.items()
+            if (place := places.get(position))
+            and (documents is None or document_in(place.thread, place.speaker) in documents)
         }
 
     def rank(self, position: int) -> int:
@@ -334,32 +386,19 @@ def _last_position(connection: sqlite3.Connection) -> int:
 
 def _added(connection: sqlite3.Connection, row: tuple[str | int, ...]) -> int | None:
     done = connection.execute(
-        "INSERT OR IGNORE INTO passages (source, item, part, thread, speaker, at, text) VALUES (?,?,?,?,?,?,?)",
+        """INSERT OR IGNORE INTO passages (source, item, part, thread, speaker, at, text, pairs)
+        VALUES (?,?,?,?,?,?,?,?)""",
         row,
     )
     return done.lastrowid if done.rowcount else None
 
 
 def _postings(connection: sqlite3.Connection, term: Term, count: int) -> Postings:
-    found: dict[int, float] = {}
-    looked_up = ((_any_of(term.akin), AKIN), (_any_of(term.forms), 1.0))
     most = max(MANY, int(count * COMMON))
-    for expression, sureness in looked_up:
-        if not expression:
-            continue
-        rows = connection.execute(
-            "SELECT rowid FROM words WHERE words MATCH ? LIMIT ?", (expression, most + 1)
-        )
-        positions = [row[0] for row in rows]
-        if len(positions) > most:
-            continue
-        for position in positions:
-            found[position] = max(found.get(position, 0.0), sureness)
-    return found
-
-
-def _any_of(words: Iterable[str]) -> str:
-    return " OR ".join(f'"{word}"' for word in sorted(words))
+    rows = connection.execute(
+        "SELECT rowid FROM words WHERE words MATCH ? LIMIT ?", (f'"{term.word}"', most + 1)
+    ).fetchall()
+    return {} if len(rows) > most else {row[0]: 1.0 for row in rows}
 
 
 def _passages(connection: sqlite3.Connection, positions: Sequence[int]) -> dict[int, Passage]:

@@ -12,11 +12,8 @@ from shared_context.documents.document_names import LOG
 from shared_context.documents.log_entry import entry_id_of, log_sections
 from shared_context.documents.markdown import sections, without_comments
 
-PASSAGE_CHARS = 1200
-"""About 200 words: more than almost any message, little enough that several fit a prompt."""
-
-MAX_PASSAGES = 200
-"""Per text. Of a longer one (240,000 characters) the rest is not looked into."""
+PASSAGE_CHARS = 400
+"""Three or four sentences: one thing that was said, and little enough that many fit a prompt."""
 
 _DATE = re.compile(r"\b(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d))?")
 
@@ -95,21 +92,20 @@ def document_passages(document: Document, path: str | None = None) -> list[Passa
 
 def pieces(text: str) -> list[str]:
     """`text` in pieces of about `PASSAGE_CHARS`, cut after a line, sentence or word."""
-    text = text.strip()
     found: list[str] = []
-    while text and len(found) < MAX_PASSAGES:
-        if len(text) <= PASSAGE_CHARS:
-            found.append(text)
-            break
-        end = _cut(text[:PASSAGE_CHARS])
-        found.append(text[:end].strip())
-        text = text[end:].strip()
+    start = 0
+    while start < len(text):
+        end = start + PASSAGE_CHARS
+        if end < len(text):
+            end = start + _cut(text[start:end])
+        found.append(text[start:end].strip())
+        start = end
     return [piece for piece in found if piece]
 
 
 def _cut(text: str) -> int:
     least = len(text) // 2
-    for mark in ("\n\n", "\n", ". ", " "):
+    for mark in ("\n\n", "\n", ". ", "? ", "! ", "。", "; ", ", ", " "):
         place = text.rfind(mark, least)
         if place >= 0:
             return place + len(mark)

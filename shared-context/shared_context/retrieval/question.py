@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from shared_context.retrieval.dates import Period, periods_in
-from shared_context.retrieval.vocabulary import EMPTY_WORDS, FORMS, SYNONYMS
+from shared_context.retrieval.segments import words_in
+from shared_context.retrieval.stopwords import stopwords_of
 
 MAX_TERMS = 24
 """More words than a question has; each costs an index lookup."""
@@ -17,13 +17,9 @@ MAX_QUESTION_CHARS = 2000
 EARLIER_WEIGHT = 0.35
 """Of words from the turns before, against those of the question itself."""
 
-MEASURES = frozenset({"long", "often", "far"})
-"""After "how" they ask for a number, and are not looked for."""
-
 QUOTED_WEIGHT = 1.5
 NAME_WEIGHT = 1.25
 
-_WORD = re.compile(r"[^\W_]+", re.UNICODE)
 _QUOTED = re.compile(r"[\"“„«]([^\"“”„«»]{2,80})[\"”“»]")
 
 
@@ -34,15 +30,11 @@ class Term:
     Args:
         word: as it was written, in lower case.
         weight: its importance beside what its rarity says.
-        forms: words that are the same.
-        akin: words that may stand for it, at a lower weight.
         own: of the question itself, not of what was said before it.
     """
 
     word: str
     weight: float = 1.0
-    forms: frozenset[str] = frozenset()
-    akin: frozenset[str] = frozenset()
     own: bool = True
 
 
@@ -87,12 +79,14 @@ def read(question: Question) -> Wanted:
     weights = _weights(text, words, question.speakers)
     own = set(weights)
     for distance, said in enumerate(reversed(question.earlier)):
-        for word in words_in(said[:MAX_QUESTION_CHARS]):
-            if word not in EMPTY_WORDS and word not in question.speakers:
+        said_words = words_in(said[:MAX_QUESTION_CHARS])
+        empty = stopwords_of(said_words)
+        for word in said_words:
+            if word not in empty and word not in question.speakers:
                 weights.setdefault(word, EARLIER_WEIGHT / (1 + distance))
     best = sorted(weights, key=lambda word: -weights[word])[:MAX_TERMS]
     return Wanted(
-        terms=tuple(_term(word, weights[word], word in own) for word in best),
+        terms=tuple(Term(word, weights[word], word in own) for word in best),
         speakers=speakers if len(speakers) == 1 else frozenset(),
         kind=_kind(words),
         periods=periods_in(text, question.asked_at),
@@ -100,15 +94,10 @@ def read(question: Question) -> Wanted:
     )
 
 
-def words_in(text: str) -> list[str]:
-    return [word.lower() for word in _WORD.findall(text.replace("'", " ").replace("’", " "))]
-
-
 def _weights(text: str, words: Sequence[str], speakers: Collection[str]) -> dict[str, float]:
     """Words worth looking up, with what the way they are written says about them."""
-    useful = [word for word in words if word not in EMPTY_WORDS and word not in speakers]
-    measures = {word for how, word in pairwise(words) if how == "how"}
-    useful = [word for word in useful if word not in measures & MEASURES]
+    empty = stopwords_of(words)
+    useful = [word for word in words if word not in empty and word not in speakers]
     if not useful:
         useful = [word for word in words if word not in speakers] or list(words)
     weights = dict.fromkeys(useful, 1.0)
@@ -126,33 +115,6 @@ def _inner_capitals(text: str) -> list[str]:
     """Words with a capital that do not begin a sentence: names, mostly."""
     found = re.finditer(r"(?<![.!?:]\s)(?<!^)\b[A-ZÀ-Þ]\w+", text)
     return [match.group().lower() for match in found]
-
-
-def _term(word: str, weight: float, own: bool) -> Term:
-    root = _root(word)
-    akin = set(SYNONYMS.get(word, ())) | set(SYNONYMS.get(root, ()))
-    forms = {word} | FORMS.get(word, frozenset()) | FORMS.get(root, frozenset())
-    return Term(word, weight, frozenset(forms), frozenset(akin - forms), own)
-
-
-def _root(word: str) -> str:
-    """The word a table of base forms has: without a common ending."""
-    for base in FORMS.get(word, frozenset()):
-        if base in SYNONYMS:
-            return base
-    for ending, instead in (
-        ("ies", "y"),
-        ("ing", ""),
-        ("ing", "e"),
-        ("ed", ""),
-        ("ed", "e"),
-        ("s", ""),
-        ("es", ""),
-    ):
-        base = word.removesuffix(ending) + instead
-        if base != word and word.endswith(ending) and (base in SYNONYMS or base in FORMS):
-            return base
-    return word
 
 
 def _kind(words: Sequence[str]) -> str:

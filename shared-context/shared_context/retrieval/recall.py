@@ -7,7 +7,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from shared_context.conversations.messages import message_of
@@ -18,11 +18,9 @@ from shared_context.documents.document_names import is_document_path
 from shared_context.documents.starters import starter_text
 from shared_context.errors import StoreCorrupt, StoreFromFuture
 from shared_context.retrieval.embedding import EmbeddingModel, Embeddings, EmbeddingState
-from shared_context.retrieval.fusion import blended
 from shared_context.retrieval.index import PassageIndex
-from shared_context.retrieval.passages import Passage, document_passages, message_passages
+from shared_context.retrieval.passages import document_passages, message_passages
 from shared_context.retrieval.question import Question
-from shared_context.retrieval.scoring import Scored
 
 log = logging.getLogger(__name__)
 
@@ -37,17 +35,16 @@ LEAST_COVERAGE = 0.4
 to a model. On the development sets two of three questions that have an answer reach it, and one of
 five about other people's lives, which share many words."""
 
-NEAR_COVERAGE = 0.15
-LEAST_TOGETHER = 0.7
-"""A passage is worth showing, too, when its coverage and so much of its standing in meaning (see `Near`) together
-reach this: half of the words and 1.3 standard deviations, or none and 4.7. On the development sets, with
-all-MiniLM-L6-v2, the part of the evidence that is shown grows from 0.21 to 0.35 and from 0.65 to 0.75; of questions about
-other people's lives 12 and 32 % find something, instead of 4 and 8 %."""
-NEAR_WEIGHT = 0.6
-"""Of closeness in meaning against words: best on the development sets, with little between 0.5 and 0.7."""
+LEAST_STANDING = 1.7
+"""Or so many standard deviations in meaning above all passages: on the development facts all but one of
+fifty that a question needs stand as high, most of them with none of its words."""
+LEAST_FOUND = 3.0
+"""What a person searches for and has none of the words must stand out more: a list of hits is read."""
 NEAR_LOOKED_AT = 200
 """So that what has the words has its closeness, too."""
 
+PARTS = 4
+"""Passages that a search looks at for each result: of one long text several may fit."""
 WITH_BEFORE = 10
 """Of so many the message before is told too: "On Friday." says little without its question."""
 
@@ -65,6 +62,7 @@ class Found:
         at: ISO 8601, "" where unknown.
         score: higher fits better; comparable within one search.
         coverage: part of what was asked for that it and its neighbours hold, 0 to 1.
+        standing: how far it stands out by its meaning, in standard deviations.
         speaker: user, assistant, or "" for documents.
         holds_words: it has a word of the question itself, not only beside such a passage.
         before: the message it follows, for the best few.
@@ -76,6 +74,7 @@ class Found:
     at: str
     score: float
     coverage: float
+    standing: float = 0.0
     speaker: str = ""
     holds_words: bool = True
     before: str = ""
@@ -152,8 +151,8 @@ class MemorySearch:
             self._read_documents(marks)
             self._read_messages(marks)
             self._read_for = latest
-        if self._embeddings is not None and self._index.marks() != marks:
-            self._embeddings.changed()
+        if self._embeddings is not None:
+            self._embeddings.take_in(changed=self._index.marks() != marks)
 
     def scrub(self) -> None:
         """Nothing of what was removed so far is left in the file."""
@@ -169,8 +168,10 @@ class MemorySearch:
             StoreError.
         """
         self.refresh()
-        found = self._found(Question(text, speakers=PEOPLE), 2 * limit, within)
-        return [one for one in found if one.holds_words][:limit]
+        found = self._found(Question(text, speakers=PEOPLE), PARTS * limit, within)
+        fitting = [one for one in found if one.holds_words or one.standing >= LEAST_FOUND]
+        # The best passage of each message or section stands for it.
+        return list({(one.source, one.item): one for one in reversed(fitting)}.values())[: -limit - 1 : -1]
 
     def recall(
         self,
@@ -182,7 +183,7 @@ class MemorySearch:
         within: Collection[str] | None = None,
         limit: int = 20,
     ) -> list[Found]:
-        """What may help to answer a message; empty when nothing fits well.
+        """What may help to answer a message, passage by passage; empty when nothing fits well.
 
         Args:
             earlier: what was said just before, latest last.
@@ -196,25 +197,28 @@ class MemorySearch:
         self.refresh()
         question = Question(text, earlier, asked_at, PEOPLE)
         found = self._found(question, limit + len(without), within)
-        return [one for one in found if worth_showing(one.coverage) and one.item not in without][:limit]
+        return [
+            one for one in found if worth_showing(one.coverage, one.standing) and one.item not in without
+        ][:limit]
 
     def _found(self, question: Question, limit: int, within: Collection[str] | None) -> list[Found]:
-        found: dict[tuple[str, str], Found] = {}
-        for passage, scored in self._fused(question, 2 * limit, within):
-            item = (passage.source, passage.item)
-            if item not in found:
-                found[item] = Found(
-                    source=passage.source,
-                    item=passage.item,
-                    text=passage.text,
-                    at=passage.at,
-                    score=scored.score,
-                    coverage=scored.coverage,
-                    speaker=passage.speaker,
-                    holds_words=scored.holds_words,
-                    before=self._index.before(passage) if len(found) < WITH_BEFORE else "",
-                )
-        return self._shown(list(found.values()))[:limit]
+        fitting = self._index.find(question, limit, within, self._near(question.text))
+        found = [
+            Found(
+                source=passage.source,
+                item=passage.item,
+                text=passage.text,
+                at=passage.at,
+                score=scored.score,
+                coverage=scored.coverage,
+                standing=scored.standing,
+                speaker=passage.speaker,
+                holds_words=scored.holds_words,
+                before=self._index.before(passage) if number < WITH_BEFORE else "",
+            )
+            for number, (passage, scored) in enumerate(fitting)
+        ]
+        return self._shown(found)
 
     def _shown(self, found: list[Found]) -> list[Found]:
         """Without former versions of answers: they may be what a better one put right."""
@@ -222,33 +226,9 @@ class MemorySearch:
             hidden = hidden_among(connection, [one.item for one in found if one.source == "message"])
         return [one for one in found if one.source != "message" or one.item not in hidden]
 
-    def _fused(
-        self, question: Question, limit: int, within: Collection[str] | None
-    ) -> list[tuple[Passage, Scored]]:
-        """By words, joined with what is near in meaning where there are embeddings."""
-        by_words = self._index.find(question, limit, within)
-        if self._embeddings is None:
-            return by_words
-        near = self._embeddings.nearest(question.text, max(limit, NEAR_LOOKED_AT))
-        standings = {one.position: one.standing for one in near}
-        if not standings:
-            return by_words
-        found = {scored.position: (passage, scored) for passage, scored in by_words}
-        for position, passage in self._index.passages(
-            [at for at, standing in standings.items() if at not in found and worth_showing(0.0, standing)]
-        ).items():
-            if within is None or passage.document in ("", *within):
-                found[position] = passage, Scored(position, 0.0, 0.0, holds_words=False)
-        scores = {position: scored.score for position, (_, scored) in found.items()}
-        joined: list[tuple[Passage, Scored]] = []
-        for position, score in blended(scores, standings, NEAR_WEIGHT):
-            if position in found:
-                passage, scored = found[position]
-                if worth_showing(scored.coverage, standings.get(position, 0.0)):
-                    covered = max(scored.coverage, LEAST_COVERAGE)
-                    scored = replace(scored, coverage=covered, holds_words=True)
-                joined.append((passage, replace(scored, score=score)))
-        return joined[:limit]
+    def _near(self, text: str) -> dict[int, float]:
+        near = [] if self._embeddings is None else self._embeddings.nearest(text, NEAR_LOOKED_AT)
+        return {one.position: one.standing for one in near}
 
     def _read_documents(self, marks: dict[str, str]) -> None:
         if self._documents is None:
@@ -341,4 +321,4 @@ def _batches(connection: sqlite3.Connection, after: int) -> Iterator[list[sqlite
 
 def worth_showing(coverage: float, standing: float = 0.0) -> bool:
     """Whether a passage may help a model, by the words it covers and how it stands in meaning."""
-    return coverage >= LEAST_COVERAGE or coverage + NEAR_COVERAGE * standing >= LEAST_TOGETHER
+    return coverage >= LEAST_COVERAGE or standing >= LEAST_STANDING

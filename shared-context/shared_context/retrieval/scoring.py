@@ -12,12 +12,14 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from shared_context.retrieval.question import Wanted
 from shared_context.retrieval.vocabulary import NUMBER_WORDS, TIME_WORDS
 
+OWNER = "user"
+BEST = 10
 SATURATION = 1.0
 """BM25's k1: how much a word in the neighbours adds to the same word in the passage."""
 SHORT_LIST = 600
@@ -46,10 +48,14 @@ class Weights:
     """Added part of the score when the speaker asked about is speaking."""
     kind: float = 0.5
     """Added part of the score when the passage holds the kind of answer asked for."""
-    asking: float = 0.3
-    """Taken part of the score when the passage itself only asks."""
+    asking: float = 0.6
+    """Taken part of the score of a passage that itself only asks; less where it tells something too."""
     period: float = 0.5
     """Added part of the score when the passage is from a time asked about."""
+    meaning: float = 0.8
+    """Of closeness in meaning beside the words, each as a part of the best."""
+    owner: float = 0.2
+    """Added part of the score of what a person says: facts are told, not answered."""
     recency: float = 0.001
     """A tie-breaker: nothing else comes that close."""
 
@@ -93,12 +99,14 @@ class Scored:
     Args:
         coverage: part of the question's weight that the passage and its neighbours cover, 0 to 1.
         holds_words: the passage has one of the words itself.
+        standing: in meaning, see `Vectors.nearest`; 0 where it is not among the nearest.
     """
 
     position: int
     score: float
-    coverage: float
-    holds_words: bool = True
+    coverage: float = 0.0
+    holds_words: bool = False
+    standing: float = 0.0
 
 
 def rank(
@@ -130,7 +138,7 @@ def rank(
     scored = [
         Scored(
             position,
-            _weighed(position, score, threads, wanted, layout, weights),
+            _weighed(position, score, threads, layout, weights),
             coverage=min(covered[position] / total, 1.0),
             holds_words=position in direct,
         )
@@ -150,21 +158,41 @@ def _total(wanted: Wanted, rarities: Sequence[float]) -> float:
 
 
 def _weighed(
-    position: int,
-    score: float,
-    threads: Mapping[str, float],
-    wanted: Wanted,
-    layout: Layout,
-    weights: Weights,
+    position: int, score: float, threads: Mapping[str, float], layout: Layout, weights: Weights
 ) -> float:
     place = layout.place(position)
     norm = 1 - LENGTH_EFFECT + LENGTH_EFFECT * place.length / max(layout.mean_length, 1.0)
-    score = score / norm + weights.thread * threads.get(place.thread, 0.0)
+    return score / norm + weights.thread * threads.get(place.thread, 0.0)
+
+
+def joined(
+    by_words: Sequence[Scored], near: Postings, wanted: Wanted, layout: Layout, weights: Weights
+) -> list[Scored]:
+    """What has the words and what is near in meaning, by both, and by who said it when."""
+    most = max((one.score for one in by_words), default=0.0) or 1.0
+    # The fewer of the question's words even the best have, the less its words say.
+    trust = math.sqrt(max((one.coverage for one in by_words[:BEST]), default=1.0))
+    nearest = max(near.values(), default=0.0) or 1.0
+    by_position = {one.position: one for one in by_words}
+    both: list[Scored] = []
+    for position in by_position.keys() | near.keys():
+        one = by_position.get(position) or Scored(position, 0.0)
+        standing = near.get(position, 0.0)
+        score = trust * one.score / most + weights.meaning * standing / nearest
+        score *= _circumstances(layout.place(position), wanted, weights)
+        both.append(replace(one, score=score, standing=standing))
+    return both
+
+
+def _circumstances(place: Place, wanted: Wanted, weights: Weights) -> float:
+    factor = 1.0
     if place.speaker and place.speaker in wanted.speakers:
-        score *= 1 + weights.speaker
+        factor *= 1 + weights.speaker
+    if place.speaker == OWNER:
+        factor *= 1 + weights.owner
     if any(period.holds(place.at) for period in wanted.periods):
-        score *= 1 + weights.period
-    return score
+        factor *= 1 + weights.period
+    return factor
 
 
 def judged(
@@ -172,12 +200,7 @@ def judged(
 ) -> list[Scored]:
     """The same passages after a look at their texts: whether they can hold the answer."""
     again = [
-        Scored(
-            one.position,
-            one.score * _fitness(texts[one.position], wanted, weights),
-            one.coverage,
-            one.holds_words,
-        )
+        replace(one, score=one.score * _fitness(texts[one.position], wanted, weights))
         for one in scored
         if one.position in texts
     ]
@@ -185,10 +208,18 @@ def judged(
     return sorted(again, key=lambda one: -one.score * (1 + weights.recency * one.position / max(newest, 1)))
 
 
+_SENTENCE = re.compile(r"[^.!?。！？؟\n]+[.!?。！？؟]*")
+
+
+def asked_part(text: str) -> float:
+    """How much of a text asks, 0 to 1."""
+    sentences = _SENTENCE.findall(text)
+    asking = sum(len(sentence) for sentence in sentences if sentence.endswith(("?", "？", "؟")))
+    return asking / max(1, sum(map(len, sentences)))
+
+
 def _fitness(text: str, wanted: Wanted, weights: Weights) -> float:
-    fitness = 1.0
-    if text.rstrip().endswith("?") and not re.search(r"[.!:]\s", text):
-        fitness -= weights.asking
+    fitness = 1.0 - weights.asking * asked_part(text)
     if wanted.kind and _holds(text, wanted.kind):
         fitness += weights.kind
     return fitness
@@ -230,5 +261,7 @@ def _spread(found: Postings, layout: Layout, weights: Weights) -> dict[int, floa
 
 
 def _rarity(found: int, count: int) -> float:
-    """Inverse document frequency, never negative."""
+    """Inverse document frequency, never negative; a word that is nowhere tells no more than one that is
+    there once, for nothing can have it."""
+    found = max(found, 1)
     return math.log(1 + (count - found + 0.5) / (found + 0.5))

