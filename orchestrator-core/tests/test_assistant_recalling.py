@@ -122,11 +122,8 @@ def test_what_the_shown_documents_and_history_say_is_not_recalled(new_assistant:
     assert retrieved(assistant) == []
 
 
-@pytest.mark.parametrize("given", [{"window": 2048}, {"context": {"retrieval_share": 0.0}}])
-def test_nothing_is_recalled_into_small_windows_or_when_turned_off(
-    new_assistant: Open, given: dict[str, Any]
-) -> None:
-    assistant = new_assistant(**given)
+def test_nothing_is_recalled_when_turned_off(new_assistant: Open) -> None:
+    assistant = new_assistant(context={"retrieval_share": 0.0})
     tell(assistant, "I hid the walnut box behind the chimney.")
     assert retrieved(assistant) == []
 

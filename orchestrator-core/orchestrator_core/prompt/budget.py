@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 DOCUMENT_WEIGHTS = {
-    "PORTFOLIO_CONTEXT.md": 2,
+    "PORTFOLIO_CONTEXT.md": 4,
     "PROJECT_CONTEXT.md": 4,
-    "SESSION_BRIEFING.md": 4,
-    "SESSION_LOG.md": 3,
+    "SESSION_BRIEFING.md": 3,
+    "SESSION_LOG.md": 1,
 }
-"""Relative shares of the documents' part. Project and briefing say most about the question at
-hand; the log repeats what the briefing sums up; the portfolio is meant to be a page."""
+"""Relative shares of the documents' part. The portfolio has what lasts about the owner, and project and
+briefing say most about the work at hand; the log repeats what the briefing sums up, and search finds the rest."""
 
 USUAL_ANSWER = 512
 """Tokens kept free for an answer without a limit: most are shorter, and one that is longer has what else is free."""

@@ -14,10 +14,12 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from shared_context.documents.context_folder import Document
+from shared_context.retrieval.segments import visible_words_in
 
 from orchestrator_core.backend import ChatBackend, Prompt
 from orchestrator_core.generation import GenerationConfig
-from orchestrator_core.handoff.history_summary import room_of, summary
+from orchestrator_core.handoff.history_summary import room_of as summary_room
+from orchestrator_core.handoff.history_summary import summary
 from orchestrator_core.messages import ChatMessage, Role
 from orchestrator_core.prompt.budget import (
     SHRINK_STEPS,
@@ -30,7 +32,7 @@ from orchestrator_core.prompt.budget import (
 from orchestrator_core.prompt.counting import TokenCounter
 from orchestrator_core.prompt.cutting import Cut
 from orchestrator_core.prompt.history import History, KeptHistory
-from orchestrator_core.prompt.recalled import Recalled, choose, room_of_turn, share_of
+from orchestrator_core.prompt.recalled import Recalled, choose, room_of, room_of_turn
 from orchestrator_core.prompt.receipt import HistoryUse, Receipt
 from orchestrator_core.prompt.request import BuiltPrompt, PromptRequest, too_long
 from orchestrator_core.prompt.snapshot import Snapshot, SnapshotMaker
@@ -123,7 +125,10 @@ class PromptBuilder:
             first=not plan.history.turns,
         )
         budget = min(room_here, free)
-        plan.recalled = choose(request.recalled, shown, budget, self.count) if budget > 0 else Recalled()
+        words = frozenset(visible_words_in(request.message))
+        plan.recalled = (
+            choose(request.recalled, shown, words, budget, self.count) if budget > 0 else Recalled()
+        )
         while plan.recalled.uses:
             prompt = self._render(request, plan)
             tokens = self._count(request, prompt)
@@ -134,8 +139,7 @@ class PromptBuilder:
 
     def _recall_room(self) -> int:
         """Tokens kept for recalled passages, the same every turn, so that history does not move."""
-        window = self._backend.context_length
-        return int(window * share_of(window, self._recall_share))
+        return room_of(self._backend.context_length, self._recall_share)
 
     def documents_prompt(self, documents: Sequence[Document]) -> Prompt | None:
         """The prefix that all prompts with these documents share, for prewarming; None if empty."""
@@ -253,7 +257,7 @@ class PromptBuilder:
             budget = window - answer - snapshot.tokens - rounded_up(needed, window)
             budget -= self._recall_room()
             while True:
-                kept = history.kept(budget, room_of(window))
+                kept = history.kept(budget, summary_room(window))
                 plan = _Plan(snapshot, kept, summary=self._summary(request, kept))
                 yield plan
                 if not plan.history.turns and not plan.history.reserved:

@@ -7,33 +7,51 @@ recalled again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shared_context.conversations.search import excerpt
 from shared_context.retrieval.recall import Found
 
 from orchestrator_core.prompt.receipt import RecalledUse
 
+Count = Callable[[str], int]
+
 HEADING = "From earlier, perhaps of use:"
-LEAST_WINDOW = 4096
-"""A smaller window has better uses, and the built-in model never saw a prompt with recalled text."""
-DEFAULT_SHARE = 0.05
+DEFAULT_SHARE = 0.25
+MOST_TOKENS = 2000
 """Every recalled token is one the engine must read before it answers: on a CPU 400 take seconds."""
-MOST = 5
-"""Passages in one prompt; what ranks lower seldom helps and often misleads."""
-BEFORE_CHARS = 200
+LEAST_OF_BEST = 0.45
+"""What fits so much less well than the best is left out: where a question finds its words, a third of the
+room is used, and all of it where little is known."""
+WITH_NEIGHBOUR = 3
+"""The best passages also tell what they answered: "On Friday." says little without its question."""
+NEIGHBOUR_CHARS = 200
+LEAST_CHARS = 80
+"""Less of a passage says too little."""
 LATER_PART = 0.03
 """In a conversation under way, of the tokens its prompt has anyway: of a long one 95 % are cached then."""
-LEAST_LATER = 0.3
-"""But never less than this part of what a first question gets: short conversations need it too."""
+LEAST_LATER = 0.5
+"""But never less than this part of what a first question gets: what left the window is asked for, too."""
+MOST = 50
 MOST_CHARS = 20_000
 """Of one turn's passages, when they come from a stored receipt: far above what any budget lets in."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    uses: tuple[RecalledUse, ...] = ()
+    """
+    Args:
+        by_fit: the best first.
+    """
+
+    by_fit: tuple[RecalledUse, ...] = ()
+
+    @property
+    def uses(self) -> tuple[RecalledUse, ...]:
+        """As they are shown, newest first: what was corrected since stands behind its correction."""
+        return tuple(sorted(self.by_fit, key=lambda use: use.at or "", reverse=True))
 
     @property
     def text(self) -> str:
@@ -43,17 +61,19 @@ class Recalled:
     @property
     def without_last(self) -> Recalled:
         """The same with the least fitting passage left out."""
-        return Recalled(self.uses[:-1])
+        return Recalled(self.by_fit[:-1])
 
 
 _BETWEEN = "\n- "
 
 
-def share_of(window: int, setting: float | None) -> float:
-    """Part of the window for recalled passages; None chooses by the window."""
-    if setting is not None:
-        return setting
-    return DEFAULT_SHARE if window >= LEAST_WINDOW else 0.0
+def room_of(window: int, setting: float | None) -> int:
+    """Tokens for recalled passages.
+
+    Args:
+        setting: part of the window; None: chosen here.
+    """
+    return min(int(window * DEFAULT_SHARE), MOST_TOKENS) if setting is None else int(window * setting)
 
 
 def room_of_turn(room: int, shown: int, *, first: bool) -> int:
@@ -81,43 +101,50 @@ def _block(lines: Iterable[str]) -> str:
 
 
 def choose(
-    candidates: Sequence[Found], shown: Sequence[str], budget: int, count: Callable[[str], int]
+    candidates: Sequence[Found], shown: Sequence[str], words: Collection[str], budget: int, count: Count
 ) -> Recalled:
-    """As many of the best passages as fit, without what the prompt shows anyway.
+    """The best passages, as many as fit, without what the prompt shows anyway. Where one does not fit
+    its neighbour goes first, then what stands farthest from the words that matched.
 
     Args:
         candidates: best first.
         shown: texts the model sees: documents, history, the question.
+        words: of the question, in lower case.
         budget: tokens for heading and passages.
     """
     seen = _plain("\n".join(shown))
     uses: list[RecalledUse] = []
     left = budget - count(HEADING)
     for one in candidates:
-        if len(uses) == MOST:
+        if len(uses) == MOST or one.score < LEAST_OF_BEST * candidates[0].score:
             break
         if _plain(_body(one)) in seen:
             continue
-        line = _line(one, seen)
-        tokens = count(_BETWEEN + line)
-        if tokens <= left:
-            left -= tokens
-            at = one.at or None
-            uses.append(RecalledUse(source=one.source, id=one.item, at=at, tokens=tokens, text=line))
+        for line in _lines(one, seen, words, with_neighbour=len(uses) < WITH_NEIGHBOUR):
+            tokens = count(_BETWEEN + line)
+            if tokens <= left:
+                left -= tokens
+                at = one.at or None
+                uses.append(RecalledUse(source=one.source, id=one.item, at=at, tokens=tokens, text=line))
+                break
+        else:
+            break
     return Recalled(tuple(uses))
 
 
-def _line(one: Found, seen: str) -> str:
-    """One passage on one line, with who said it and when."""
+def _lines(one: Found, seen: str, words: Collection[str], *, with_neighbour: bool) -> Iterator[str]:
+    """One passage on one line, with who said it and when; shorter and shorter."""
     # Only the question's own project is recalled from, so its name would say nothing.
     name = one.document.rpartition("/")[2]
-    origin = ", ".join(part for part in (one.at[:10], one.speaker or name) if part)
-    before = _plain(one.before)
-    reply = ""
-    if before and before not in seen:
-        cut = before[:BEFORE_CHARS] + ("…" if len(before) > BEFORE_CHARS else "")
-        reply = f' (after: "{cut}")'
-    return f"[{origin}] {_plain(one.text)}{reply}"
+    origin = f"[{', '.join(part for part in (one.at[:10], one.speaker or name) if part)}] "
+    text, before = _plain(one.text), _plain(one.before)
+    if with_neighbour and before and before not in seen:
+        cut = before[:NEIGHBOUR_CHARS] + ("…" if len(before) > NEIGHBOUR_CHARS else "")
+        yield f'{origin}{text} (after: "{cut}")'
+    yield origin + text
+    chars = len(text)
+    while (chars := chars // 2) >= LEAST_CHARS:
+        yield origin + excerpt(text, words, chars)
 
 
 def _body(one: Found) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
@@ -13,7 +14,7 @@ from orchestrator_core.prompt.recalled import (
     HEADING,
     LATER_PART,
     LEAST_LATER,
-    LEAST_WINDOW,
+    LEAST_OF_BEST,
     MOST,
     recalled_before,
     room_of_turn,
@@ -26,7 +27,7 @@ from support.scripted import ScriptedBackend
 
 
 def said(text: str, item: str = "m99", **more: Any) -> Found:
-    return Found("message", item, text, "2026-01-02T10:00:00Z", 1.0, 1.0, "user", **more)
+    return Found("message", item, text, "2026-01-02T10:00:00Z", 1.0, 1.0, speaker="user", **more)
 
 
 def build(*recalled: Found, window: int = 8192, share: float | None = None, **given: Any) -> BuiltPrompt:
@@ -74,21 +75,42 @@ def test_what_the_prompt_shows_anyway_is_not_repeated() -> None:
     assert build(said("Where is it?")).receipt.retrieved == ()
 
 
-def test_a_small_window_recalls_nothing_unless_told_to() -> None:
-    assert build(said("The key."), window=LEAST_WINDOW - 1).receipt.retrieved == ()
-    assert build(said("The key."), window=LEAST_WINDOW).receipt.retrieved
-    assert build(said("The key."), window=2000, share=0.2).receipt.retrieved
+def test_every_window_recalls_unless_told_not_to() -> None:
+    assert build(said("The key."), window=512).receipt.retrieved
     assert build(said("The key."), share=0.0).receipt.retrieved == ()
 
 
-def test_passages_that_do_not_fit_make_way_for_shorter_ones() -> None:
-    built = build(said("word " * 400, "long"), said("The key.", "short"), window=4096, share=0.05)
-    assert [use.id for use in built.receipt.retrieved] == ["short"]
+def test_a_passage_that_does_not_fit_is_cut_around_the_words_of_the_question() -> None:
+    long = said("word " * 200 + "it was the copper elbow. " + "word " * 200, "long", before="Where was it?")
+    built = build(long, said("The key.", "short"), message="The copper?", window=4096, share=0.02)
+    assert built.receipt.retrieved[0].id == "long"
+    assert "copper elbow" in built.prompt.text
+
+
+def test_the_neighbour_goes_before_a_passage_is_cut() -> None:
+    told = "It is in the shed behind the house. " * 3
+    built = build(said(told, before="word " * 60), window=4096, share=0.015)
+    (use,) = built.receipt.retrieved
+    assert told.strip() in use.text
+    assert "after:" not in use.text
+
+
+def test_what_fits_far_less_well_than_the_best_is_left_out() -> None:
+    best, near = said("The key.", "best"), replace(said("A key.", "near"), score=LEAST_OF_BEST)
+    far = replace(said("A lock.", "far"), score=LEAST_OF_BEST - 0.01)
+    assert [use.id for use in build(best, near, far).receipt.retrieved] == ["best", "near"]
+
+
+def test_a_correction_stands_before_what_it_corrects() -> None:
+    stale = replace(said("It is on Tuesday.", "old"), at="2026-01-02T10:00:00Z")
+    newer = replace(said("No, on Thursday now.", "new"), at="2026-02-02T10:00:00Z", score=0.9)
+    text = build(stale, newer).prompt.text
+    assert text.index("[2026-02-02, user] No") < text.index("[2026-01-02, user] It")
 
 
 @pytest.mark.parametrize(
     ("shown", "first", "room"),
-    [(6000, True, 400), (0, False, 400 * LEAST_LATER), (6000, False, 6000 * LATER_PART), (10**6, False, 400)],
+    [(6000, True, 400), (0, False, 400 * LEAST_LATER), (9000, False, 9000 * LATER_PART), (10**6, False, 400)],
 )
 def test_a_conversation_under_way_recalls_a_small_part_of_its_prompt(
     shown: int, first: bool, room: float
@@ -113,7 +135,7 @@ def test_a_receipt_without_texts_gives_none(receipt: dict[str, Any] | None) -> N
 
 
 def test_their_number_is_bounded() -> None:
-    built = build(*(said(f"Key number {n}.", f"m{n}") for n in range(50)))
+    built = build(*(said(f"Key number {n}.", f"m{n}") for n in range(2 * MOST)), window=32768)
     assert [use.id for use in built.receipt.retrieved] == [f"m{n}" for n in range(MOST)]
 
 
