@@ -30,6 +30,8 @@ setup: ## install the desktop (GGUF models, no torch) into .venv
 
 setup-dev: system-packages ## install everything, for tests and training
 	@"$(PYTHON)" $(ROOT)/deployment/setup dev
+	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --prefix $(ROOT)/tests/clients/javascript; \
+		else echo "npm is not installed: the JavaScript clients' tests will be skipped" >&2; fi
 
 system-packages: ## Debian packages the tests need (as root; otherwise only says what is missing)
 	@$(ROOT)/deployment/system_packages.sh

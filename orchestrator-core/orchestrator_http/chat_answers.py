@@ -24,7 +24,7 @@ from orchestrator_http.openai_messages import (
     forced_tool,
     toolbox,
 )
-from orchestrator_http.schemas.openai import ChatCompletionRequest
+from orchestrator_http.schemas.openai import ChatCompletionRequest, CompletionFields
 from orchestrator_http.services import services
 from orchestrator_http.stateless_chats import Place, place_of
 
@@ -57,6 +57,32 @@ def chat_completions(body: ChatCompletionRequest) -> list[Make]:
         BackendError: the model cannot be used.
     """
     return [_asked(body)] if body.model == ASSISTANT else _completed(body)
+
+
+def text_completion(prompt: str, body: CompletionFields) -> Make:
+    """The continuation of a raw prompt."""
+    here = services()
+    return continuation(prompt, body.generation(here.assistant.api_sampling()))
+
+
+def continuation(prompt: str, config: GenerationConfig) -> Make:
+    here = services()
+
+    def start(config: GenerationConfig) -> Run:
+        here.model.ensure()
+        return here.assistant.continue_text(prompt, config)
+
+    return lambda watch: Completion(start, watch, config)
+
+
+def prompt_tokens(body: ChatCompletionRequest) -> int:
+    """Tokens of the prompt that the bare model would get."""
+    here = services()
+    here.model.ensure()
+    asked, _ = answer_begun(chat_messages(body.messages))
+    box = toolbox(body)
+    prompt = here.assistant.builder.template.render(asked, tools=box.tools if box else ())
+    return here.assistant.backend.count_prompt(prompt)
 
 
 def for_choice(config: GenerationConfig, number: int) -> GenerationConfig:

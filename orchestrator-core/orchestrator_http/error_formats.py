@@ -13,7 +13,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from orchestrator_http.problems import Problem
-from orchestrator_http.schemas.errors import ErrorAnswer, OpenAIErrorAnswer
+from orchestrator_http.schemas.errors import (
+    AnthropicErrorAnswer,
+    ErrorAnswer,
+    OllamaErrorAnswer,
+    OpenAIErrorAnswer,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +37,39 @@ class ErrorFormat:
     event: str | None
 
 
+_ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+
+
+def _anthropic_body(problem: Problem) -> dict[str, Any]:
+    kind = _ANTHROPIC_TYPES.get(
+        problem.status, "invalid_request_error" if problem.status < 500 else "api_error"
+    )
+    return {"type": "error", "error": {"type": kind, "message": _in_words(problem)}}
+
+
+def _ollama_body(problem: Problem) -> dict[str, Any]:
+    return {"error": _in_words(problem)}
+
+
+def _in_words(problem: Problem) -> str:
+    """With the hint, for which there is no field."""
+    return f"{problem.message} {problem.hint}" if problem.hint else problem.message
+
+
 FORMATS = (
     ErrorFormat("", ErrorAnswer, Problem.body, "error"),
     ErrorFormat("/v1", OpenAIErrorAnswer, Problem.openai_body, None),
+    ErrorFormat("/v1/messages", AnthropicErrorAnswer, _anthropic_body, "error"),
+    ErrorFormat("/api", OllamaErrorAnswer, _ollama_body, None),
 )
 
 

@@ -15,6 +15,7 @@ from orchestrator_core.assistant.minutes import proposer_of
 from orchestrator_core.errors import NotFound, Overloaded
 from orchestrator_core.handoff.session import Handoffs
 from orchestrator_core.metrics import Metrics
+from orchestrator_core.remembered import Remembered
 from orchestrator_core.settings import Settings
 from orchestrator_relay.wsgi_call import is_relayed
 from shared_context.exchange.change_feed import ChangeFeed
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from orchestrator_core.assistant import Assistant
 
 _KEY = "orchestrator"
+MAX_KEPT_RESPONSES_CHARS = 16 * 1024 * 1024
+"""Responses of `/v1/responses` with their conversations, for `previous_response_id`."""
+
 RESERVED_THREADS = 4
 """Server threads kept for short requests while all others hold streams."""
 
@@ -83,6 +87,9 @@ class Services:
     slots: Slots
     version: str
     cache: ResponseCache = field(default_factory=ResponseCache)
+    responses: Remembered[str, str] = field(
+        default_factory=lambda: Remembered(MAX_KEPT_RESPONSES_CHARS, size=len)
+    )
     stopping: threading.Event = field(default_factory=threading.Event)
     closing: threading.Event = field(default_factory=threading.Event)
     notices: list[Callable[[], list[str]]] = field(default_factory=list)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orchestrator_http.api import Api
 from orchestrator_http.routes import (
+    anthropic,
     chat,
     completions,
     context,
@@ -14,7 +15,9 @@ from orchestrator_http.routes import (
     health,
     memory,
     models,
+    ollama,
     raw,
+    responses,
     runs,
     search,
     sync,
@@ -33,6 +36,9 @@ SHARED: tuple[Api, ...] = (
     models.api,
     completions.chat_api,
     completions.text_api,
+    responses.api,
+    anthropic.api,
+    ollama.api,
     embeddings.api,
     raw.api,
     health.api,

@@ -11,12 +11,10 @@ from typing import Any
 
 from flask import Response
 from orchestrator_core.backend import ChatBackend
-from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.runs.run import Run
 
 from orchestrator_http.api import EVENTS, JSON, Api
-from orchestrator_http.chat_answers import Make, chat_completions, for_choice
-from orchestrator_http.completion import Completion
+from orchestrator_http.chat_answers import chat_completions, continuation, for_choice
 from orchestrator_http.openai_stream import chat_choice, chat_chunks, text_chunks, usage_in_all
 from orchestrator_http.routes.asking import STREAM_ERRORS
 from orchestrator_http.routes.completing import collected_completions, streamed_completions
@@ -83,7 +81,7 @@ def text(body: TextCompletionRequest) -> TextCompletion | Response:
         config = config.having({"max_new_tokens": None})
     asked = [prompt for prompt in prompts for _ in range(body.n or 1)]
     shown = [prompt if body.echo else "" for prompt in asked]
-    makes = [_continued(prompt, for_choice(config, number)) for number, prompt in enumerate(asked)]
+    makes = [continuation(prompt, for_choice(config, number)) for number, prompt in enumerate(asked)]
     if body.stream:
         return streamed_completions(
             makes,
@@ -112,16 +110,6 @@ def texts_of(given: Any, backend: ChatBackend) -> list[str]:
         return [given]
     several: Sequence[Any] = [given] if isinstance(given[0], int) else given
     return [each if isinstance(each, str) else backend.text_of(each) for each in several]
-
-
-def _continued(prompt: str, config: GenerationConfig) -> Make:
-    here = services()
-
-    def start(config: GenerationConfig) -> Run:
-        here.model.ensure()
-        return here.assistant.continue_text(prompt, config)
-
-    return lambda watch: Completion(start, watch, config)
 
 
 def _head(run: Run, prefix: str, kind: str) -> dict[str, Any]:

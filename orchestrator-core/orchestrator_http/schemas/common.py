@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 """Ids of runs and versions: a name, never a path."""
@@ -37,3 +37,7 @@ class UsageFields(Answer):
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
+
+
+class JsonObject(RootModel[dict[str, Any]]):
+    """An answer in a form that somebody else publishes."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel
 
 from orchestrator_http.schemas.common import Answer
@@ -31,3 +33,21 @@ class OpenAIErrorAnswer(BaseModel):
     """What the /v1 routes answer when they cannot do what was asked."""
 
     error: OpenAIErrorFields
+
+
+class AnthropicErrorFields(BaseModel):
+    type: str
+    message: str
+
+
+class AnthropicErrorAnswer(BaseModel):
+    """What /v1/messages answers when it cannot do what was asked."""
+
+    type: Literal["error"]
+    error: AnthropicErrorFields
+
+
+class OllamaErrorAnswer(BaseModel):
+    """What the /api routes answer when they cannot do what was asked."""
+
+    error: str

@@ -57,7 +57,7 @@ def _shallow(text: str) -> str:
     return text
 
 
-def _only_text(part: object) -> object:
+def only_text(part: object) -> object:
     """
     Raises:
         InvalidRequest: the part is no text; said at once, or the other forms of content would be named.
@@ -85,7 +85,7 @@ class TextPart(Body):
     text: Text
 
 
-Content = Text | Annotated[list[Annotated[TextPart, BeforeValidator(_only_text)]], Field(max_length=1000)]
+Content = Text | Annotated[list[Annotated[TextPart, BeforeValidator(only_text)]], Field(max_length=1000)]
 
 
 class SystemMessage(Body):
