@@ -28,6 +28,16 @@ def test_a_question_is_answered_and_says_who_answered(page):
     expect(page.locator("li.assistant details.label summary")).to_contain_text("desktop")
 
 
+def test_an_answer_that_is_whole_is_not_drawn_again_when_it_is_stored(page):
+    """Whoever is about to press a button under it presses that very button."""
+    say(page, "Hello there")
+    again = page.get_by_role("button", name="Answer again: Hello there").element_handle()
+    expect(page.locator("#conversations .name")).to_have_text(["Hello there"])
+    say(page, "Something else")
+    expect(answers(page)).to_have_text(["Hello there", "Something else"])
+    assert again.is_visible()
+
+
 def test_nothing_is_requested_from_outside(page, desktop, requests_made):
     say(page, "Hello")
     expect(answers(page)).to_have_text("Hello")

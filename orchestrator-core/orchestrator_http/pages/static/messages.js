@@ -38,7 +38,7 @@ export function show(history, earlier) {
   const questions = new Map(history.filter((one) => one.role === "user").map((one) => [one.message_id, one]));
   const items = history.map((message) => ({
     key: message.message_id,
-    content: JSON.stringify([message.content, message.supersedes, message.receipt?.finish_reason, message.versions?.map((one) => one.message_id)]),
+    content: contentOf(message),
     draw: () => stored(message, questions.get(message.reply_to)),
   }));
   if (earlier) items.unshift({ key: "earlier", content: "", draw: () => earlierButton(earlier) });
@@ -90,6 +90,7 @@ export function grow({ former = null, goesOn = false } = {}) {
       settled();
       if (data.message_id) item.dataset.key = data.message_id;
       finish(item, data, question);
+      if (question) item.content = contentOf({ ...data, content: data.response }); // as it is stored: need not be drawn again
       if (following) scrollToEnd();
     },
     fail(text) {
@@ -102,6 +103,11 @@ export function grow({ former = null, goesOn = false } = {}) {
 export function scrollToEnd() {
   following = true;
   log.scrollTop = log.scrollHeight;
+}
+
+/** What of a stored message is seen. */
+function contentOf({ content, supersedes = null, receipt, versions = [] }) {
+  return JSON.stringify([content, supersedes, receipt?.finish_reason, versions.map((version) => version.message_id)]);
 }
 
 function stored(message, question) {
