@@ -18,6 +18,9 @@ from orchestrator_core.text.call_values import Incomplete
 MAX_HEAD = 160
 """Characters of a message's head: a channel, an address, a word such as `json`."""
 
+MAX_LOOKS = 4_000_000
+"""Characters looked at in vain for calls; then the rest of the answer is text."""
+
 _SPACE = re.compile(r"\s+")
 
 
@@ -32,6 +35,26 @@ class Thought:
 
 
 Part = Said | Thought | Call
+
+
+@dataclass(slots=True)
+class _Unmarked:
+    """Calls without a mark: they are calls if the whole answer is nothing else.
+
+    Args:
+        written: their text. after: what came since, of closing at most.
+    """
+
+    calls: list[Call]
+    written: str
+    closing: str
+    after: str = ""
+
+    @classmethod
+    def following(cls, before: _Unmarked | None, calls: list[Call], written: str, closing: str) -> _Unmarked:
+        if before is None:
+            return cls(calls, written, closing)
+        return cls([*before.calls, *calls], before.written + before.after + written, closing)
 
 
 class AnswerReader:
@@ -58,9 +81,14 @@ class AnswerReader:
         marks |= self._calls.marks if self._calls else set()
         self._marks = tuple(marks - {""})
         self._held = ""
+        self._unmarked: _Unmarked | None = None
+        self._last_said = ""
+        self._looks = MAX_LOOKS
         self._at_start = True
         self._trims = False
         self._closing: list[str] = []
+        self._marked_closing: list[str] = []
+        """Of the marked call just read: calls may follow it without marks of their own."""
         self._patience = 0
 
     def feed(self, text: str) -> Iterator[Part]:
@@ -72,6 +100,8 @@ class AnswerReader:
     def finish(self, *, cut_off: bool = False) -> Iterator[Part]:
         """What is left. A call that never became whole is text, or dropped when the answer was `cut_off`."""
         yield from self._parts(final=True, cut_off=cut_off)
+        if self._unmarked is not None:
+            yield from self._unmarked.calls
 
     def _parts(self, *, final: bool, cut_off: bool = False) -> Iterator[Part]:
         self._patience = 0
@@ -80,10 +110,13 @@ class AnswerReader:
                 if not (yield from self._thoughts(final)):
                     return
                 continue
-            at_mark = self._held.startswith(self._marks)
+            begin = self._held.lstrip() if self._at_start else self._held
+            at_mark = begin.startswith(self._marks)
+            if not (at_mark or final) and any(mark.startswith(begin) for mark in self._marks):
+                return
             if at_mark or self._at_start:
                 try:
-                    taken = self._taken()
+                    taken = self._taken(at_mark)
                 except Incomplete:
                     if not final:
                         # Tried again when there is clearly more: at each token it would be quadratic.
@@ -97,16 +130,24 @@ class AnswerReader:
                     yield from taken
                     continue
                 self._at_start = False
-            length = self._length_of_text(1 if at_mark else 0, final)
+            length = self._length_of_text(1 if self._held.startswith(self._marks) else 0, final)
             if not length:
                 return
             text, self._held = self._held[:length], self._held[length:]
-            text = text.lstrip() if self._trims else text
-            if text:
-                self._trims = False
-                yield Said(text)
+            yield from self._said(text)
 
-    def _taken(self) -> list[Part] | None:
+    def _said(self, text: str) -> Iterator[Part]:
+        if self._unmarked is not None:
+            self._unmarked.after += text
+            if self._unmarked.closing.startswith(_SPACE.sub("", self._unmarked.after)):
+                return
+            text, self._unmarked = self._unmarked.written + self._unmarked.after, None
+        text = text.lstrip() if self._trims else text
+        if text:
+            self._trims, self._last_said, self._marked_closing = False, text[-1], []
+            yield Said(text)
+
+    def _taken(self, at_mark: bool) -> list[Part] | None:
         """What stands at the beginning of the held text, if it is no text; None if it is.
 
         Raises:
@@ -117,20 +158,34 @@ class AnswerReader:
         if self._message_close and self._held.startswith(self._message_close):
             self._held, self._at_start, self._trims = self._held[len(self._message_close) :], True, False
             return []
-        if self._thought_open and self._held.startswith(self._thought_open):
+        can_think = self._at_start or self._thought_open in self._format.tokens
+        if can_think and self._thought_open and self._held.startswith(self._thought_open):
             self._held, self._thinking = self._held[len(self._thought_open) :], True
             return []
         if self._content and self._at_start and self._held.startswith(self._content):
             self._held, self._trims = self._held[len(self._content) :], True
             return []
-        if self._calls is None:
-            return None
+        quoted = self._last_said == "`" and not self._at_start
+        return None if self._calls is None or quoted else self._read_calls(self._calls, at_mark)
+
+    def _read_calls(self, parser: CallParser, at_mark: bool) -> list[Part] | None:
         try:
-            calls, end, self._closing = self._calls.read(self._held, at_start=self._at_start)
-        except ValueError:
+            calls, end, closing = parser.read(self._held, at_start=self._at_start)
+        except (ValueError, Incomplete) as error:
+            self._looks -= len(self._held)
+            if self._looks < 0:
+                self._calls, self._marks = None, tuple(set(self._marks) - parser.marks)
+            if isinstance(error, Incomplete) and self._calls is not None:
+                raise
             return None
-        self._held, self._at_start, self._trims = self._held[end:], True, True  # Another may follow.
-        return list(calls)
+        written, self._held, self._at_start = self._held[:end], self._held[end:], True  # Another may follow.
+        before, self._unmarked = self._unmarked, None
+        if not (at_mark or self._marked_closing):
+            self._unmarked = _Unmarked.following(before, calls, written, "".join(closing))
+            return []
+        self._marked_closing = self._closing = closing if at_mark else self._marked_closing
+        self._trims = True
+        return [*(before.calls if before else ()), *calls]
 
     def _after_head(self, ending: str) -> list[Part] | None:
         """A head says what its message is: thoughts, a call, or text to read."""

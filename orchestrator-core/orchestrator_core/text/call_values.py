@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -51,29 +52,29 @@ def known_name(text: str, place: int, names: Iterable[str]) -> tuple[str, int]:
     raise ValueError("no known name")
 
 
-def bracketed(text: str, place: int, quotes: tuple[str, ...] = ('"',)) -> int:
+_BRACKETS = re.compile(r"""[()\[\]{}"'\\]""")
+
+
+def bracketed(text: str, place: int, quotes: str = '"') -> int:
     """The place after the bracket that closes the one standing here; brackets in quoted texts do not count."""
-    if place >= len(text):
-        raise Incomplete
-    depth, quote = 0, ""
-    while place < len(text):
-        character = text[place]
+    depth, quote, skip = 0, "", -1
+    for found in _BRACKETS.finditer(text, place):
+        character = found.group()
+        if found.start() == skip:
+            continue
         if quote:
-            if character == "\\" and len(quote) == 1:
-                place += 1
-            elif text.startswith(quote, place):
-                place += len(quote) - 1
+            if character == "\\":
+                skip = found.end()
+            elif character == quote:
                 quote = ""
-        elif opened := next((mark for mark in quotes if text.startswith(mark, place)), ""):
-            quote = opened
-            place += len(quote) - 1
+        elif character in quotes:
+            quote = character
         elif character in "([{":
             depth += 1
         elif character in ")]}":
             depth -= 1
-        place += 1
-        if depth == 0 and not quote:
-            return place
+            if depth <= 0:
+                return found.end()
     raise Incomplete
 
 
@@ -102,7 +103,7 @@ def python_call(text: str, place: int, names: Iterable[str]) -> tuple[str, dict[
     name, after = known_name(text, place, names)
     if text[after : after + 1] not in ("(", ""):
         raise ValueError("no call")
-    end = bracketed(text, after, ('"', "'"))
+    end = bracketed(text, after, "\"'")
     try:
         call = ast.parse("f" + text[after:end], mode="eval").body
         if not isinstance(call, ast.Call) or call.args:

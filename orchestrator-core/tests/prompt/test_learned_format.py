@@ -55,7 +55,7 @@ def _misread() -> Iterator[tuple[str, str, int, list[object], str]]:
                 Call(c["function"]["name"], json.loads(c["function"]["arguments"])) for c in answer.tool_calls
             ]
             if label == "two calls" and any(part in name for part in ONE_MESSAGE_PER_CALL):
-                wanted, text = wanted[:1], text[: text.index("Oslo")].rpartition("{")[0]
+                continue  # The second stands in a message of its own.
             for size in (1, 7, 100_000):
                 parts = read(template, text, size, thinking=thinking)
                 calls = [part for part in parts if isinstance(part, Call)]

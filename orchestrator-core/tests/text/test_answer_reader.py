@@ -102,6 +102,7 @@ def test_messages_with_heads(said, parts, size):
 
 
 def test_several_calls_at_once():
+    assert read(f"{JSON_CALL}\n{JSON_CALL}") == [CALL, CALL]
     marked = f"<tool_call>{JSON_CALL}</tool_call>\n<tool_call>{JSON_CALL}</tool_call>"
     for said in (marked, f"[{JSON_CALL}, {JSON_CALL}]", f"[TOOL_CALLS] [{JSON_CALL},{JSON_CALL}]"):
         assert read(said) == [CALL, CALL]
@@ -135,6 +136,10 @@ UNKNOWN = JSON_CALL.replace("weather", "launch")
         "Some write <tool_call>weather</tool_call>, others [TOOL_CALLS] weather.",
         "`<tool_call>` begins a call and `</tool_call>` ends it.",
         "[TOOL_CALLS] nonsense",
+        f"{JSON_CALL} is how a call is written.",
+        f"```json\n{JSON_CALL}\n```\nis how a call is written.",
+        f"Write `<tool_call>{JSON_CALL}</tool_call>` to call it.",
+        "Thoughts stand between <think> and </think>.",
         UNKNOWN,
         f"<tool_call>{UNKNOWN}</tool_call>",
         f"[TOOL_CALLS][{UNKNOWN}]",
@@ -195,3 +200,11 @@ def test_any_arguments_survive(arguments, size, before):
     written = json.dumps({"name": "get_time", "arguments": arguments})
     parts = read(f"{before}<tool_call>{written}</tool_call>", size)
     assert parts == [*([Said(before)] if before else []), Call("get_time", arguments)]
+
+
+def test_looking_for_calls_in_vain_comes_to_an_end():
+    said = "<tool_call>{" * 20_000
+    assert read(said, 4000) == [Said(said)]
+    assert read(
+        '<tool_call>{"name": "get_time", "arguments": {"a": "' + "x" * 300_000 + '"}}</tool_call>', 30
+    ) == [Call("get_time", {"a": "x" * 300_000})]
