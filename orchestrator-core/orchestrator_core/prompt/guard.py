@@ -20,6 +20,10 @@ _MARKS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
 """Unicode noncharacters: never in interchanged text, so they can mark a place while rendering."""
 
 
+_MARKED = re.compile("[\ufdd0-\ufdef]|\\\\ufd[de]")
+"""One of them, or one as JSON writes it in ASCII."""
+
+
 class Marks:
     """Two marks that occur in none of the texts of one prompt: a cut, and the end of the snapshot.
 
@@ -27,7 +31,13 @@ class Marks:
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
-        used = {char for text in texts for char in _MARKS if char in text or _escape(char) in text}
+        used = {
+            char
+            for text in texts
+            if _MARKED.search(text)
+            for char in _MARKS
+            if char in text or _escape(char) in text
+        }
         free = [char for char in _MARKS if char not in used]
         self._drop = len(free) < 2
         self.cut, self.stable = (free if not self._drop else _MARKS)[:2]
