@@ -36,6 +36,6 @@ def test_anything_else_changes_nothing_and_breaks_nothing(
     conversations: ConversationStore, method: str, path: str, status: int, body: bytes
 ) -> None:
     remember(method, path, status, body, conversations)
-    assert [one.conversation_id for one in conversations.list()] == ["default"]
+    assert [kept.conversation_id for kept in conversations.list(empty=True)] == ["default"]
     with pytest.raises(ConversationNotFound):
         conversations.get("trip")
