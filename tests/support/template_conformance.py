@@ -11,7 +11,8 @@ from typing import Any
 from orchestrator_core.backend import SpecialTokens
 from orchestrator_core.messages import Role
 from orchestrator_core.prompt.outline import Outline
-from orchestrator_core.prompt.template import ChatTemplate, Way
+from orchestrator_core.prompt.template import ChatTemplate
+from orchestrator_core.prompt.ways import Way
 from support.conversations import CONVERSATIONS, Conversation
 
 SPECIAL = SpecialTokens("<s>", "</s>", frozenset({"<s>", "</s>", "<|im_end|>"}), adds_bos=False)

@@ -8,111 +8,27 @@ template did with it can be seen whatever it does to real texts (trimming, escap
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from itertools import product
 from typing import Any
 
 from orchestrator_core import message_shape as shapes
 from orchestrator_core.backend import ChatBackend, Prompt, SpecialTokens
 from orchestrator_core.errors import TemplateOverrun, TemplateUnusable
-from orchestrator_core.messages import ChatMessage, Role
+from orchestrator_core.messages import ChatMessage
 from orchestrator_core.prompt.fallback_form import fallback_form
 from orchestrator_core.prompt.guard import ControlGuard, Marks, split_marked, texts_in
 from orchestrator_core.prompt.learned_format import learned_format
 from orchestrator_core.prompt.outline import Outline
-from orchestrator_core.prompt.render_worker import TODAY_IN_WORDS
 from orchestrator_core.prompt.rendering import RENDERER
+from orchestrator_core.prompt.ways import CALLS_IN_WORDS, Messages, Tools, Way, uses_tools, ways
 from orchestrator_core.remembered import Remembered
 from orchestrator_core.text.answer_format import AnswerFormat
 
 log = logging.getLogger(__name__)
-
-Messages = Sequence[ChatMessage]
-Tools = Sequence[dict[str, Any]]
-Shape = Callable[[Messages], Messages]
-
-_SHAPES: dict[str, Shape] = {
-    "as they are": lambda messages: messages,
-    "with neighbours of one role joined": shapes.merged,
-    "beginning with the user": shapes.alternating,
-    "with the system text in the first user message": shapes.folded,
-}
-_CALLS: dict[str, Shape] = {
-    "": lambda messages: messages,
-    "short call ids": shapes.with_short_ids,
-    "one call per message": shapes.one_call_each,
-    "one call per message, short ids": lambda messages: shapes.with_short_ids(shapes.one_call_each(messages)),
-}
-_CALLS_IN_WORDS = "calls in words"
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One way to show messages to a template.
-
-    Args:
-        shape: key of _SHAPES.
-        calls: key of _CALLS, or _CALLS_IN_WORDS.
-        arguments_as_text: of calls, as JSON; otherwise as an object, which most templates expect.
-        empty_list: no tools are `[]`; otherwise none.
-        in_words: tools, calls and results are described in ordinary messages.
-        as_functions: tools are JSON text named `functions`, as before there was a convention.
-    """
-
-    shape: str = "as they are"
-    calls: str = ""
-    arguments_as_text: bool = False
-    empty_list: bool = False
-    in_words: bool = False
-    as_functions: bool = False
-
-    def __str__(self) -> str:
-        parts = (
-            self.shape,
-            self.calls,
-            "arguments as text" if self.arguments_as_text else "",
-            "an empty list of tools" if self.empty_list else "",
-            "tools in words" if self.in_words else "",
-            "tools named functions" if self.as_functions else "",
-        )
-        return ", ".join(filter(None, parts))
-
-    def variables(self, messages: Messages, tools: Tools) -> dict[str, Any]:
-        """The variables `messages` and `tools` for the template."""
-        if self.in_words:
-            messages, tools = shapes.tools_in_words(messages, tools), ()
-        shaped = _SHAPES[self.shape](_CALLS.get(self.calls, shapes.calls_in_words)(messages))
-        variables: dict[str, Any] = {
-            "messages": [_for_template(message, self.arguments_as_text) for message in shaped],
-            "tools": list(tools) or ([] if self.empty_list else None),
-        }
-        if self.as_functions:
-            variables |= {
-                "functions": json.dumps(list(tools), ensure_ascii=False),
-                "datetime": TODAY_IN_WORDS,
-            }
-        return variables
-
-
-def ways(uses_tools: bool) -> Iterator[Way]:
-    """All ways, in the order they are tried: what changes least comes first."""
-    if uses_tools:
-        for shape in _SHAPES:
-            for as_text, calls in product((False, True), _CALLS):
-                yield Way(shape, calls, as_text)
-        for shape in _SHAPES:
-            yield Way(shape, _CALLS_IN_WORDS)
-            yield Way(shape, as_functions=True)
-    for shape in _SHAPES:
-        for empty_list in (False, True):
-            yield Way(shape, empty_list=empty_list, in_words=uses_tools)
-    for shape in _SHAPES:
-        yield Way(shape, in_words=uses_tools, as_functions=True)
 
 
 class ChatTemplate:
@@ -176,7 +92,7 @@ class ChatTemplate:
         """The ways in which the template keeps all that was said, best first."""
         source = self._source_for(messages, tools)
         outline = Outline.of(messages, tools)
-        for way in ways(_uses_tools(messages, tools)):
+        for way in ways(uses_tools(messages, tools)):
             if source and not self._objection(source, outline, way):
                 yield way
 
@@ -191,7 +107,7 @@ class ChatTemplate:
     def sample(self, messages: Messages, tools: Tools, asked: bool) -> str:
         """A rendering without guards and fallbacks; "" where the template takes none of it."""
         for way in self.ways_for(messages, tools):
-            if not (way.in_words or way.calls == _CALLS_IN_WORDS):
+            if not (way.in_words or way.calls == CALLS_IN_WORDS):
                 variables = self._variables(way, messages, tools) | {"add_generation_prompt": asked}
                 with suppress(TemplateUnusable):
                     return RENDERER.render(self._source_for(messages, tools), variables)
@@ -219,12 +135,12 @@ class ChatTemplate:
                 return text.partition(begun)[0] if begun else text
         if self._source:
             self._log_detour(None, messages, tools, objection)
-        if _uses_tools(messages, tools):
+        if uses_tools(messages, tools):
             messages = shapes.tools_in_words(messages, tools)
         return fallback_form(messages, self._special, has_template=bool(self._source))
 
     def _log_detour(self, way: Way | None, messages: Messages, tools: Tools, objection: str) -> None:
-        straight = next(ways(_uses_tools(messages, tools)))
+        straight = next(ways(uses_tools(messages, tools)))
         if way != straight:
             source = self._source_for(messages, tools)
             objection = self._objection(source, Outline.of(messages, tools), straight) or objection
@@ -249,7 +165,7 @@ class ChatTemplate:
         return missing and f"leaves out {missing}"
 
     def _source_for(self, messages: Messages, tools: Tools) -> str:
-        return (self._tool_source if _uses_tools(messages, tools) else self._source) or ""
+        return (self._tool_source if uses_tools(messages, tools) else self._source) or ""
 
     def _variables(self, way: Way, messages: Messages, tools: Tools) -> dict[str, Any]:
         return {
@@ -289,27 +205,3 @@ class ChatTemplate:
         if reason not in self._logged and len(self._logged) < 100:
             self._logged.add(reason)
             log.warning("%s", reason)
-
-
-def _uses_tools(messages: Messages, tools: Tools) -> bool:
-    return bool(tools) or any(m.role is Role.TOOL or m.tool_calls for m in messages)
-
-
-def _for_template(message: ChatMessage, arguments_as_text: bool) -> dict[str, Any]:
-    out = message.as_dict()
-    if message.reasoning:
-        out["thinking"] = message.reasoning  # The name gpt-oss's template knows.
-    if message.tool_calls:
-        out["tool_calls"] = [_call(call, arguments_as_text) for call in message.tool_calls]
-    return out
-
-
-def _call(call: dict[str, Any], arguments_as_text: bool) -> dict[str, Any]:
-    function = dict(call.get("function", {}))
-    arguments = function.get("arguments")
-    if isinstance(arguments, str) and not arguments_as_text:
-        with suppress(ValueError, RecursionError):
-            function["arguments"] = json.loads(arguments)
-    elif arguments_as_text and not isinstance(arguments, str):
-        function["arguments"] = json.dumps(arguments, ensure_ascii=False)
-    return {**call, "function": function}
