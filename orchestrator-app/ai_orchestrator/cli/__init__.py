@@ -25,6 +25,7 @@ COMMANDS = {
     "mcp": ("ai_orchestrator.cli.mcp:mcp", "Offer the memory to other agents (MCP)."),
     "handoff": ("ai_orchestrator.cli.handoff:handoff", "End a session: log entry and handoff documents."),
     "memory": ("ai_orchestrator.cli.memory:memory", "To-dos, decisions, facts: list, edit, forget."),
+    "import": ("ai_orchestrator.cli.importing:import_", "Bring conversations from other programs."),
     "models": ("ai_orchestrator.cli.models:models", "List the models that can answer."),
     "vps": ("ai_orchestrator.cli.vps:vps", "The VPS: enrol with one, or be one."),
     "backup": ("ai_orchestrator.cli.backup:backup", "Write a backup, also while the server runs."),

@@ -67,10 +67,15 @@ class ConversationStore:
         with self._database.read() as connection:
             return origins.replica_id(connection)
 
-    def create(self, conversation_id: str | None = None, title: str | None = None) -> Conversation:
+    def create(
+        self, conversation_id: str | None = None, title: str | None = None, *, created_at: str | None = None
+    ) -> Conversation:
         """A new conversation; an existing one of this id is returned as it is.
 
         A deleted id starts again, empty.
+
+        Args:
+            created_at: when it was begun elsewhere; default: now.
 
         Raises:
             InvalidConversation: the id or title is empty, too long or has control characters.
@@ -79,7 +84,7 @@ class ConversationStore:
         _check_name(conversation_id, "conversation id", MAX_ID_CHARS)
         if title is not None:
             title = _clean_title(title)
-        moment = now()
+        moment = created_at or now()
         with self._database.write() as connection:
             if not _is_there(connection, conversation_id):
                 ensure_row(connection, conversation_id, moment)

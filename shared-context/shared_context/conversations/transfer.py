@@ -119,7 +119,8 @@ def import_conversation(
         title = None
     with store.database.write():
         if _is_missing(store, target):
-            store.create(target, title)
+            begun = min((item.created_at for item in items if item.created_at), default=None)
+            store.create(target, title, created_at=begun)
         adding = _Adding(store, target)
         for index, item in enumerate(items):
             adding.add(str(index), item)
