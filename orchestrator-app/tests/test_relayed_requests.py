@@ -59,6 +59,25 @@ def test_streams_token_by_token(vps: RelayConnection) -> None:
     assert len(seen) > 2
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "kind", "end"),
+    [
+        ("/api/chat", {}, "application/x-ndjson", '"done": true'),
+        ("/v1/messages", {"max_tokens": 50, "stream": True}, "text/event-stream", "message_stop"),
+        ("/v1/chat/completions", {"stream": True}, "text/event-stream", "[DONE]"),
+    ],
+)
+def test_streams_of_other_contracts_pass(
+    vps: RelayConnection, path: str, body: dict[str, object], kind: str, end: str
+) -> None:
+    messages = [{"role": "user", "content": "one two three"}]
+    answer = vps.open(*_post(path, {"model": "m", "messages": messages, **body}))
+    assert answer.headers["content-type"].startswith(kind)
+    lines = b"".join(answer.chunks()).decode().splitlines()
+    assert end in "".join(lines[-2:])
+    assert len(lines) > 3
+
+
 def test_errors_keep_their_status_and_shape(vps: RelayConnection) -> None:
     for path, body, status in (("/chat", {}, 400), ("/v1/chat/completions", {}, 400), ("/none", {}, 404)):
         answer = vps.open(*_post(path, body))

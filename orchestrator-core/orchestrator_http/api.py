@@ -74,6 +74,7 @@ class Declaration(TypedDict, total=False):
     also: Mapping[int, type[BaseModel] | None]
     open: bool
     max_body_bytes: int
+    any_type: bool
     answered_by: AnsweredBy
     repeatable: bool
     quiet: bool
@@ -92,6 +93,8 @@ class Operation:
         also: further statuses that are no errors, with their models; None: without a body.
         open: whether it is served without an API key.
         max_body_bytes: replaces the server's limit for request bodies.
+        any_type: JSON is taken under any content type, as the contract's publisher does. A page of another
+            origin still cannot send any: its Origin is checked.
         repeatable: changes nothing, whatever its method: who asks twice only gets two answers. The VPS may
             then answer what was lost on the way to the desktop. So is all that any model can answer.
         quiet: polled by machines or by the page; logged at DEBUG only.
@@ -109,6 +112,7 @@ class Operation:
     also: Mapping[int, type[BaseModel] | None] = field(default_factory=dict)
     open: bool = False
     max_body_bytes: int | None = None
+    any_type: bool = False
     answered_by: AnsweredBy = "desktop"
     repeatable: bool = False
     quiet: bool = False
@@ -204,7 +208,7 @@ def _validated(operation: Operation) -> Callable[..., Response]:
         if "body" in parts:
             if operation.max_body_bytes is not None:
                 request.max_content_length = operation.max_body_bytes
-            arguments["body"] = read_body(request, parts["body"])
+            arguments["body"] = read_body(request, parts["body"], any_type=operation.any_type)
         return respond(operation.view(**arguments), operation.status)
 
     return call

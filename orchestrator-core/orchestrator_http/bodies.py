@@ -19,8 +19,11 @@ _EXAMPLE = 'Send one JSON object, for example {"message": "Hello"}.'
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def read_body(request: Request, model: type[Model]) -> Model:
+def read_body(request: Request, model: type[Model], *, any_type: bool = False) -> Model:
     """The request's JSON object as `model`, types taken strictly ("12" is not a number).
+
+    Args:
+        any_type: whatever content type it is sent under.
 
     An absent body counts as `{}` where no field is required.
 
@@ -32,7 +35,7 @@ def read_body(request: Request, model: type[Model]) -> Model:
         if has_required_fields(model):
             raise InvalidRequest("The request has no body.", hint=_EXAMPLE)
         return model.model_validate({}, strict=True)
-    if not request.is_json:
+    if not any_type and not request.is_json:
         raise UnsupportedMediaType()
     return model.model_validate(parse_object(raw), strict=True)
 

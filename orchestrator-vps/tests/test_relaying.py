@@ -9,6 +9,8 @@ from support.home_app import LARGE, Home
 from support.vps import KEY, QUICK, PlayedDesktop, Vps
 from support.waiting import wait_until
 
+HELLO = [{"role": "user", "content": "Hi"}]
+
 
 @pytest.fixture(scope="module")
 def vps(tmp_path_factory):
@@ -252,6 +254,24 @@ def test_asking_a_model_that_loses_the_desktop_is_answered_here(vps, home):
     answer = vps.post("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}]})
     assert answer.status_code == 200 and answer.headers["X-Tier"] == "vps"
     assert answer.json()["choices"][0]["message"]["content"].endswith("Hi")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "place"),
+    [
+        ("/api/chat", {"model": "m", "stream": False, "messages": HELLO}, ("message", "content")),
+        ("/api/generate", {"model": "m", "stream": False, "prompt": "Hi"}, ("response",)),
+        ("/v1/messages", {"model": "m", "max_tokens": 20, "messages": HELLO}, ("content", 0, "text")),
+        ("/v1/responses", {"model": "m", "input": "Hi"}, ("output", 0, "content", 0, "text")),
+    ],
+)
+def test_without_the_desktop_every_contract_is_answered_here(vps, path, body, place):
+    answer = vps.post(path, body)
+    assert answer.status_code == 200 and answer.headers["X-Tier"] == "vps", answer.text
+    said = answer.json()
+    for key in place:
+        said = said[key]
+    assert said.endswith("Hi")
 
 
 def test_a_broken_openai_stream_ends_with_an_error_event(vps, home):

@@ -134,3 +134,14 @@ def test_the_assistant_remembers(serve, client_of):
     conversations = server.services.assistant.conversations
     (conversation,) = [each for each in conversations.list() if each.turn_count]
     assert conversation.turn_count == 2
+
+
+@pytest.mark.parametrize("kind", [None, "application/x-www-form-urlencoded", "text/plain"])
+def test_json_is_taken_as_curl_and_other_clients_send_it(serve, kind):
+    _, server = serve("Hello.")
+    body = json.dumps({"model": "m", "stream": False, "messages": HELLO}).encode()
+    headers = {**HEADERS, **({"Content-Type": kind} if kind else {})}
+    answer = requests.post(server.url + "/api/chat", data=body, headers=headers, timeout=10)
+    assert answer.json()["message"]["content"] == "Hello."
+    page = {**headers, "Origin": "https://elsewhere.example"}
+    assert requests.post(server.url + "/api/chat", data=body, headers=page, timeout=10).status_code == 403
