@@ -15,6 +15,7 @@ from orchestrator_core.errors import InvalidRequest
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import Role
 from orchestrator_core.text.answer_format import AnswerFormat
+from pydantic_core import from_json
 
 from orchestrator_http.completion import Completion
 from orchestrator_http.openai_messages import (
@@ -47,6 +48,19 @@ _FOR_BARE_MODELS = {
     "presence_penalty": "takes no penalties but repetition_penalty",
     "frequency_penalty": "takes no penalties but repetition_penalty",
 }
+
+
+def is_for_assistant(body: bytes) -> bool:
+    """Whether a request of any contract, as it came, asks the assistant: its answer is stored, so that not any
+    desktop may give it, and not twice."""
+    if ASSISTANT.encode() not in body:
+        return False
+    try:
+        fields = from_json(body)
+    except ValueError:
+        return False
+    model = fields.get("model") if isinstance(fields, dict) else None
+    return isinstance(model, str) and model.partition(":")[0] == ASSISTANT
 
 
 def chat_completions(body: ChatCompletionRequest) -> list[Make]:

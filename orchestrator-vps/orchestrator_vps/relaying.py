@@ -21,6 +21,7 @@ from orchestrator_core.tiers.router import RequestedTier, RouteReason
 from orchestrator_http import sse
 from orchestrator_http.api import EVENTS, Operation, current_operation
 from orchestrator_http.bodies import whole_body
+from orchestrator_http.chat_answers import is_for_assistant
 from orchestrator_http.error_formats import error_format
 from orchestrator_http.factory import key_guard
 from orchestrator_http.keys import authorization
@@ -261,14 +262,18 @@ class Relaying:
 
 
 def _is_for_any_model(operation: Operation | None) -> bool:
-    return operation is not None and operation.answered_by == "any_model"
+    return (
+        operation is not None
+        and operation.answered_by == "any_model"
+        and not is_for_assistant(whole_body(request, cache=True))
+    )
 
 
 def _may_be_repeated(operation: Operation | None) -> bool:
     """Whether the request may be done here after it may have been done there."""
     if operation is None or request.endpoint is None:
         return request.method in REPEATABLE
-    return request.method in REPEATABLE or operation.repeatable or operation.answered_by == "any_model"
+    return request.method in REPEATABLE or operation.repeatable or _is_for_any_model(operation)
 
 
 def _wish() -> str:

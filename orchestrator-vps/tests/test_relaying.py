@@ -256,6 +256,12 @@ def test_asking_a_model_that_loses_the_desktop_is_answered_here(vps, home):
     assert answer.json()["choices"][0]["message"]["content"].endswith("Hi")
 
 
+@pytest.mark.parametrize("name", ["orchestrator", "orchestrator:latest"])
+def test_asking_the_assistant_that_loses_the_desktop_is_not_done_twice(vps, home, name):
+    answer = vps.post("/v1/chat/completions", {"model": name, "messages": HELLO})
+    assert answer.status_code == 502 and answer.json()["error"]["code"] == "tier_lost"
+
+
 @pytest.mark.parametrize(
     ("path", "body", "place"),
     [
