@@ -16,6 +16,10 @@ class EventTooLong(ValueError):
     """An event has more than `MAX_EVENT_BYTES`: its sender is not to be trusted."""
 
 
+class NotAnEvent(ValueError):
+    """What came is no line of an event stream."""
+
+
 class ServerEvent(NamedTuple):
     """
     Args:
@@ -33,15 +37,16 @@ class EventReader:
     """Reads events from bytes that are cut anywhere. Comments and unknown fields are passed over.
 
     Args:
-        errors: what becomes of bytes that are not UTF-8; see `bytes.decode`.
+        strict: the sender is known to write nothing else: what is no field of an event, or not UTF-8, is
+            a sign that something else is heard.
 
     Raises (from `feed` and `end`):
         EventTooLong.
-        UnicodeDecodeError: with `errors="strict"`.
+        NotAnEvent: when `strict`.
     """
 
-    def __init__(self, *, errors: str = "replace") -> None:
-        self._errors = errors
+    def __init__(self, *, strict: bool = False) -> None:
+        self._strict = strict
         self._line = bytearray()
         self._after_cr = False
         self._begun = False
@@ -77,7 +82,7 @@ class EventReader:
             raise EventTooLong("an event without end")
 
     def _end_line(self) -> list[ServerEvent]:
-        line = self._line.decode("utf-8", self._errors)
+        line = self._decoded()
         self._line.clear()
         if not self._begun:
             line = line.removeprefix("\ufeff")
@@ -91,9 +96,19 @@ class EventReader:
                 self._data.append(value)
             case "event":
                 self._name = value
-            case "id" if "\0" not in value:
-                self._id = value
+            case "id":
+                self._id = self._id if "\0" in value else value
+            case "" | "retry":
+                pass
+            case _ if self._strict:
+                raise NotAnEvent(f"the field {field[:40]!r}")
         return []
+
+    def _decoded(self) -> str:
+        try:
+            return self._line.decode("utf-8", "strict" if self._strict else "replace")
+        except UnicodeDecodeError:
+            raise NotAnEvent("bytes that are no text") from None
 
     def _end_event(self) -> list[ServerEvent]:
         name, data = self._name, self._data

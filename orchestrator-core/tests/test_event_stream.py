@@ -11,6 +11,7 @@ from orchestrator_core.event_stream import (
     MAX_EVENT_BYTES,
     EventReader,
     EventTooLong,
+    NotAnEvent,
     ServerEvent,
     events_in,
 )
@@ -92,7 +93,8 @@ def test_an_event_without_end_is_given_up(line: bytes) -> None:
             reader.feed(line)
 
 
-def test_bytes_that_are_no_text_are_refused_when_that_is_wanted() -> None:
-    with pytest.raises(UnicodeDecodeError):
-        EventReader(errors="strict").feed(b"data: \xff\n\n")
-    assert read(b"data: \xff\n\n") == [ServerEvent("message", "\ufffd")]
+@pytest.mark.parametrize("line", [b"data: \xff", b"<html>", b"\0" * 40, b"unknown: x"])
+def test_what_is_no_line_of_a_stream_is_refused_when_that_is_wanted(line: bytes) -> None:
+    with pytest.raises(NotAnEvent):
+        EventReader(strict=True).feed(line + b"\n\n")
+    assert [event.data for event in read(line + b"\n\ndata: one\n\n")][-1] == "one"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator_core.errors import TierLost
-from orchestrator_core.event_stream import EventReader, EventTooLong
+from orchestrator_core.event_stream import EventReader, EventTooLong, NotAnEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class RunStream:
     """
 
     def __init__(self) -> None:
-        self._reader = EventReader(errors="strict")
+        self._reader = EventReader(strict=True)
 
     def feed(self, data: bytes) -> list[StreamEvent]:
         """The events that are complete with these bytes."""
@@ -40,7 +40,7 @@ class RunStream:
             events = self._reader.feed(data)
         except EventTooLong:
             raise TierLost("it sent an event without end") from None
-        except UnicodeDecodeError:
+        except NotAnEvent:
             raise TierLost("it sent something that is no answer") from None
         parsed = (_parsed(event.name, event.data) for event in events)
         return [event for event in parsed if event is not None]

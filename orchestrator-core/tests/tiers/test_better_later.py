@@ -201,8 +201,8 @@ class TestBetterLater:
 
 
 def kept(pair: TwoTiers) -> list[str]:
-    assert pair.vps._later is not None
-    return pair.vps._later._questions.all()
+    assert pair.vps._asking._later is not None
+    return pair.vps._asking._later._questions.all()
 
 
 def test_only_so_many_questions_are_kept_the_newest(tmp_path: Path) -> None:

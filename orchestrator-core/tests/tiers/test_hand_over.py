@@ -137,7 +137,7 @@ def test_garbage_is_taken_for_a_loss(pair: TwoTiers, name: str) -> None:
 
 
 def test_an_event_without_end_is_taken_for_a_loss(pair: TwoTiers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator_core.tiers.run_stream.MAX_EVENT_BYTES", 10_000)
+    monkeypatch.setattr("orchestrator_core.event_stream.MAX_EVENT_BYTES", 10_000)
 
     def change(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield next(chunks)
