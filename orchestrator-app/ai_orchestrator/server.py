@@ -21,6 +21,7 @@ from orchestrator_http.binding import bind, close_all, reachable_url
 from orchestrator_http.keys import refuse_open_bind
 from orchestrator_http.routes.sync import largest_body
 from orchestrator_http.services import Services
+from shared_context.storage import reserve
 
 from ai_orchestrator import server_file
 from ai_orchestrator.app import app_services, create_app
@@ -57,6 +58,7 @@ class Server:
         refuse_open_bind(server)
         sockets = bind(server.host, server.port)
         try:
+            reserve.prepare(self.settings.data)
             app = create_app(self.settings, self._given)
         except BaseException:
             close_all(sockets)

@@ -27,6 +27,7 @@ from orchestrator_core.own_commands import runnable
 from orchestrator_core.settings import Settings
 from orchestrator_http.binding import BACKLOG, bind, close_all, reachable_url
 from orchestrator_http.keys import refuse_open_bind
+from shared_context.storage import reserve
 from shared_context.storage.folder_lock import FolderLock
 
 from orchestrator_vps.api_key import key_file, provide_key
@@ -64,6 +65,7 @@ def serve(settings: Settings, *, say: Callable[[str], None] = click.echo) -> Non
         refuse_open_bind(settings.server)
     sockets = bind(settings.server.host, settings.server.port)
     try:
+        reserve.prepare(settings.data)
         # A journal keeps what a terminal only shows: there, codes are made by `orchestrator vps code`.
         code = None if _in_journal() else first_code(settings.data)
         # Held by the worker alone; here only to say in time that somebody else has it.

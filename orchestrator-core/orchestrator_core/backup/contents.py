@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 MODELS = "models"
 """Large, and to be had again; a restore takes them over from the data it replaces."""
 
-REBUILT = ("engine", "search.db")
+REBUILT = ("engine", "search.db", "reserve")
 """Made anew by the next server: saved prompts, the search index."""
 
 _OF_A_PROCESS = re.compile(
