@@ -36,11 +36,11 @@ class KnownModel:
 def known_models(settings: Settings) -> list[KnownModel]:
     """The configured model first, then the built-in one and the GGUF files of the models folder."""
     configured = _configured(settings)
-    found = [configured]
+    models = [configured]
     if settings.model.path != BUILTIN_MODEL:
-        found.append(_builtin())
-    found += [model for model in _in_folder(settings.models_folder) if model.path != configured.path]
-    return found
+        models.append(_builtin())
+    models += [model for model in _in_folder(settings.models_folder) if model.path != configured.path]
+    return models
 
 
 def _configured(settings: Settings) -> KnownModel:

@@ -34,9 +34,9 @@ def find_command(words: Sequence[str]) -> tuple[click.Command, list[str]]:
     rest = list(words)
     while isinstance(command, click.Group) and rest:
         context = click.Context(command, resilient_parsing=True)
-        _, found, rest = command.resolve_command(context, rest)
-        assert found is not None
-        command = found
+        _, subcommand, rest = command.resolve_command(context, rest)
+        assert subcommand is not None
+        command = subcommand
     return command, rest
 
 

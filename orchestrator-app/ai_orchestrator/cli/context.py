@@ -49,16 +49,22 @@ def context() -> None:
 def list_documents(as_json: bool, config: str | None, data: str | None) -> None:
     """The documents and their versions."""
     with _open(config, data) as documents:
-        found = documents.index()
+        index = documents.index()
     if as_json:
-        terminal.write_json(found)
+        terminal.write_json(index)
         return
     rows = [
-        (one["name"], one["version"], one["updated_at"][:16], one["author"], one["conflicts"] or "")
-        for one in found["documents"]
+        (
+            document["name"],
+            document["version"],
+            document["updated_at"][:16],
+            document["author"],
+            document["conflicts"] or "",
+        )
+        for document in index["documents"]
     ]
     terminal.write_table(("document", "version", "changed (UTC)", "by", "conflicts"), rows)
-    for problem in found.get("problems", []):
+    for problem in index.get("problems", []):
         terminal.note(f"Note: {problem}")
 
 
@@ -71,13 +77,13 @@ def show(document: str, version: str | None, as_json: bool, config: str | None, 
     """Print a document."""
     with _open(config, data) as documents:
         if version is None:
-            found = documents.show(document)
+            content = documents.show(document)
         else:
-            found = {"name": document, "version": version, "text": documents.text_at(document, version)}
+            content = {"name": document, "version": version, "text": documents.text_at(document, version)}
     if as_json:
-        terminal.write_json(found)
+        terminal.write_json(content)
     else:
-        terminal.write(found["text"])
+        terminal.write(content["text"])
 
 
 @context.command()
@@ -116,11 +122,11 @@ def append(text: tuple[str, ...], as_json: bool, config: str | None, data: str |
     if not entry.strip():
         raise click.UsageError("There is no text. Give it as an argument or pipe it in.")
     with _open(config, data) as documents:
-        found = documents.append(entry)
+        appended = documents.append(entry)
     if as_json:
-        terminal.write_json(found)
+        terminal.write_json(appended)
     else:
-        terminal.note(f"Added to {found['name']}, entry {found['entry_id']}.")
+        terminal.note(f"Added to {appended['name']}, entry {appended['entry_id']}.")
 
 
 @context.command()
@@ -135,7 +141,10 @@ def history(document: str, limit: int, as_json: bool, config: str | None, data: 
     if as_json:
         terminal.write_json({"versions": versions})
         return
-    rows = [(one["version"], one["at"][:16], one["author"], one["summary"]) for one in versions]
+    rows = [
+        (version["version"], version["at"][:16], version["author"], version["summary"])
+        for version in versions
+    ]
     terminal.write_table(("version", "at (UTC)", "by", "summary"), rows)
 
 
@@ -148,7 +157,7 @@ def diff(document: str, old: str | None, new: str | None, config: str | None, da
     """What changed between two versions; default: the last one and the one before it."""
     with _open(config, data) as documents:
         if old is None:
-            versions = [one["version"] for one in documents.history(document, 2)]
+            versions = [version["version"] for version in documents.history(document, 2)]
             if len(versions) < 2:
                 terminal.note(f"{document} has one version only.")
                 return
@@ -172,8 +181,8 @@ def diff(document: str, old: str | None, new: str | None, config: str | None, da
 def restore(document: str, version: str, config: str | None, data: str | None) -> None:
     """Make an earlier version the present one. It is a new edit; nothing is lost."""
     with _open(config, data) as documents:
-        found = documents.restore(document, version)
-    terminal.note(f"{document} is now version {found['version']}.")
+        restored = documents.restore(document, version)
+    terminal.note(f"{document} is now version {restored['version']}.")
 
 
 @context.command()
@@ -187,8 +196,8 @@ def conflicts(conflict_id: str | None, as_json: bool, config: str | None, data: 
             text = terminal.piped_input()
             if text is None:
                 raise click.UsageError("Pipe in the text that shall stand there.")
-            found = documents.resolve(conflict_id, text.removesuffix("\n"))
-            terminal.note(f"{found['name']} is now version {found['version']}.")
+            resolved = documents.resolve(conflict_id, text.removesuffix("\n"))
+            terminal.note(f"{resolved['name']} is now version {resolved['version']}.")
             return
         listed = documents.conflicts()
     if as_json:
@@ -196,9 +205,9 @@ def conflicts(conflict_id: str | None, as_json: bool, config: str | None, data: 
         return
     if not listed:
         terminal.note("There are no conflicts.")
-    for one in listed:
-        terminal.write(f"{one['conflict_id']}  {one['name']}, line {one['line']}\n")
-        for side in one["sides"]:
+    for conflict in listed:
+        terminal.write(f"{conflict['conflict_id']}  {conflict['name']}, line {conflict['line']}\n")
+        for side in conflict["sides"]:
             indented = "\n".join(f"    {line}" for line in side["text"].splitlines())
             terminal.write(f"  {side['author']}:\n{indented}\n")
 
@@ -223,12 +232,12 @@ def preview(
 
     settings = make_settings(config, data, model__path=model)
     with open_link(settings, model_named=model is not None) as link:
-        found = link.preview(conversation_id, message)
+        preview = link.preview(conversation_id, message)
     if as_json:
-        terminal.write_json(found)
+        terminal.write_json(preview)
         return
-    terminal.write(found["prompt"].rstrip("\n") + "\n")
-    parts = [f"{found['prompt_tokens']} tokens", *left_out(found["receipt"])]
+    terminal.write(preview["prompt"].rstrip("\n") + "\n")
+    parts = [f"{preview['prompt_tokens']} tokens", *left_out(preview["receipt"])]
     terminal.note(" · ".join(parts))
 
 

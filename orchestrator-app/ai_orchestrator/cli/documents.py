@@ -88,8 +88,8 @@ class FolderDocuments:
             "project": self._folder.project,
             "projects": self._folder.projects(),
             "documents": [
-                {name: getattr(one, name) for name in fields} | {"characters": len(one.text)}
-                for one in self._folder.documents()
+                {name: getattr(item, name) for name in fields} | {"characters": len(item.text)}
+                for item in self._folder.documents()
             ],
             "problems": self._folder.problems(),
         }
@@ -105,7 +105,7 @@ class FolderDocuments:
         return {"name": document.name, "version": document.version, "entry_id": entry_id}
 
     def history(self, name: str, limit: int) -> list[Fields]:
-        return [asdict(one) for one in self._folder.history(name, limit)]
+        return [asdict(item) for item in self._folder.history(name, limit)]
 
     def text_at(self, name: str, version: str) -> str:
         return self._folder.text_at(name, version)
@@ -114,7 +114,7 @@ class FolderDocuments:
         return _text_fields(self._folder.restore(name, version))
 
     def conflicts(self) -> list[Fields]:
-        return [asdict(one) for one in self._folder.conflicts()]
+        return [asdict(item) for item in self._folder.conflicts()]
 
     def resolve(self, conflict_id: str, text: str) -> Fields:
         return _text_fields(self._folder.resolve(conflict_id, text))

@@ -83,19 +83,27 @@ def _latest(store: ConversationStore) -> str:
 
 
 def _show_list(store: ConversationStore, limit: int, as_json: bool) -> None:
-    found = store.list(limit=limit)
+    conversations = store.list(limit=limit)
     if as_json:
-        terminal.write_json([asdict(one) for one in found])
+        terminal.write_json([asdict(conversation) for conversation in conversations])
         return
-    rows = [(one.conversation_id, one.updated_at[:16], one.turn_count, one.title) for one in found]
+    rows = [
+        (
+            conversation.conversation_id,
+            conversation.updated_at[:16],
+            conversation.turn_count,
+            conversation.title,
+        )
+        for conversation in conversations
+    ]
     terminal.write_table(("conversation", "last used (UTC)", "turns", "title"), rows)
 
 
 def _show_messages(messages: list[Message], versions: dict[str, list[Message]], as_json: bool) -> None:
     if as_json:
-        told = [(message, versions.get(message.message_id, [])) for message in messages]
+        with_versions = [(message, versions.get(message.message_id, [])) for message in messages]
         terminal.write_json(
-            [{**asdict(one), "versions": [asdict(other) for other in some]} for one, some in told]
+            [{**asdict(message), "versions": list(map(asdict, others))} for message, others in with_versions]
         )
         return
     for message in messages:
@@ -120,7 +128,7 @@ def _answered_by(message: Message) -> str:
 
 
 def _show_last_answer(store: ConversationStore, conversation_id: str, as_json: bool) -> None:
-    answers = [one for one in store.messages(conversation_id) if one.role == "assistant"]
+    answers = [message for message in store.messages(conversation_id) if message.role == "assistant"]
     if not answers:
         raise click.ClickException("This conversation has no answer yet.")
     if as_json:

@@ -24,17 +24,17 @@ def models(model: str | None, as_json: bool, config: str | None, data: str | Non
     from ai_orchestrator.known_models import known_models
 
     settings = make_settings(config, data, model__path=model)
-    found = known_models(settings)
+    models = known_models(settings)
     if as_json:
-        terminal.write_json([asdict(one) for one in found])
+        terminal.write_json([asdict(model) for model in models])
         return
     rows = [
         (
-            f"{'*' if one.active else ' '} {one.name}",
-            one.backend or "-",
-            f"{one.size_bytes / 1e6:,.1f} MB" if one.size_bytes is not None else "-",
-            one.problem or one.path or one.source,
+            f"{'*' if model.active else ' '} {model.name}",
+            model.backend or "-",
+            f"{model.size_bytes / 1e6:,.1f} MB" if model.size_bytes is not None else "-",
+            model.problem or model.path or model.source,
         )
-        for one in found
+        for model in models
     ]
     terminal.write_table(("model", "backend", "size", "where"), rows)

@@ -32,19 +32,19 @@ def answer_note(done: Mapping[str, Any], before: Mapping[str, Any] | None = None
 
 def left_out(receipt: Mapping[str, Any]) -> list[str]:
     """What the prompt had no room for, in words."""
-    found = []
+    parts = []
     for document in receipt.get("documents") or []:
         missing = document.get("tokens_left_out") or 0
         if missing > 0:
-            found.append(f"{document['name']}: {missing} tokens left out")
+            parts.append(f"{document['name']}: {missing} tokens left out")
     if receipt.get("max_tokens_lowered_from"):
-        found.append(f"room for {receipt['max_tokens']} tokens of answer only")
+        parts.append(f"room for {receipt['max_tokens']} tokens of answer only")
     history = receipt.get("history") or {}
     dropped = history.get("dropped") or 0
     if dropped:
         instead = ", summed up" if history.get("summary_tokens") else " left out"
-        found.append(f"{dropped} earlier message{'s' if dropped > 1 else ''}{instead}")
-    return found
+        parts.append(f"{dropped} earlier message{'s' if dropped > 1 else ''}{instead}")
+    return parts
 
 
 def seam_note(seam: Mapping[str, Any]) -> str:

@@ -33,12 +33,15 @@ def search(
     query = " ".join(words)
     if not query.strip():
         raise click.UsageError("There is no word to search for.")
-    found = list(matching_lines(document_texts(settings, project), query.split()))[:limit]
-    found.extend(found_in_memory(settings, query, limit, project))
+    results = list(matching_lines(document_texts(settings, project), query.split()))[:limit]
+    results.extend(found_in_memory(settings, query, limit, project))
     if as_json:
-        terminal.write_json({"results": found})
+        terminal.write_json({"results": results})
         return
-    rows = [(one.get("conversation_id") or one["id"], (one["at"] or "")[:16], one["text"]) for one in found]
+    rows = [
+        (result.get("conversation_id") or result["id"], (result["at"] or "")[:16], result["text"])
+        for result in results
+    ]
     terminal.write_table(("where", "when (UTC)", "text"), rows)
 
 

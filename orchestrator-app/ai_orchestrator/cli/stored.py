@@ -35,7 +35,7 @@ def open_store(settings: Settings) -> Iterator[ConversationStore | None]:
 
 def latest_used(store: ConversationStore) -> str | None:
     """The conversation in which something was said last; commands that failed leave empty ones."""
-    used = (found for found in store.list(limit=20) if found.turn_count > 0)
+    used = (conversation for conversation in store.list(limit=20) if conversation.turn_count > 0)
     latest = next(used, None)
     return None if latest is None else latest.conversation_id
 
@@ -49,7 +49,7 @@ def stored_conversations(settings: Settings, limit: int) -> list[dict[str, Any]]
     from dataclasses import asdict
 
     with open_store(settings) as store:
-        return [] if store is None else [asdict(one) for one in store.list(limit)]
+        return [] if store is None else [asdict(conversation) for conversation in store.list(limit)]
 
 
 def stored_conversation(settings: Settings, conversation_id: str, limit: int) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def project_paths(settings: Settings, project: str | None) -> list[str]:
                 param="project",
             )
         return list(document_paths(project).values())
-    return list(dict.fromkeys(path for one in (active, *others) for path in document_paths(one).values()))
+    return list(dict.fromkeys(path for name in (active, *others) for path in document_paths(name).values()))
 
 
 def document_texts(settings: Settings, project: str | None = None) -> dict[str, str]:

@@ -31,10 +31,10 @@ COMMANDS = {
 
 def all_commands() -> dict[str, tuple[str, str]]:
     """Those of the desktop, and those of the VPS tier when it is installed."""
-    found = dict(COMMANDS)
+    commands = dict(COMMANDS)
     for point in entry_points(group=GROUP):
-        found.update(point.load())
-    return found
+        commands.update(point.load())
+    return commands
 
 
 @click.group(cls=LazyGroup, commands_at=all_commands(), short_help="The VPS: enrol with one, or be one.")

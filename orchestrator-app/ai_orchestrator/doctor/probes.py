@@ -113,10 +113,10 @@ def see_engine(model: ModelSeen) -> EngineSeen:
     proof = _model_for_proof(model)
     if proof is None:
         return EngineSeen(version)
-    found = _in_child("decode", proof)
-    if isinstance(found, str):
-        return EngineSeen(version, proof.name, found)
-    return EngineSeen(version, proof.name, None, found["tokens_per_s"], found["gpu_offload"])
+    proof_result = _in_child("decode", proof)
+    if isinstance(proof_result, str):
+        return EngineSeen(version, proof.name, proof_result)
+    return EngineSeen(version, proof.name, None, proof_result["tokens_per_s"], proof_result["gpu_offload"])
 
 
 def see_model(settings: Settings) -> ModelSeen:
@@ -136,17 +136,17 @@ def see_model(settings: Settings) -> ModelSeen:
     size = path.stat().st_size
     if importlib.util.find_spec("llama_cpp") is None:
         return ModelSeen(name, backend, path, size)
-    found = _in_child("open", path)
-    if isinstance(found, str):
-        problem = f"{path} does not open: {found}"
+    opened = _in_child("open", path)
+    if isinstance(opened, str):
+        problem = f"{path} does not open: {opened}"
         return ModelSeen(name, backend, path, size, False, problem=problem, hint="Use another file.")
-    if "message" in found:
-        return ModelSeen(name, backend, path, size, False, problem=found["message"], hint=found["hint"])
-    if found["reads_only"]:
+    if "message" in opened:
+        return ModelSeen(name, backend, path, size, False, problem=opened["message"], hint=opened["hint"])
+    if opened["reads_only"]:
         problem = f"{path} writes no text: it makes embeddings."
         hint = "Set model.path to a chat model. An embedding model is for context.embeddings."
         return ModelSeen(name, backend, path, size, True, problem=problem, hint=hint)
-    return ModelSeen(name, backend, path, size, True, found["context_length"])
+    return ModelSeen(name, backend, path, size, True, opened["context_length"])
 
 
 def see_embeddings(settings: Settings) -> EmbeddingsSeen:
@@ -355,7 +355,7 @@ def _in_child(action: str, path: Path) -> dict[str, Any] | str:
     if result.returncode:
         return (result.stderr.strip().splitlines() or ["unknown failure"])[-1]
     try:
-        found = json.loads(result.stdout)
+        seen = json.loads(result.stdout)
     except ValueError:
         return "it gave no result"
-    return dict(found)
+    return dict(seen)
