@@ -58,9 +58,8 @@ format: environment ## let ruff fix and format
 bench: environment ## run the benchmarks; results belong in docs/benchmarks.md
 	@cd $(ROOT) && for script in benchmarks/bench_*.py; do $(BIN)/python "$$script" || exit 1; done
 
-lock: environment ## write the installed versions to constraints.txt
-	@$(BIN)/python $(ROOT)/deployment/lock.py > $(ROOT)/constraints.txt.new
-	@mv $(ROOT)/constraints.txt.new $(ROOT)/constraints.txt
+lock: environment ## write the installed versions to constraints.txt, and the VPS's hashes
+	@$(BIN)/python $(ROOT)/deployment/lock.py
 
 clean: ## remove the environment and caches; models and data stay
 	@rm -rf $(VENV) $(ROOT)/.mypy_cache $(ROOT)/.ruff_cache $(ROOT)/.pytest_cache $(ROOT)/.hypothesis

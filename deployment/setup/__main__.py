@@ -56,12 +56,22 @@ def main() -> int:
         # As a URL, because pip separates several by spaces.
         links = [os.environ.get("PIP_FIND_LINKS", ""), options.wheelhouse.resolve().as_uri()]
         os.environ["PIP_FIND_LINKS"] = " ".join(filter(None, links))
-    editable = options.profile != "vps"
+    # On a server: copied, and nothing but what was locked.
+    locked = options.profile == "vps"
+    lock = ROOT / "deployment/vps/requirements.txt" if locked else None
+    build_lock = ROOT / "deployment/vps/build-requirements.txt" if locked else None
     try:
         venv = environment.ensure(options.venv)
-        environment.install(venv, ROOT, options.profile, PROFILES[options.profile], editable=editable)
+        environment.install(
+            venv, ROOT, options.profile, PROFILES[options.profile], editable=not locked, lock=lock
+        )
         engine.ensure(
-            venv, ROOT, wanted=options.engine, wheelhouse=options.wheelhouse, gpu=not options.no_gpu
+            venv,
+            ROOT,
+            wanted=options.engine,
+            wheelhouse=options.wheelhouse,
+            gpu=not options.no_gpu,
+            build_lock=build_lock,
         )
         if options.profile == "dev":
             fetched.fetch(environment.interpreter(venv), venv / "setup-fetched.log")

