@@ -59,7 +59,7 @@ lint_nginx() {
 lint_units() {
   local unit
   for unit in deployment/systemd/*.service; do
-    sed -E 's|^(ExecStart=)\S+|\1/bin/true|' "$unit" >"$work/${unit##*/}"
+    sed -E 's|^(ExecStart=)\S+|\1/bin/true|; s|@BACKUPS@|/var/backups|' "$unit" >"$work/${unit##*/}"
     systemd-analyze verify --man=no "$work/${unit##*/}"
   done
   if ! systemd-analyze security --offline=yes --threshold=$EXPOSURE_LIMIT "$LINTED_UNIT" >"$work/security"; then

@@ -15,7 +15,7 @@ STATE=/var/lib/orchestrator
 CONFIG=/etc/orchestrator
 WEBROOT=/var/lib/orchestrator-acme
 
-for part in say settings checks firewall model release service nginx report uninstall; do
+for part in say settings checks packages firewall model release service nginx proxy backups report uninstall; do
   # shellcheck source=/dev/null
   . "$PARTS/$part.sh"
 done
@@ -31,13 +31,18 @@ An upgrade that does not answer is undone by itself.
   --domain NAME        public name of this machine; brings a certificate from Let's Encrypt
   --email ADDRESS      where Let's Encrypt may write (with --domain)
   --address ADDRESS    without a domain: the address clients use [this machine's own]
+  --new-certificate    make the self-signed certificate anew, for the names of now; desktops enrol again
   --port PORT          HTTPS port [443]; port 80 leads to it
   --app-port PORT      port between nginx and the server, on this machine only [8001]
+  --no-nginx | --nginx leave TLS to a web server of yours (Caddy, Apache, ...), and print what it needs
   --model FILE|URL     GGUF model for this tier [builtin: small, knows this project only]
   --sha256 SUM         what the model file must have; needed with a URL
-  --cpu | --gpu        build the engine without, or only with CUDA [with, when it is there]
+  --cpu | --gpu        build the engine without, or only with CUDA [with, when it is there: --any-device]
   --wheelhouse DIR     Python packages to look for first (a llama-cpp-python wheel saves compiling)
-  --firewall           let the ports through ufw or firewalld
+  --firewall | --no-firewall
+                       let the ports through ufw or firewalld
+  --backups DIR        back up into DIR every night [no backups]
+  --keep-backups N     and keep the newest N of them [7]
   --yes                ask nothing
 
   --rollback           return to the release before
@@ -45,21 +50,21 @@ An upgrade that does not answer is undone by itself.
   --delete-data        with --uninstall: delete memory and keys too, also with --yes
   --version, --help
 
-Options that are left out are as they were in the last run.
+Options that are left out are as they were in the last run; an empty value ('') is the default again.
 END
 }
 
 version() { sed -n 's/^version = "\(.*\)"$/\1/p' "$ROOT/pyproject.toml"; }
 
 GIVEN=("$@")
-ACTION=install YES=no DELETE_DATA=no SHA256="" WHEELHOUSE=""
-DOMAIN="" EMAIL="" ADDRESS="" HTTPS_PORT="" APP_PORT="" MODEL="" DEVICE="" FIREWALL=""
+ACTION=install YES=no DELETE_DATA=no NEW_CERTIFICATE=no SHA256="" WHEELHOUSE=""
+unset DOMAIN EMAIL ADDRESS HTTPS_PORT APP_PORT MODEL DEVICE FIREWALL FRONT BACKUPS KEEP_BACKUPS
 
 read_options() {
   while (($#)); do
     case $1 in
-      --domain | --email | --address | --port | --app-port | --model | --sha256 | --wheelhouse)
-        [[ -n ${2:-} && $2 != --* ]] || usage_error "$1 needs a value." ;;&
+      --domain | --email | --address | --port | --app-port | --model | --sha256 | --wheelhouse | --backups | --keep-backups)
+        [[ -n ${2+given} && $2 != --* ]] || usage_error "$1 needs a value." ;;&
       --domain) DOMAIN=$2 && shift ;;
       --email) EMAIL=$2 && shift ;;
       --address) ADDRESS=$2 && shift ;;
@@ -68,9 +73,16 @@ read_options() {
       --model) MODEL=$2 && shift ;;
       --sha256) SHA256=${2,,} && shift ;;
       --wheelhouse) WHEELHOUSE=$2 && shift ;;
-      --cpu) [[ $DEVICE != cuda ]] || usage_error "--cpu and --gpu exclude each other." && DEVICE=cpu ;;
-      --gpu) [[ $DEVICE != cpu ]] || usage_error "--cpu and --gpu exclude each other." && DEVICE=cuda ;;
-      --firewall) FIREWALL=yes ;;
+      --backups) BACKUPS=$2 && shift ;;
+      --keep-backups) KEEP_BACKUPS=$2 && shift ;;
+      --cpu) choose DEVICE cpu "$1" ;;
+      --gpu) choose DEVICE cuda "$1" ;;
+      --any-device) choose DEVICE auto "$1" ;;
+      --nginx) choose FRONT nginx "$1" ;;
+      --no-nginx) choose FRONT none "$1" ;;
+      --firewall) choose FIREWALL yes "$1" ;;
+      --no-firewall) choose FIREWALL no "$1" ;;
+      --new-certificate) NEW_CERTIFICATE=yes ;;
       --yes | -y) YES=yes ;;
       --rollback | --uninstall)
         [[ $ACTION == install ]] || usage_error "--rollback and --uninstall exclude each other."
@@ -85,26 +97,17 @@ read_options() {
   [[ $DELETE_DATA == no || $ACTION == uninstall ]] || usage_error "--delete-data belongs to --uninstall."
 }
 
+# choose NAME VALUE OPTION: options that exclude each other.
+choose() {
+  [[ ${!1:-$2} == "$2" ]] || usage_error "$3 and an option before it exclude each other."
+  printf -v "$1" %s "$2"
+}
+
 check_needs() {
-  check_options
   check_user
   check_model
   check_space
   check_ports
-}
-
-packages() {
-  local wanted=(ca-certificates curl libgomp1 logrotate nginx openssl "$PYTHON" "$PYTHON-venv") missing=() package
-  has_engine_wheel || wanted+=(build-essential)
-  [[ -z $DOMAIN ]] || wanted+=(certbot)
-  for package in "${wanted[@]}"; do
-    [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
-  done
-  ((${#missing[@]})) || return 0
-  status "installing packages: ${missing[*]}"
-  export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
-  apt-get update -qq
-  apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
 service_user() {
@@ -124,10 +127,12 @@ install_all() {
   prepare_release
   write_options
   activate
-  install_site
-  [[ $FIREWALL == no ]] || open_firewall
+  install_backups
+  if [[ $FRONT == nginx ]]; then install_site; else remove_site; fi
+  if [[ $FIREWALL == yes ]]; then open_firewall; elif [[ -n $OPENED_PORT ]]; then close_firewall "$OPENED_PORT"; fi
+  remember_firewall
   remove_old_releases
-  check_front
+  [[ $FRONT == none ]] || check_front
   report
 }
 
@@ -138,13 +143,13 @@ main() {
   exec 9>/run/orchestrator-deploy.lock
   flock -n 9 || fail "Another deployment is running on this machine."
   recall_options
+  [[ $ACTION != install ]] || check_options
   case $ACTION in
     install)
       check_needs
       install_all ;;
     rollback)
-      roll_back
-      status "$(basename "$(pointed_at current)") runs again" ;;
+      roll_back ;;
     uninstall) uninstall ;;
   esac
 }

@@ -29,11 +29,20 @@ check_machine() {
     "Boot the container with its own init, or: $BY_HAND"
 }
 
+# Everything that is stored. Also what an older version stored unchecked: a new value mends it.
 check_options() {
-  local label='[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?'
-  if [[ -n $DOMAIN && ! $DOMAIN =~ ^($label\.)+[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])?$ ]]; then
-    fail "--domain $DOMAIN is not a domain name." "For a machine without one, leave it out."
+  if [[ -n $DOMAIN && ! $DOMAIN =~ ^($LABEL\.)+[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])?$ ]]; then
+    fail "--domain $DOMAIN is not a domain name." "For a machine without one, give --domain ''."
   fi
+  is_address "$ADDRESS" || fail "--address $ADDRESS is neither an IP address nor a host name." \
+    "Give one, or --address '' for this machine's own."
+  [[ -z $EMAIL || $EMAIL =~ ^[A-Za-z0-9.!#%\&*+/=?^_{|}~-]{1,64}@($LABEL\.)+$LABEL$ ]] \
+    || fail "--email $EMAIL is not an e-mail address." "--email '' takes it back."
+  [[ -z $BACKUPS || $BACKUPS =~ ^/[A-Za-z0-9._/-]+$ ]] \
+    || fail "--backups takes a whole path of letters, digits and . _ - /" "--backups '' ends backups."
+  [[ $BACKUPS/ != "$STATE"/* && $BACKUPS/ != /home/* && $BACKUPS/ != /root/* ]] \
+    || fail "--backups $BACKUPS: the service may not write there, or loses it with its data." "Try /var/backups/orchestrator"
+  [[ $KEEP_BACKUPS =~ ^[1-9][0-9]{0,3}$ ]] || fail "--keep-backups takes a number from 1 to 9999."
   local port
   for port in "$HTTPS_PORT" "$APP_PORT"; do
     [[ $port =~ ^[1-9][0-9]{0,4}$ && $port -le 65535 ]] || fail "$port is not a port (1 to 65535)."
@@ -73,10 +82,10 @@ check_space() {
 
 check_ports() {
   local port owner
-  for port in 80 "$HTTPS_PORT"; do
+  [[ $FRONT == none ]] || for port in 80 "$HTTPS_PORT"; do
     owner=$(port_owner "$port")
     [[ -z $owner || $owner == nginx ]] || fail "Port $port is taken by $owner." \
-      "Stop $owner, or choose another port with --port (port 80 is always needed)."
+      "Stop it, choose another --port (port 80 is always needed), or let $owner lead to the server: --no-nginx"
   done
   owner=$(port_owner "$APP_PORT")
   if [[ -n $owner ]] && ! systemctl is-active --quiet "$UNIT"; then

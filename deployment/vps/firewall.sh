@@ -13,6 +13,11 @@ firewall_kind() {
   fi
 }
 
+# Kept apart from the options: it is true only once the rules are made.
+remember_firewall() {
+  if [[ $FIREWALL == yes ]]; then echo "$HTTPS_PORT" >"$CONFIG/opened-port"; else rm -f "$CONFIG/opened-port"; fi
+}
+
 open_firewall() {
   local port
   for port in 80 "$HTTPS_PORT"; do
@@ -31,9 +36,10 @@ open_firewall() {
   status "the firewall lets the ports 80 and $HTTPS_PORT through"
 }
 
+# close_firewall PORT: what `open_firewall` opened for this HTTPS port.
 close_firewall() {
   close_port 80
-  close_port "$HTTPS_PORT"
+  close_port "$1"
   [[ $(firewall_kind || true) != firewalld ]] || firewall-cmd --quiet --reload
 }
 

@@ -56,14 +56,14 @@ install_site() {
   return 0
 }
 
-# nginx takes the files only when it finds them right; otherwise the former ones stay.
+# nginx takes the files only when it finds them right; otherwise the former ones stay. It is reloaded even where
+# nothing differs: an earlier run may have ended before that.
 put_site() {
-  local name work changed=no
+  local name work
   work=$(mktemp -d)
   for name in orchestrator-vps orchestrator-vps-http; do
     render "$RELEASE/deployment/nginx/$name.conf" >"$work/$name.conf"
     cmp -s "$work/$name.conf" "$SITES/$name.conf" && [[ -e /etc/nginx/sites-enabled/$name.conf ]] && continue
-    changed=yes
     [[ ! -e $SITES/$name.conf ]] || cp -p "$SITES/$name.conf" "$work/$name.before"
     install -m 0644 "$work/$name.conf" "$SITES/$name.conf"
     ln -sfn "$SITES/$name.conf" "/etc/nginx/sites-enabled/$name.conf"
@@ -72,7 +72,7 @@ put_site() {
     for name in orchestrator-vps orchestrator-vps-http; do
       if [[ -e $work/$name.before ]]; then
         cp -p "$work/$name.before" "$SITES/$name.conf"
-      elif [[ $changed == yes ]]; then
+      else
         rm -f "/etc/nginx/sites-enabled/$name.conf"
       fi
     done
@@ -81,20 +81,23 @@ put_site() {
   fi
   rm -rf "$work"
   systemctl enable --quiet nginx
-  if ! systemctl is-active --quiet nginx; then
-    systemctl start nginx
-  elif [[ $changed == yes ]]; then
-    systemctl reload nginx
-  fi
+  if systemctl is-active --quiet nginx; then systemctl reload nginx; else systemctl start nginx; fi
 }
 
-# A certificate of our own, made once: the desktop pins it, so it must not change by itself.
+# A certificate of our own. Enrolled desktops pin it, so with them it changes only when that is asked for.
 make_certificate() {
   local name names=()
-  [[ ! -s $TLS/certificate.pem ]] || return 0
+  if [[ -s $TLS/certificate.pem && $NEW_CERTIFICATE == no ]]; then
+    certificate_fits && return 0
+    if has_desktop; then
+      warning "the certificate does not name all of: $(server_names ' ')"
+      warning "a new one cuts enrolled desktops off until they enrol again; to make it: --new-certificate"
+      return 0
+    fi
+  fi
   status "making a certificate for $(server_names ' ')"
   for name in $(server_names ' '); do
-    if [[ $name == *:* || $name =~ ^[0-9.]+$ ]]; then names+=("IP:$name"); else names+=("DNS:$name"); fi
+    if is_ip "$name"; then names+=("IP:$name"); else names+=("DNS:$name"); fi
   done
   install -d -m 0700 "$TLS"
   (
@@ -107,6 +110,18 @@ make_certificate() {
   )
   mv "$TLS/certificate.pem.new" "$TLS/certificate.pem"
 }
+
+certificate_fits() {
+  local name option
+  for name in $(server_names ' '); do
+    if is_ip "$name"; then option=-checkip; else option=-checkhost; fi
+    openssl x509 -in "$TLS/certificate.pem" -noout "$option" "$name" | grep -q ' does match' || return 1
+  done
+}
+
+is_ip() { [[ $1 == *:* || $1 =~ ^[0-9.]+$ ]]; }
+
+has_desktop() { [[ $(/usr/local/bin/orchestrator-vps desktops --json 2>/dev/null) == *'"revoked_at": null'* ]]; }
 
 choose_certificate() {
   local live=/etc/letsencrypt/live/$DOMAIN

@@ -53,27 +53,36 @@ release_of() {
   for folder in "$APP"/releases/*/; do
     folder=${folder%/}
     [[ -f $folder/fingerprint && $(<"$folder/fingerprint") == "$1" ]] || continue
-    if "$folder/venv/bin/orchestrator" --version >/dev/null 2>&1; then
+    if runuser -u "$SERVICE_USER" -- "$folder/venv/bin/orchestrator" --version >/dev/null 2>&1; then
       printf '%s' "$folder"
       return 0
     fi
   done
 }
 
+# Packages are built and installed by the service's user in its own folders: nothing of theirs runs as root.
 build_release() {
-  local options=()
+  local options=() cache=/var/cache/orchestrator
   RELEASE=$APP/releases/$(date -u +%Y%m%d-%H%M%S)
   status "building the release $RELEASE"
-  install -d -m 0755 "$RELEASE"
-  [[ -z $WHEELHOUSE ]] || options+=(--wheelhouse "$WHEELHOUSE")
+  install -d -m 0755 "$RELEASE" "$cache"
+  cp -r "$1" "$RELEASE/source"
+  install -d "$RELEASE/venv"
+  if [[ -n $WHEELHOUSE ]]; then
+    cp -rL "$WHEELHOUSE" "$RELEASE/source/wheelhouse" # the given one may be for root only
+    options+=(--wheelhouse "$RELEASE/source/wheelhouse")
+  fi
   case $DEVICE in
     cuda) options+=(--engine cuda) ;;
     cpu) options+=(--no-gpu) ;;
   esac
-  # Not in the home of whoever called sudo.
-  XDG_CACHE_HOME=/var/cache PIP_CACHE_DIR=/var/cache/orchestrator/pip \
-    "$PYTHON" "$1/deployment/setup" vps --venv "$RELEASE/venv" "${options[@]}" \
+  chmod -R u+rwX,go+rX "$RELEASE/source"
+  chown -R "$SERVICE_USER:$SERVICE_USER" "$RELEASE"/{source,venv} "$cache"
+  (cd "$RELEASE/source" && exec runuser -u "$SERVICE_USER" -- env HOME="$cache" XDG_CACHE_HOME=/var/cache \
+    PIP_CACHE_DIR="$cache/pip" "$PYTHON" deployment/setup vps --venv "$RELEASE/venv" "${options[@]}") \
     || fail "The release could not be built; what runs now was not touched."
+  rm -rf "$RELEASE/source"
+  chown -R root:root "$RELEASE"
   cp -r "$1/deployment" "$RELEASE/deployment"
   install -D -m 0644 "$1/docs/vps.md" "$RELEASE/docs/vps.md"
   printf '%s\n' "$2" >"$RELEASE/fingerprint" # last: a release without it is unfinished

@@ -17,13 +17,20 @@ report() {
   enrol="orchestrator vps enroll $(public_url)"
   status "Orchestrator $(version) answers at $(public_url)"
   note "model             $MODEL"
-  note "certificate       $([[ $TRUSTED == yes ]] && echo "Let's Encrypt, $DOMAIN" || echo self-signed)"
+  if [[ $FRONT == none ]]; then
+    TRUSTED=yes # as far as it is known here
+    note "web server        yours; what it needs is below"
+  else
+    note "certificate       $([[ $TRUSTED == yes ]] && echo "Let's Encrypt, $DOMAIN" || echo self-signed)"
+  fi
   if [[ $TRUSTED == no ]]; then
     note "  SHA-256         $(certificate_fingerprint)"
   fi
   note "key for clients   in $CONFIG/secrets.env (root only)"
   note "log               journalctl -u $UNIT"
-  if [[ $(/usr/local/bin/orchestrator-vps desktops --json) == *'"revoked_at": null'* ]]; then
+  note "backups           $([[ -n $BACKUPS ]] && echo "every night in $BACKUPS, the newest $KEEP_BACKUPS" || echo "none (--backups DIR)")"
+  [[ $FRONT == nginx ]] || print_proxy_snippets
+  if has_desktop; then
     note "a desktop is enrolled; a code for another: sudo orchestrator-vps code"
     return 0
   fi

@@ -163,7 +163,7 @@ def _inside(root: Path, command: str) -> None:
 def _requirements() -> list[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     needed = [*project["project"]["dependencies"], *project["build-system"]["requires"], "wheel"]
-    for extra in ("vps", "desktop", "gguf"):
+    for extra in ("vps", "desktop", "mcp", "gguf"):
         needed += project["project"]["optional-dependencies"][extra]
     return needed
 

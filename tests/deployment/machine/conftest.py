@@ -13,7 +13,10 @@ from support.debian_machine import debian_machine
 from support.vps_machine import BUILD_S, INSTALL, ask
 
 FOLDER = Path(__file__).parent
-STORY = ("refusals", "installation", "front", "running", "releases", "removal", "domain", "desktop")
+STORY = (
+    *("refusals", "killed_apt", "installation", "front", "running", "releases", "interrupted", "backups"),
+    *("removal", "own_proxy", "domain", "desktop"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,11 +17,12 @@ def test_uninstalling_keeps_the_data_unless_told_otherwise(vps, remembered):
 
 
 def test_installing_again_finds_the_old_memory(vps, remembered):
-    vps.output(f"{INSTALL} --port 443", BUILD_S)
+    vps.output(f"{INSTALL} --port 443 --backups /var/backups/orchestrator", BUILD_S)
     assert remembered in history(vps)
 
 
 def test_uninstalling_with_its_data_leaves_nothing(vps):
+    vps.output("mkdir /var/lib/orchestrator.before-restore-20260101-000000 /var/lib/orchestrator-backups")
     vps.output(f"{SCRIPT} --uninstall --yes --delete-data")
     left = vps.output("find / -xdev -path /proc -prune -o -path /root -prune -o -path /var/log/journal -prune "
                       "-o -iname '*orchestrator*' -print")  # fmt: skip
