@@ -15,6 +15,8 @@ import tomllib
 from importlib.metadata import distribution, distributions
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 ROOT = Path(__file__).resolve().parents[1]
 SKIPPED = {"orchestrator", "pip", "setuptools", "wheel"}
 PYTHONS = ("3.11", "3.12", "3.13")
@@ -52,15 +54,26 @@ def hashed(requirements: list[str]) -> list[str]:
     Raises:
         subprocess.CalledProcessError: pip finds no wheel.
     """
-    hashes: dict[str, set[str]] = {}
+    hashes: dict[str, dict[str, set[str]]] = {}
     for python in PYTHONS:
         for processor in PROCESSORS:
-            for name, sha256 in _resolved(requirements, python, processor):
-                hashes.setdefault(name, set()).add(sha256)
-    return [
-        " \\\n".join([name, *(f"    --hash=sha256:{sha256}" for sha256 in sorted(found))])
-        for name, found in sorted(hashes.items())
-    ]
+            here = {"python_version": python, "platform_machine": processor}
+            parsed = map(Requirement, requirements)
+            wanted = [str(line) for line in parsed if line.marker is None or line.marker.evaluate(here)]
+            for name, sha256 in _resolved(wanted, python, processor):
+                hashes.setdefault(name, {}).setdefault(processor, set()).add(sha256)
+    return [_locked(name, by_processor) for name, by_processor in sorted(hashes.items())]
+
+
+def _locked(name: str, hashes: dict[str, set[str]]) -> str:
+    """
+    Args:
+        hashes: of the wheels for each processor that has it.
+    """
+    only = f' ; platform_machine == "{next(iter(hashes))}"' if len(hashes) < len(PROCESSORS) else ""
+    return " \\\n".join(
+        [name + only, *(f"    --hash=sha256:{sha256}" for sha256 in sorted(set().union(*hashes.values())))]
+    )
 
 
 def _resolved(requirements: list[str], python: str, processor: str) -> list[tuple[str, str]]:

@@ -110,8 +110,11 @@ def parse(words: list[str]) -> None:
         return
     command, rest = advice.find_command(words)
     if rest:  # without any, it is only named
-        with command.make_context("orchestrator", rest, resilient_parsing=False):
-            pass
+        try:
+            command.make_context("orchestrator", rest, resilient_parsing=False).close()
+        except click.BadParameter as error:
+            if "does not exist" not in error.message:  # a file of the reader's
+                raise
 
 
 def test_there_are_commands_to_look_at():
