@@ -13,7 +13,7 @@ from datetime import date
 from shared_context.conversations.messages import Message
 
 from orchestrator_core.handoff.credentials import holds_credential
-from orchestrator_core.handoff.item import MAX_QUOTE, Item, Kind, distinct
+from orchestrator_core.handoff.item import MAX_QUOTE, Item, Kind, distinct, key
 from orchestrator_core.handoff.markers import is_question, kind_of
 from orchestrator_core.handoff.sentences import Sentence, sentences
 from orchestrator_core.messages import Role
@@ -31,12 +31,29 @@ def extract(messages: Sequence[Message]) -> list[Item]:
     owner's questions, the first one always: it is what the session was about.
     """
     said = [(message, sentences(message.content)) for message in messages if message.role == Role.USER]
-    every = distinct(item for message, parts in said for item in _items(message, parts))
+    places = {message.message_id: place for place, message in enumerate(messages)}
+    checked = {text: places[message_id] for text, message_id in _checked(messages).items()}
+    every = [
+        item
+        for item in distinct(item for message, parts in said for item in _items(message, parts))
+        if item.kind is not Kind.TODO or checked.get(key(item.text), -1) < places[item.message_id]
+    ]
     asked = [item for item in every if item.kind is Kind.ASKED]
     marked = [item for item in every if item.kind is not Kind.ASKED][-MOST_ITEMS:]
     room = MOST_ITEMS - len(marked)
     kept = {*marked, *asked[: min(room, 1)], *(asked[-(room - 1) :] if room > 1 else [])}
     return [item for item in every if item in kept]
+
+
+def _checked(messages: Sequence[Message]) -> dict[str, str]:
+    """Texts of boxes that somebody checked, the assistant too, with the message that has the last of them."""
+    return {
+        key(sentence.text): message.message_id
+        for message in messages
+        if "[x]" in message.content.lower()
+        for sentence in sentences(message.content)
+        if sentence.checked
+    }
 
 
 def newest(messages: Sequence[Message], most_chars: int) -> Sequence[Message]:

@@ -20,7 +20,7 @@ def kind_of(sentence: Sentence) -> tuple[Kind, str] | None:
     """The kind that a sentence names itself, and what it says without a leading `TODO:`; None: none.
 
     In this order: a task list's box, a lead before a colon, the heading or announcing line above a list
-    item, an opening phrase. Questions perform nothing.
+    item, an opening phrase. Questions perform nothing, and neither do words between quotation marks.
     """
     if sentence.checked is not None:
         return (Kind.DONE if sentence.checked else Kind.TODO), sentence.text
@@ -49,7 +49,7 @@ def _split_lead(text: str) -> tuple[str, str]:
 
 
 def _by_phrase(text: str) -> tuple[Kind, str] | None:
-    opening = text.lstrip("*_ \"'„“«「").casefold().replace("’", "'")
+    opening = text.lstrip("*_ ").casefold().replace("’", "'")
     # "OK, we decided": one word and a comma may stand before it.
     first, comma, rest = opening.partition(",")
     for start in (opening, rest.strip() if comma and " " not in first else ""):

@@ -18,6 +18,9 @@ from orchestrator_core.handoff.item import one_line
 
 MAX_CHARS = 60_000
 """Of one message that are read: its beginning, which says what a pasted file is about."""
+WRAPPED = 60
+"""Characters; a line this long that ends without a stop was broken to fit a page."""
+_ENDS = (".", "!", "?", ":", "…", "。", "！", "？", "：")
 _LEAST_WORDS = 2
 """Common words of a language that a message must hold to be taken for it; else it is taken for English."""
 
@@ -103,6 +106,20 @@ def _list_item(content: str, lead: str) -> Sentence:
 
 
 def _paragraph(content: str, language: str) -> Iterator[Sentence]:
-    for part in sentencex.segment(language, content):
-        if text := one_line(part):
-            yield Sentence(text)
+    for thought in _thoughts(content):
+        for part in sentencex.segment(language, thought):
+            if text := one_line(part):
+                yield Sentence(text)
+
+
+def _thoughts(paragraph: str) -> Iterator[str]:
+    """The lines of a paragraph: in a chat a new line is a new thought. One that was broken to fit a page
+    goes on in the next."""
+    thought = ""
+    for line in paragraph.split("\n"):
+        thought = f"{thought} {line}" if thought else line
+        if len(line) < WRAPPED or line.rstrip().endswith(_ENDS):
+            yield thought
+            thought = ""
+    if thought:
+        yield thought

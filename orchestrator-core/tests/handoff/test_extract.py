@@ -58,10 +58,26 @@ def test_a_marked_sentence_is_what_it_says(text: str, kind: Kind, item: str) -> 
         "todo",
         "Done:",
         "thanks, that was great",
+        '"We decided to sing," said the shark.',
     ],
 )
 def test_what_only_resembles_a_marker_is_no_item(text: str) -> None:
     assert said(text) == []
+
+
+def test_each_line_of_a_message_speaks_for_itself() -> None:
+    assert said("Decision: one database\nDecision: no cache\nTODO: write it down") == [
+        (Kind.DECIDED, "one database"),
+        (Kind.DECIDED, "no cache"),
+        (Kind.TODO, "write it down"),
+    ]
+    wrapped = "TODO: ask the people of the water works whether the\nmeter can stay where it is."
+    assert said(wrapped.replace("the\n", "old and new meter for the\n"))[0][1].endswith("where it is.")
+
+
+def test_a_task_whose_box_was_checked_later_is_done() -> None:
+    items = extract(conversation(["- [ ] dry run\n- [ ] cutover\n- [ ] call", "- [x] call", "- [x] dry run"]))
+    assert [(item.kind, item.text) for item in items] == [(Kind.TODO, "cutover"), (Kind.DONE, "dry run")]
 
 
 def test_without_markers_the_questions_are_listed() -> None:
