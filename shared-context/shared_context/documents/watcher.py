@@ -58,11 +58,10 @@ class Watcher(FileSystemEventHandler):
         self._settle_s = SETTLE_S
         self._nudged = False
         self._stopping = False
-        self._observer: BaseObserver = Observer()
-        self._watches: dict[Path, tuple[ObservedWatch, int]] = {}
+        self._observer: BaseObserver | None = None
+        self._watches: dict[Path, tuple[ObservedWatch, int] | None] = {}
         self._watches_lock = threading.Lock()
         self.problem: str | None = None
-        self._observer.start()
         self._thread = threading.Thread(target=self._run, name="documents-watcher", daemon=True)
         self._thread.start()
 
@@ -92,9 +91,10 @@ class Watcher(FileSystemEventHandler):
         with self._wake:
             self._stopping = True
             self._wake.notify()
-        if self._observer.is_alive():
-            self._observer.stop()
-            self._observer.join()
+        observer = self._observer
+        if observer is not None and observer.is_alive():
+            observer.stop()
+            observer.join()
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
@@ -130,8 +130,9 @@ class Watcher(FileSystemEventHandler):
         with self._watches_lock:
             for folder in list(self._watches):
                 self._follow(folder)
+            unwatched = not all(self._watches.values())
         with self._wake:
-            if unsettled:
+            if unsettled or unwatched:
                 self._look_at = time.monotonic() + self._settle_s
                 self._settle_s = min(2 * self._settle_s, LONGEST_SETTLE_S)
             else:
@@ -148,21 +149,32 @@ class Watcher(FileSystemEventHandler):
         return min(moments) - time.monotonic() if moments else None
 
     def _follow(self, folder: Path) -> None:
-        """Watch the folder of this name, also when it is another than before."""
+        """Watch the folder of this name, also when it is another than before. What the system refuses
+        (it has a limit of watchers) is tried again with each look."""
+        known = self._watches.setdefault(folder, None)
         try:
             inode = folder.stat().st_ino
         except OSError:
             return
-        known = self._watches.get(folder)
         if known is not None and known[1] == inode:
             return
+        self._watches[folder] = None
         try:
+            if self._observer is None:
+                observer = Observer()
+                observer.start()
+                self._observer = observer
             if known is not None:
                 self._observer.unschedule(known[0])
             self._watches[folder] = (self._observer.schedule(self, str(folder)), inode)
         except (OSError, KeyError) as error:
-            self.problem = (
-                f"Changes in {folder.name} are noticed only when a document is asked for, because the "
-                f"system would not watch it: {error}."
+            problem = (
+                f"Changes in {folder.name} are noticed only when a document is asked for, or within "
+                f"{LONGEST_SETTLE_S:.0f} seconds, because the system would not watch it: {error}."
             )
-            log.warning("%s", self.problem)
+            if problem != self.problem:
+                log.warning("%s", problem)
+            self.problem = problem
+        else:
+            if all(self._watches.values()):
+                self.problem = None

@@ -6,6 +6,7 @@ import os
 import queue
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -322,3 +323,35 @@ def test_reading_is_cheap_when_nothing_changed(
     monkeypatch.setattr(Path, "read_bytes", refuse)
     monkeypatch.setattr(os, "open", refuse)
     assert folder.documents() == expected
+
+
+WITHOUT_WATCHERS = """
+import sys, time
+from pathlib import Path
+from shared_context.documents.context_folder import ContextFolder
+
+limit = Path("/proc/sys/user/max_inotify_instances")
+limit.write_text("0")
+folder = ContextFolder(Path(sys.argv[1]) / "context", state=Path(sys.argv[1]) / "state")
+folder.on_change(lambda names: None)
+assert any("would not watch" in problem for problem in folder.problems()), folder.problems()
+(folder.folder / "SESSION_BRIEFING.md").write_text("read all the same\\n")
+assert folder.document("SESSION_BRIEFING.md").text == "read all the same\\n"
+limit.write_text("8")
+folder._subscribers._watcher.look_soon()
+until = time.monotonic() + 30
+while folder.problems() and time.monotonic() < until:
+    time.sleep(0.05)
+print(folder.problems())
+folder.close()
+"""
+
+
+def test_documents_are_read_where_the_system_has_no_watcher_left_and_watched_once_it_has(
+    tmp_path: Path,
+) -> None:
+    command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", WITHOUT_WATCHERS, str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    if ended.returncode and "unshare" in ended.stderr:
+        pytest.skip("this user may not make a user namespace")
+    assert ended.stdout.strip() == "[]", ended.stderr
