@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,3 +22,17 @@ def small_disk(folder: Path, size_kib: int = 1024) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Fill the disk to its last block; returns the file that does."""
+    path = disk / "filler"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for size in (1 << 20, 4096, 1):
+        try:
+            while os.write(descriptor, b"x" * size):
+                pass
+        except OSError:
+            pass
+    os.close(descriptor)
+    return path

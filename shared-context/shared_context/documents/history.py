@@ -120,6 +120,14 @@ class History:
     def close(self) -> None:
         self._repo.close()
 
+    def clear_locks(self) -> None:
+        """Remove git's lock files: the state's lock is ours, so whoever left one is dead, or failed to
+        write (a full disk)."""
+        patterns = ("*.lock", "refs/**/*.lock", "objects/??/*.lock")
+        for lock in (path for pattern in patterns for path in self.folder.glob(pattern)):
+            with contextlib.suppress(OSError):
+                lock.unlink()
+
     def _open(self) -> None:
         if not self.folder.is_dir() or not any(self.folder.iterdir()):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -127,10 +135,7 @@ class History:
         self._repo = Repo(str(self.folder))
         # Not in the repository's config: git warns about the name there on every command.
         self._repo.object_store.fsync_object_files = True
-        for lock in [*self.folder.glob("*.lock"), *self.folder.glob("refs/**/*.lock")]:
-            # The state's lock is ours, so whoever left this one is dead.
-            with contextlib.suppress(OSError):
-                lock.unlink()
+        self.clear_locks()
         head = self._head()
         if head is not None:
             self._tree(head.tree)

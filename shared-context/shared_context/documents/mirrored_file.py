@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from shared_context.documents.document_file import Signature, is_text, read_document, signature_of
 from shared_context.documents.line_diff import changed_lines, merge_edit, split_lines
+from shared_context.documents.seen_file import SeenFile
 from shared_context.documents.versioned_lines import VersionedLines
 from shared_context.errors import StoreError
 from shared_context.storage.atomic import FormerFile, clear_left_over, left_over, replace_file
@@ -57,16 +59,18 @@ class KeptFile:
 
     Args:
         path: of the document below the context folder; also its key in memory.
+        starter: what it begins with when there is nothing on disk nor in memory.
     """
 
-    def __init__(self, path: str, around: FolderContext) -> None:
+    def __init__(self, path: str, around: FolderContext, starter: str | None = None) -> None:
         self.path = path
+        self._starter = starter
         self.trouble: str | None = None
         """Why the file is left alone, as the end of a sentence; None when it is not."""
         self._around = around
         self._memory = around.memory
         self._place = around.folder / path
-        self._seen = self._memory.seen(path)
+        self._seen = SeenFile(path, self._place, around.memory)
         self._displaced = self._memory.seen(self._displaced_key)
         self._signature: Signature | None = None
         self._gone_since: float | None = None
@@ -77,53 +81,64 @@ class KeptFile:
         """Whether it should be looked at again soon, even if nothing tells of a change."""
         return self._signature is None or bool(self._gone_since) or self._former is not None
 
-    def begin(self, starter: str | None) -> None:
+    def begin(self) -> None:
         """Take in what is on disk, or write the starter when there is nothing anywhere."""
-        self._place.parent.mkdir(parents=True, exist_ok=True)
-        self._merge_left_over()
-        never_written = self._memory.state(self.path) is None and not self._place.exists()
-        if starter is not None and never_written and not self._place.is_symlink():
-            self._write_starter(starter)
-        else:
+        with self._later("A change of {} could not be stored"):
+            self._place.parent.mkdir(parents=True, exist_ok=True)
             self._look(at_start=True)
 
     def look(self) -> None:
         """Take in what changed on disk, and put right what is missing there. A `stat` when nothing
         changed."""
-        try:
+        # Reading goes on with what was stored; the file keeps what was not.
+        with self._later("A change of {} could not be stored"):
             self._look()
-        except StoreError as error:
-            # Reading goes on with what was stored; the file keeps what was not.
-            self._signature = None
-            self._around.notice(f"A change of {self.path} could not be stored: {error.message}")
 
     def write(self) -> None:
         """Put the document on disk; what another program saved meanwhile is merged first."""
+        with self._later("{} could not be written"):
+            if not self._is_away():
+                self._write()
+
+    @contextmanager
+    def _later(self, what: str) -> Iterator[None]:
+        """What fails here, of the file or of what is remembered of it, is told and tried again at the next
+        look: the document itself is stored."""
+        try:
+            yield
+        except (OSError, StoreError) as error:
+            self._signature = None
+            reason = error.message if isinstance(error, StoreError) else f"{error.strerror or error}."
+            self._around.notice(f"{what.format(self.path)}: {reason} It will be tried again.")
+
+    def _is_away(self) -> bool:
+        if not self._seen.is_away():
+            return False
+        self._signature = None
+        self._around.notice(
+            f"The folder of {self.path} is not there. The document is kept, and written there again."
+        )
+        return True
+
+    def _write(self) -> None:
         for _ in range(REWRITES):
             self._merge_left_over()
             text = self._text()
-            if text is None or self.trouble or text == self._seen:
+            if text is None or self.trouble or text == self._seen.content:
                 return
             if self._former is not None:
                 self.look_at_former(at_once=True)
                 continue
             place = self._place.resolve()
-            try:
-                place.parent.mkdir(parents=True, exist_ok=True)
-                as_expected = replace_file(place, text, self._seen, self._around.step)
-            except OSError as error:
-                self._around.notice(
-                    f"{self.path} could not be written: {error.strerror}. It will be tried again."
-                )
-                self._signature = None
-                return
+            place.parent.mkdir(parents=True, exist_ok=True)
             self._signature = None
+            as_expected = replace_file(place, text, self._seen.content, self._around.step)
             if as_expected:
                 rest = left_over(place)
                 if rest is not None:
-                    self._former = FormerFile(rest, self._seen or b"")
+                    self._former = FormerFile(rest, self._seen.content or b"")
                     clear_left_over(place)
-                self._see(text)
+                self._seen.store(text)
                 self._around.step("file-seen")
                 self._forget_displaced()
         # Somebody saved at each attempt: what the last one displaced is merged now, and written
@@ -151,23 +166,28 @@ class KeptFile:
         self.look_at_former()
         if self._signature is not None and signature_of(self._place) == self._signature:
             return
+        if self._is_away():
+            return
+        if at_start:
+            self._merge_left_over()
         text = self._text()
         reading = read_document(self._place, self._around.folder, known=text)
         self._signature = reading.signature
         self._set_trouble(reading.trouble)
         if reading.trouble:
             return
+        self._seen.arrive(reading.content)
         if reading.content is None:
             self._restore(at_start)
             return
         self._gone_since = None
         if reading.content == text:
-            self._see(reading.content)
-        elif reading.content == self._seen:
+            self._seen.store(reading.content)
+        elif reading.content == self._seen.content:
             self.write()
         else:
-            self._take_in(self._seen, reading.content, {self.path: reading.content})
-            self._seen = reading.content
+            self._take_in(self._seen.content, reading.content, {self.path: reading.content})
+            self._seen.note(reading.content)
             self.write()
 
     def _take_in(self, base: bytes | None, mine: bytes, seen: dict[str, bytes]) -> None:
@@ -187,7 +207,7 @@ class KeptFile:
         if rest is None:
             return
         text = self._text() or b""
-        saved = read_document(rest, self._around.folder, known=self._seen)
+        saved = read_document(rest, self._around.folder, known=self._seen.content)
         if saved.trouble:
             kept = rest.rename(place.with_name(f"{place.name}.recovered-{int(time.time())}"))
             self._around.notice(
@@ -195,25 +215,29 @@ class KeptFile:
             )
             return
         content = saved.content or b""
-        if content not in (self._seen, self._displaced) and not text.startswith(content):
+        if content not in (self._seen.content, self._displaced) and not text.startswith(content):
             on_disk = read_document(self._place, self._around.folder, known=text).content
             seen = {self._displaced_key: content}
             if on_disk == text:
                 seen[self.path] = text
-            self._take_in(self._seen, content, seen)
-            self._seen, self._displaced = seen.get(self.path, self._seen), content
+            self._take_in(self._seen.content, content, seen)
+            self._seen.note(seen.get(self.path, self._seen.content))
+            self._displaced = content
         clear_left_over(place)
 
     def _restore(self, at_start: bool) -> None:
         if self._text() is None:
+            if self._starter is not None:
+                self._write_starter(self._starter)
             return
         moment = time.monotonic()
         if self._gone_since is None:
             self._gone_since = moment
-        deleted = self._seen is not None
+        deleted = self._seen.content is not None
         if deleted and not at_start and moment - self._gone_since < RESTORE_AFTER_S:
             return
-        self._gone_since = self._seen = None
+        self._gone_since = None
+        self._seen.note(None)
         self.write()
         if deleted:
             self._around.notice(
@@ -225,11 +249,6 @@ class KeptFile:
         summary = f"{self.path}: starter document"
         self._memory.change(self.path, changes, author=self._around.author, summary=summary)
         self.write()
-
-    def _see(self, content: bytes) -> None:
-        if self._seen != content:
-            self._memory.see(self.path, content)
-            self._seen = content
 
     def _forget_displaced(self) -> None:
         if self._displaced:

@@ -109,8 +109,8 @@ class DocumentStore:
         with self.lock:
             if path in self._files:
                 return
-            file = self._files[path] = KeptFile(path, self._around)
-            file.begin(starter)
+            file = self._files[path] = KeptFile(path, self._around, starter)
+            file.begin()
             self.memory.record_history()
 
     def refresh(self, paths: Iterable[str]) -> None:

@@ -188,11 +188,12 @@ class VersionedLines:
                     change_id=version.change_id,
                     step=self._step,
                 )
-            except (OSError, ValueError, KeyError) as error:
+                self._database.recorded(version.change_id)
+            except Exception as error:  # the git library has errors of many kinds, not all of them its own
                 self.history_problem = f"The history could not be written: {error}. It will be tried again."
-                log.warning("%s", self.history_problem)
+                log.warning("%s", self.history_problem, exc_info=not isinstance(error, (OSError, StoreError)))
+                self._history.clear_locks()
                 return
-            self._database.recorded(version.change_id)
             self._step("history-recorded")
             del self._waiting[0]
         self.history_problem = None
