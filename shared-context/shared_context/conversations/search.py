@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import unicodedata
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
 from shared_context.conversations.messages import SearchHit, whole_characters
@@ -121,9 +121,16 @@ def _places(content: str, wanted: Iterable[str]) -> list[tuple[int, float]]:
     """Where each word stands, with its weight: one divided by how often it stands there."""
     places: list[tuple[int, float]] = []
     for word in dict.fromkeys(filter(None, wanted)):
-        places_here = [at.start() for at in islice(re.finditer(re.escape(word), content), MAX_PLACES)]
-        places += [(at, 1 / len(places_here)) for at in places_here]
+        here = list(islice(_starts(content, word), MAX_PLACES))
+        places += [(at, 1 / len(here)) for at in here]
     return sorted(places)
+
+
+def _starts(content: str, word: str) -> Iterator[int]:
+    at = content.find(word)
+    while at >= 0:
+        yield at
+        at = content.find(word, at + len(word))
 
 
 def _best_start(places: Sequence[tuple[int, float]], chars: int) -> int:

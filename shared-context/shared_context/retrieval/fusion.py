@@ -61,6 +61,8 @@ class Vectors(Generic[Item]):
         self._items: list[Item] = []
         self._matrix: Any = numpy.empty((0, 0), dtype=numpy.float32)
         """Its first rows are the items'; the rest is room for more."""
+        self._centre: tuple[Any, Any] | None = None
+        """The mean of all, and each one's distance from it; None where one was added since."""
 
     def __len__(self) -> int:
         return len(self._items)
@@ -80,6 +82,7 @@ class Vectors(Generic[Item]):
         self._make_room(len(row))
         self._matrix[len(self._items)] = row
         self._items.append(item)
+        self._centre = None
         return bytes(row.tobytes())
 
     def _make_room(self, width: int) -> None:
@@ -106,12 +109,18 @@ class Vectors(Generic[Item]):
         if not self._items:
             return []
         numpy = self._numpy
-        matrix = self._matrix[: len(self._items)]
-        mean = matrix.mean(axis=0)
+        if self._centre is None:
+            mean = self._matrix[: len(self._items)].mean(axis=0)
+            self._centre = mean, numpy.sqrt(numpy.maximum(1 - 2 * self._times(mean) + mean @ mean, 1e-6))
+        mean, distances = self._centre
         wanted = numpy.asarray(vector, dtype=numpy.float32)
         wanted = wanted / (float(numpy.linalg.norm(wanted)) or 1.0) - mean
-        towards, common = (matrix @ numpy.stack((wanted, mean), axis=1)).T
-        lengths = numpy.sqrt(numpy.maximum(1 - 2 * common + mean @ mean, 1e-6))
-        closeness = (towards - mean @ wanted) / lengths
+        closeness = (self._times(wanted) - mean @ wanted) / distances
         standing = (closeness - closeness.mean()) / (float(closeness.std()) or 1.0)
-        return [(self._items[at], float(standing[at])) for at in numpy.argsort(-closeness)[:limit]]
+        limit = min(limit, len(standing))
+        best = numpy.argpartition(-standing, limit - 1)[:limit] if limit else []
+        return [(self._items[at], float(standing[at])) for at in sorted(best, key=lambda at: -standing[at])]
+
+    def _times(self, vector: Any) -> Any:
+        """All vectors times one. Not with `@`: BLAS's threads wait for each other where the cores are busy."""
+        return self._numpy.einsum("ij,j->i", self._matrix[: len(self._items)], vector)

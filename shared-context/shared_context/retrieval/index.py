@@ -19,7 +19,7 @@ from shared_context.retrieval.scoring import Place, Postings, Scored, Weights, j
 from shared_context.retrieval.segments import pairs_in
 from shared_context.storage.database import Database
 
-LOOKED_AT = 200
+LOOKED_AT = 160
 """The best by words, of which the texts are looked at."""
 COMMON = 0.15
 """A word in a larger part of many passages than this says nothing."""
@@ -211,8 +211,9 @@ class PassageIndex:
             postings = [
                 order.within(_postings(connection, term, order.count), allowed) for term in wanted.terms
             ]
-            by_words = rank(wanted, postings, order, self._weights, max(limit, LOOKED_AT))
-            best = joined(by_words, order.within(near, allowed), wanted, order, self._weights)
+            most = max(limit, LOOKED_AT)
+            by_words = rank(wanted, postings, order, self._weights, most)
+            best = joined(by_words, order.within(near, allowed), wanted, order, self._weights, most)
             passages = _passages(connection, [one.position for one in best])
         texts = {position: passage.text for position, passage in passages.items()}
         fitting: list[tuple[Passage, Scored]] = []

@@ -12,7 +12,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from shared_context.retrieval.question import Wanted
@@ -22,7 +22,7 @@ OWNER = "user"
 BEST = 10
 SATURATION = 1.0
 """BM25's k1: how much a word in the neighbours adds to the same word in the passage."""
-SHORT_LIST = 600
+SHORT_LIST = 400
 """Passages with the best words, of which speaker, date and thread are looked at."""
 NEAR_THREADS = 6
 """Threads that fit best lend their score also to passages without any of the words."""
@@ -56,6 +56,8 @@ class Weights:
     """Of closeness in meaning beside the words, each as a part of the best."""
     owner: float = 0.2
     """Added part of the score of what a person says: facts are told, not answered."""
+    beside: float = 0.8
+    """Of the score of a part of a long text, what the parts beside it have at least."""
     recency: float = 0.001
     """A tie-breaker: nothing else comes that close."""
 
@@ -166,22 +168,49 @@ def _weighed(
 
 
 def joined(
-    by_words: Sequence[Scored], near: Postings, wanted: Wanted, layout: Layout, weights: Weights
+    by_words: Sequence[Scored],
+    near: Postings,
+    wanted: Wanted,
+    layout: Layout,
+    weights: Weights,
+    limit: int,
 ) -> list[Scored]:
-    """What has the words and what is near in meaning, by both, and by who said it when."""
+    """What has the words and what is near in meaning, the best by both, and by who said it when."""
     most = max((one.score for one in by_words), default=0.0) or 1.0
     # The fewer of the question's words even the best have, the less its words say.
     trust = math.sqrt(max((one.coverage for one in by_words[:BEST]), default=1.0))
     nearest = max(near.values(), default=0.0) or 1.0
     by_position = {one.position: one for one in by_words}
-    both: list[Scored] = []
+    both: dict[int, Scored] = {}
     for position in by_position.keys() | near.keys():
         one = by_position.get(position) or Scored(position, 0.0)
         standing = near.get(position, 0.0)
         score = trust * one.score / most + weights.meaning * standing / nearest
         score *= _circumstances(layout.place(position), wanted, weights)
-        both.append(replace(one, score=score, standing=standing))
-    return both
+        both[position] = Scored(position, score, one.coverage, one.holds_words, standing)
+    for one in heapq.nlargest(BEST, both.values(), key=lambda one: one.score):
+        for position in _beside(one.position, layout):
+            part, share = both.get(position) or Scored(position, 0.0), weights.beside
+            both[position] = Scored(
+                position,
+                max(part.score, share * one.score),
+                max(part.coverage, share * one.coverage),
+                part.holds_words,
+                max(part.standing, share * one.standing),
+            )
+    return heapq.nlargest(limit, both.values(), key=lambda one: one.score)
+
+
+def _beside(position: int, layout: Layout) -> list[int]:
+    """The parts of the same long text before and after this one."""
+    place, rank_here = layout.place(position), layout.rank(position)
+    beside = layout.members(place.thread)[max(0, rank_here - 1) : rank_here + 2]
+    same_text = (place.at, place.speaker)
+    return [
+        one
+        for one in beside
+        if one != position and (layout.place(one).at, layout.place(one).speaker) == same_text
+    ]
 
 
 def _circumstances(place: Place, wanted: Wanted, weights: Weights) -> float:
@@ -200,7 +229,13 @@ def judged(
 ) -> list[Scored]:
     """The same passages after a look at their texts: whether they can hold the answer."""
     again = [
-        replace(one, score=one.score * _fitness(texts[one.position], wanted, weights))
+        Scored(
+            one.position,
+            one.score * _fitness(texts[one.position], wanted, weights),
+            one.coverage,
+            one.holds_words,
+            one.standing,
+        )
         for one in scored
         if one.position in texts
     ]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from shared_context.conversations.search import fts_expression, snippet
+from shared_context.conversations.search import excerpt, fts_expression, snippet
 from shared_context.conversations.store import ConversationStore
 
 
@@ -136,3 +136,8 @@ def test_deleted_messages_are_not_found_and_the_index_stays_whole(store: Convers
     assert found(store, "apple") == ["apple tart"]
     with store.database.write() as connection:
         connection.execute("INSERT INTO messages_fts (messages_fts) VALUES ('integrity-check')")
+
+
+def test_an_excerpt_shows_the_place_of_the_rarest_words() -> None:
+    text = "It is what it is. " * 40 + "The copper elbow is behind the pump. " + "It is so. " * 40
+    assert "copper elbow" in excerpt(text, ["is", "it", "copper", "elbow"], 80)

@@ -250,3 +250,16 @@ def test_a_conversation_with_a_document_s_name_is_no_document(
     assert recalled(memory, "walnut tree") == [said.message_id]
     context.append_entry("Something else.")
     assert recalled(memory, "walnut tree") == [said.message_id]
+
+
+def test_the_part_of_a_long_message_beside_the_one_that_fits_is_recalled_too(
+    memory: MemorySearch, store: ConversationStore
+) -> None:
+    filler = "Nothing else of any note has happened on that day, as far as anybody can tell. " * 4
+    store.add_message(
+        "default", "user", f"The walnut cupboard from the auction is here. {filler}It cost 212 euros."
+    )
+    for number in range(30):
+        store.add_message("default", "user", f"Chapter {number} is about sailing.")
+    passages = memory.recall("What about the walnut cupboard from the auction?", [], asked_at="", without=())
+    assert any("212 euros" in one.text for one in passages)
