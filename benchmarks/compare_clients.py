@@ -111,7 +111,7 @@ def write(rows: list[tuple[str, str, list[dict[str, str]]]]) -> None:
         "|---|---|---|---|",
     ]
     for name, versions, told in rows:
-        works = ", ".join(one["what"] for one in told if one["ok"])
+        works = ", ".join(one["what"].replace(",", "") for one in told if one["ok"])
         fails = "; ".join(f"{one['what']}: {cell(one['detail'])}" for one in told if not one["ok"])
         lines.append(f"| {name} | {versions or 'as in package.json'} | {works} | {fails} |")
     text = DOCUMENT.read_text()

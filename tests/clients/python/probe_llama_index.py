@@ -3,7 +3,7 @@ from llama_index.llms.openai_like import OpenAILike
 from probing import KEY, TEXT, URL, same, tell
 
 openai = OpenAILike(model="m", api_base=f"{URL}/v1", api_key=KEY, is_chat_model=True, max_retries=0)
-ollama = Ollama(model="m", base_url=URL)
+ollama = Ollama(model="scripted", base_url=URL)  # as /api/tags names it: it asks /api/show first
 
 
 def streamed(model):
