@@ -315,7 +315,7 @@ FURTHER_CODES: Mapping[type[ApplicationError], tuple[str, ...]] = {
         "wrong_code",
         "wrong_fingerprint",
     ),
-    NotFound: ("model_not_found",),
+    NotFound: ("model_not_found", "previous_response_not_found"),
     Conflict: (
         "already_handed_off",
         "desktop_refused",
