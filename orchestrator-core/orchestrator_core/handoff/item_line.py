@@ -118,6 +118,11 @@ def parse(line: str) -> ItemLine | None:
     )
 
 
+def is_superseded(line: str) -> bool:
+    item = parse(line) if "~~" in line else None
+    return item is not None and item.state is State.SUPERSEDED
+
+
 def storable(text: str) -> str:
     """On one line, without what would end a comment or a strike, at most `MAX_TEXT` characters."""
     line = one_line(text.replace("<!--", "").replace("-->", "").replace("~~", ""))

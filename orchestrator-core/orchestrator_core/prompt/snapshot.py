@@ -10,6 +10,7 @@ from shared_context.documents.document_names import LOG
 from shared_context.documents.markdown import without_comments
 from shared_context.documents.starters import starter_text
 
+from orchestrator_core.handoff.item_line import is_superseded
 from orchestrator_core.prompt.budget import DOCUMENT_WEIGHTS, shares
 from orchestrator_core.prompt.counting import TokenCounter
 from orchestrator_core.prompt.cutting import Cut, cut_document, cut_log
@@ -51,7 +52,7 @@ class SnapshotMaker:
 
     def cut(self, document: Document, budget: int) -> tuple[Cut, int]:
         """What of one document fits, and the tokens of the whole; comments do not count."""
-        text = without_comments(document.text).strip()
+        text = _in_force(document)
         cut, _ = self._fitted(document.name, text, budget)
         return cut, self._count(text)
 
@@ -100,7 +101,15 @@ class SnapshotMaker:
 
 def _shown_text(document: Document) -> str:
     """What of a document is for the model: not its comments, not an untouched starter."""
-    return "" if _is_untouched(document) else without_comments(document.text).strip()
+    return "" if _is_untouched(document) else _in_force(document)
+
+
+def _in_force(document: Document) -> str:
+    """The text without comments and without the items that newer ones replaced: of a correction, a model reads
+    only what holds now."""
+    lines = document.text.split("\n") if "~~" in document.text else []
+    text = "\n".join(line for line in lines if not is_superseded(line)) if lines else document.text
+    return without_comments(text).strip()
 
 
 def _is_untouched(document: Document) -> bool:

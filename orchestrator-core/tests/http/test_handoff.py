@@ -185,6 +185,19 @@ class TestItems:
         refused(here.client.patch(path, json={"outcome": "later"}), 400, "'outcome'")
         refused(here.client.get("/memory?state=lost"), 400, "'state'")
 
+    def test_a_dropped_decision_is_struck_in_the_document_and_not_read_by_the_model(self, here):
+        here.client.post("/chat", json={"message": "Decision: the review is on Tuesday."})
+        draft = here.client.post("/handoff", json={}).json
+        here.client.post("/handoff/confirm", json=confirmed(draft))
+        (item,) = [
+            item for item in here.client.get("/memory").json["items"] if item["section"] == "decisions"
+        ]
+        here.client.patch(f"/memory/{item['item_id']}", json={"outcome": "dropped"})
+        assert "~~" in here.client.get("/context/PROJECT_CONTEXT.md").json["text"]
+        other = here.client.post("/conversations", json={}).json["conversation_id"]
+        prompt = here.client.get(f"/context/preview?message=Hi&conversation_id={other}").json["prompt"]
+        assert "the review is on Tuesday" not in prompt.partition("# Session log")[0]
+
     def test_a_forgotten_item_is_in_no_answer_of_the_server(self, here):
         here.client.post("/chat", json={"message": "Please remember that I am allergic to hazelnuts."})
         draft = here.client.post("/handoff", json={}).json
