@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared_context.documents.document_file import Signature, is_text, read_document, signature_of
-from shared_context.documents.line_diff import changed_lines, merge_edit, split_lines
+from shared_context.documents.line_diff import changed_lines, join_lines, merge_edit, split_lines
 from shared_context.documents.seen_file import SeenFile
+from shared_context.documents.text_style import with_endings_of
 from shared_context.documents.versioned_lines import VersionedLines
 from shared_context.errors import StoreError
 from shared_context.storage.atomic import FormerFile, clear_left_over, left_over, replace_file
@@ -186,14 +187,26 @@ class KeptFile:
         elif reading.content == self._seen.content:
             self.write()
         else:
-            self._take_in(self._seen.content, reading.content, {self.path: reading.content})
+            base = self._seen.base_of(reading.content)
+            if base != self._seen.content:
+                self._around.notice(
+                    f"{self.path} was saved by a program that had not read the last change. Both were kept."
+                )
+            self._take_in(base, reading.content, {self.path: reading.content})
             self._seen.note(reading.content)
             self.write()
 
     def _take_in(self, base: bytes | None, mine: bytes, seen: dict[str, bytes]) -> None:
-        """Merge what somebody saved, made from `base`, into memory."""
-        old, new = split_lines((base or b"").decode("utf-8")), split_lines(mine.decode("utf-8"))
-        changes = merge_edit(old, new, self._memory.texts(self.path))
+        """Merge what somebody saved, made from `base`, into memory.
+
+        Line endings belong to the file: an editor that converts all of them has changed no line.
+        """
+        current = self._memory.texts(self.path)
+        text = join_lines(current)
+        old, new = (
+            split_lines(with_endings_of(content.decode("utf-8"), text)) for content in (base or b"", mine)
+        )
+        changes = merge_edit(old, new, current)
         before = self._memory.state(self.path)
         summary = None if before else f"{self.path}: taken over from disk"
         self._memory.change(self.path, changes, author=self._around.author, summary=summary, seen=seen)
@@ -261,8 +274,11 @@ class KeptFile:
         self.trouble = trouble
 
     def _text(self) -> bytes | None:
+        """The document as it belongs into the file."""
         state = self._memory.state(self.path)
-        return None if state is None else state.text.encode("utf-8")
+        if state is None:
+            return None
+        return with_endings_of(state.text, (self._seen.content or b"").decode("utf-8")).encode("utf-8")
 
     @property
     def _displaced_key(self) -> str:

@@ -6,10 +6,15 @@ folder it was seen in: while the disk is away its mount point is another folder,
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 
 from shared_context.documents.history import text_version
+from shared_context.documents.line_diff import changed_lines, split_lines
 from shared_context.documents.versioned_lines import VersionedLines
+
+UNREAD = 4
+"""Contents of the file kept since somebody saved it: an editor may have read any of them."""
 
 
 class SeenFile:
@@ -26,6 +31,7 @@ class SeenFile:
         self._memory = memory
         self._content = memory.seen(path)
         self._folder = (memory.seen(self._folder_key) or b"").decode("ascii")
+        self._unread: deque[bytes] = deque(maxlen=UNREAD)
         self._above = _identity(place.parent.parent)
 
     @property
@@ -43,14 +49,27 @@ class SeenFile:
         return not above or (bool(self._above) and above != self._above)
 
     def store(self, content: bytes) -> None:
-        """The file holds this now."""
+        """The file was made to hold this."""
         if self._content != content:
             self._memory.see(self._path, content)
-            self.note(content)
+            if self._content is not None:
+                self._unread.append(self._content)
+            self._content = content
 
     def note(self, content: bytes | None) -> None:
-        """`store` for what is in memory already, or need not be."""
+        """Somebody made the file hold this, which is in memory already; None: it is gone."""
         self._content = content
+        self._unread.clear()
+
+    def base_of(self, saved: bytes) -> bytes | None:
+        """What somebody saved was made from this content of the file: the last one, or, when the editor had
+        not read that, the one it is nearest to. Only going back to an earlier one is an edit of the last."""
+        least = _distance(self._content or b"", saved)
+        base = self._content
+        for content in self._unread:
+            if 0 < (distance := _distance(content, saved)) < least:
+                base, least = content, distance
+        return base
 
     def arrive(self, on_disk: bytes | None) -> None:
         """Before the content on disk is judged: if it is in another folder than before, choose what was seen
@@ -86,6 +105,12 @@ class SeenFile:
     @property
     def _former_key(self) -> str:
         return f"{self._path}#former"
+
+
+def _distance(one: bytes, other: bytes) -> int:
+    """Lines in which the two differ."""
+    changes = changed_lines(*(split_lines(content.decode("utf-8")) for content in (one, other)))
+    return sum(len(change.lines) + change.stop - change.start for change in changes)
 
 
 def _identity(folder: Path) -> str:

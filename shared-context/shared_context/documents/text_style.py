@@ -33,3 +33,16 @@ def block_at_end(lines: Sequence[str], block: Sequence[str]) -> tuple[int, list[
     at = len(lines) - 1 if terminated else len(lines)
     gap = [""] if at and lines[at - 1].strip() else []
     return at, [*(line + ending for line in [*gap, *block]), *([] if terminated else [""])]
+
+
+def with_endings_of(text: str, model: str) -> str:
+    """The text with the line endings of `model`, where each of the two has endings of one kind."""
+    if _is_uniform(text) and _is_uniform(model):
+        plain = text.replace("\r\n", "\n")
+        return plain.replace("\n", "\r\n") if "\r\n" in model else plain
+    return text
+
+
+def _is_uniform(text: str) -> bool:
+    ends = text.count("\n")
+    return ends > 0 and text.count("\r\n") in (0, ends)

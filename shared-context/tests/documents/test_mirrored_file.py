@@ -99,7 +99,7 @@ def test_a_document_deleted_while_nothing_ran_is_restored_with_a_notice(open_fol
 def test_carriage_returns_stay_whatever_a_client_sends(folder: ContextFolder) -> None:
     file = file_of(folder, BRIEFING)
     file.write_bytes(b"one\r\ntwo\r\n")
-    assert folder.document(BRIEFING).text == "one\r\ntwo\r\n"
+    assert folder.document(BRIEFING).text == "one\ntwo\n"
     folder.edit(BRIEFING, "one\n2\n", base_version=None)
     assert file.read_bytes() == b"one\r\n2\r\n"
     file_of(folder, PROJECT).write_bytes(b"one\ntwo\n")
@@ -140,3 +140,42 @@ def test_a_read_only_folder_keeps_the_edit_and_writes_it_later(open_folder: Open
         folder.folder.chmod(0o755)
     folder.documents()
     assert file_of(folder, BRIEFING).read_text() == "kept\n"
+
+
+def test_a_conversion_of_line_endings_is_no_edit_of_the_lines(folder: ContextFolder) -> None:
+    file = file_of(folder, BRIEFING)
+    base = folder.edit(BRIEFING, "one\ntwo\nthree\n")
+    file.write_bytes(b"one\r\ntwo\r\nTHREE\r\n")
+    edited = folder.edit(BRIEFING, "one\n2\nthree\n", base_version=base.version)
+    assert edited.text == "one\n2\nTHREE\n"
+    assert file.read_bytes() == b"one\r\n2\r\nTHREE\r\n"
+    assert folder.conflicts() == []
+    file.write_bytes(b"one\n2\nTHREE\nfour\n")
+    assert folder.document(BRIEFING).text == "one\n2\nTHREE\nfour\n"
+    folder.edit(BRIEFING, "1\n2\nTHREE\nfour\n")
+    assert file.read_bytes() == b"1\n2\nTHREE\nfour\n"
+
+
+def test_a_stale_buffer_takes_nothing_back_and_conflicts_where_it_must(folder: ContextFolder) -> None:
+    file = file_of(folder, BRIEFING)
+    opened = folder.edit(BRIEFING, "one\ntwo\nthree\n").text
+    folder.edit(BRIEFING, "one\ntwo\nthree\nfrom the vps\n", author="vps")
+    file.write_text(opened.replace("one", "1"))
+    assert folder.document(BRIEFING).text == "1\ntwo\nthree\nfrom the vps\n"
+    assert any("had not read" in problem for problem in folder.problems())
+    opened = file.read_text()
+    folder.edit(BRIEFING, opened.replace("two", "zwei"), author="vps")
+    folder.edit(BRIEFING, file.read_text() + "more\n", author="vps")
+    file.write_text(opened.replace("two", "deux"))
+    assert folder.document(BRIEFING).text == "1\nzwei\ndeux\nthree\nfrom the vps\nmore\n"
+    ((conflict),) = folder.conflicts()
+    assert {side.text for side in conflict.sides} == {"zwei", "deux"}
+
+
+def test_what_another_tier_wrote_can_be_taken_out_in_an_editor(folder: ContextFolder) -> None:
+    file = file_of(folder, BRIEFING)
+    folder.edit(BRIEFING, "one\ntwo\n")
+    folder.edit(BRIEFING, "one\ntwo\nfrom the vps\n", author="vps")
+    file.write_text("one\ntwo\n")
+    assert folder.document(BRIEFING).text == "one\ntwo\n"
+    assert folder.conflicts() == []

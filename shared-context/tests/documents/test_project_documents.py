@@ -197,6 +197,7 @@ def test_entries_of_many_threads_are_all_there_and_whole(folder: ContextFolder) 
 
 def test_an_entry_after_a_missing_final_newline_starts_on_its_own_line(folder: ContextFolder) -> None:
     file_of(folder, LOG).write_bytes(b"# Log\r\nlast\r\nline")
-    log, _ = folder.append_entry("x")
-    assert log.text.split("\n")[2] == "line"
-    assert log.text.endswith("-->\r\n\r\nx\r\n")
+    folder.append_entry("x")
+    content = file_of(folder, LOG).read_bytes()
+    assert content.split(b"\r\n")[2] == b"line"
+    assert content.endswith(b"-->\r\n\r\nx\r\n")
