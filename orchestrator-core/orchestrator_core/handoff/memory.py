@@ -121,11 +121,11 @@ class MemoryItems:
         item = _shown(placed)
         if placed.line.message_id is not None:
             conversations.delete_message(placed.line.message_id)
-        log = next((each for each in self._context.documents() if each.name == LOG), None)
-        if log is not None:
+        logs = [each for each in self._context.documents() if each.name == LOG] + self._context.archives()
+        for log in logs:
             text = _without(log.text, placed.line)
             if text != log.text:
-                self._context.edit(LOG, text, base_version=log.version, summary="forgot an item")
+                self._context.edit(log.name, text, base_version=log.version, summary="forgot an item")
         self._replace(document, placed, None, f"forgot item {item_id}")
         self._context.scrub()
         rewritten = self._context.rewrite_history(lambda old: _without(old, placed.line)) if history else 0

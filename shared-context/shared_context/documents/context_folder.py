@@ -14,6 +14,7 @@ from pathlib import Path
 
 from shared_context.documents.document import ConflictSide, Document, DocumentVersion, LineConflict
 from shared_context.documents.document_folder import (
+    archives_in,
     conflicted_copies,
     documents_in,
     project_folders,
@@ -23,6 +24,7 @@ from shared_context.documents.document_names import (
     DOCUMENT_NAMES,
     check_project_name,
     document_path,
+    is_archive,
     project_of,
 )
 from shared_context.documents.log_entry import check_author
@@ -185,7 +187,10 @@ class ContextFolder(ProjectDocuments):
             DocumentRejected: it is no update of handoff documents, or builds on updates that are
                 missing here. StoreError: nothing was changed.
         """
-        return tuple(sorted(self._store.receive(update, author)))
+        changed = self._store.receive(update, author)
+        for path in changed if self._starters else ():
+            self._roll_over(path)
+        return tuple(sorted(changed))
 
     def close(self) -> None:
         """Stop watching and let go of the state. Idempotent."""
@@ -199,7 +204,8 @@ class ContextFolder(ProjectDocuments):
         A project whose folder was removed is not brought back before somebody asks for it."""
         folders = project_folders(self.folder)
         there = {folder.name for folder in folders}
-        stored = [path for path in self._store.memory.paths() if project_of(path) in there]
+        stored = [p for p in self._store.memory.paths() if project_of(p) in there or is_archive(p)]
         if not self._starters:
             return stored
-        return stored + [document_path(name, one.name) for one in folders for name in documents_in(one)]
+        in_projects = [document_path(name, one.name) for one in folders for name in documents_in(one)]
+        return [*stored, *archives_in(self.folder), *in_projects]

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from shared_context.documents.document_file import read_document
-from shared_context.documents.document_folder import projects_in
+from shared_context.documents.document_folder import archives_in, projects_in
 from shared_context.documents.document_names import DOCUMENT_NAMES, PORTFOLIO, document_path
 from shared_context.storage.sqlite_errors import corrupt, translated, translated_system
 
@@ -96,10 +96,10 @@ def _documents(folder: Path) -> list[str]:
     projects = [
         document_path(name, project)
         for project in projects_in(folder)
-        for name in DOCUMENT_NAMES
+        for name in (*DOCUMENT_NAMES, *archives_in(folder / project))
         if name != PORTFOLIO
     ]
-    return [*DOCUMENT_NAMES, *projects]
+    return [*DOCUMENT_NAMES, *archives_in(folder), *projects]
 
 
 def _content(path: Path) -> bytes | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from shared_context.documents.document_names import DOCUMENT_NAMES, PORTFOLIO, check_project_name
+from shared_context.documents.document_names import DOCUMENT_NAMES, PORTFOLIO, check_project_name, is_archive
 from shared_context.errors import DocumentRejected
 
 _STEMS = "|".join(re.escape(name.removesuffix(".md")) for name in DOCUMENT_NAMES)
@@ -37,8 +37,14 @@ def projects_in(folder: Path) -> list[str]:
 
 
 def documents_in(project: Path) -> list[str]:
-    """Names of the documents that are in a project's folder."""
-    return [name for name in DOCUMENT_NAMES if name != PORTFOLIO and (project / name).is_file()]
+    """Names of the documents that are in a project's folder, archives of its log included."""
+    named = [name for name in DOCUMENT_NAMES if name != PORTFOLIO and (project / name).is_file()]
+    return named + archives_in(project)
+
+
+def archives_in(folder: Path) -> list[str]:
+    """Names of the archives of a log, oldest first."""
+    return sorted(entry.name for entry in _entries(folder) if is_archive(entry.name) and entry.is_file())
 
 
 def _may_be_project(entry: Path) -> bool:

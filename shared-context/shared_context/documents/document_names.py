@@ -28,6 +28,8 @@ MAX_DOCUMENT_LINES = 50_000
 _PROJECT_NAME = re.compile(r"[^\W_][\w .-]{0,62}[\w-]|[^\W_]")
 """Starts with a letter or digit, never ends in a dot or a space (Windows drops those)."""
 
+_ARCHIVE = re.compile(r"SESSION_LOG\.\d{4}(-[1-9]\d{0,3})?\.md")
+
 _WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
@@ -42,6 +44,22 @@ def check_document_name(name: str) -> str:
             f"There is no document {name[:80]!r}.", f"The documents are: {', '.join(DOCUMENT_NAMES)}."
         )
     return name
+
+
+def archive_name(year: str, number: int = 1) -> str:
+    """Of the document that older entries of the log move to; the first of a year has no number."""
+    return f"SESSION_LOG.{year}{'' if number == 1 else f'-{number}'}.md"
+
+
+def is_archive(name: str) -> bool:
+    """Whether `archive_name` gives this for some year."""
+    return _ARCHIVE.fullmatch(name) is not None
+
+
+def is_log(path: str) -> bool:
+    """Whether the document at this path is the log of a project, or an archive of one."""
+    name = path.rpartition("/")[2]
+    return name == LOG or is_archive(name)
 
 
 def check_project_name(project: str) -> str:
@@ -80,11 +98,11 @@ def project_of(path: str) -> str | None:
 
 
 def is_document_path(path: str) -> bool:
-    """Whether `document_path` gives this for some name and project."""
+    """Whether `document_path` gives this for some document or archive and project."""
     project, _, name = path.rpartition("/")
     try:
-        return path == document_path(
-            check_document_name(name), check_project_name(project) if project else None
-        )
+        if not is_archive(name):
+            check_document_name(name)
+        return path == document_path(name, check_project_name(project) if project else None)
     except DocumentError:
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Callable
 
 from shared_context.documents.document import (
@@ -18,13 +19,18 @@ from shared_context.documents.document_names import (
     MAX_DOCUMENT_LINES,
     check_document_name,
     document_paths,
+    is_archive,
+    project_of,
 )
 from shared_context.documents.line_diff import LineChange, apply_changes, join_lines, merge_edit, split_lines
 from shared_context.documents.log_entry import check_entry_id, entry_lines, find_entry, new_entry_id
+from shared_context.documents.log_rollover import roll_over
 from shared_context.documents.starters import starter_text
 from shared_context.documents.store import DocumentStore
 from shared_context.documents.text_style import block_at_end, in_style_of
-from shared_context.errors import DocumentNotFound, DocumentRejected, StaleVersion
+from shared_context.errors import DocumentNotFound, DocumentRejected, StaleVersion, StoreError
+
+log = logging.getLogger(__name__)
 
 
 class ProjectDocuments:
@@ -62,7 +68,7 @@ class ProjectDocuments:
         Raises:
             DocumentNotFound: not one of the four names, or nothing readable of it exists.
         """
-        path = self._paths[check_document_name(name)]
+        path = self._path(name)
         with self._store.lock:
             self._store.refresh([path])
             document = self._present(path)
@@ -91,7 +97,7 @@ class ProjectDocuments:
             DocumentRejected: the text cannot be stored as UTF-8 or is larger than 4 MiB, or the
                 file on disk is being left alone. StoreError: nothing was changed.
         """
-        check_document_name(name)
+        self._path(name)
         with self._store.lock:
             current = self._writable(name)
             base = self._base(name, base_version, current)
@@ -114,16 +120,23 @@ class ProjectDocuments:
         block = entry_lines(text, entry_id, author or self._author)
         with self._store.lock:
             lines = self._writable(LOG)
-            known = self._store.memory.has_entry(self._paths[LOG], entry_id)
-            if not known and find_entry(lines, entry_id) is None:
+            if not self._is_known(entry_id, lines):
                 at, new = block_at_end(lines, block)
                 summary = f"entry {entry_id}"
                 self._change(LOG, [LineChange(at, at, tuple(new))], author, summary, entry_id=entry_id)
+                if self._starters:
+                    self._roll_over(self._paths[LOG])
             return self._must_be(LOG), entry_id
+
+    def archives(self) -> list[Document]:
+        """What the log's older entries moved to, oldest first; each can be read and edited by its name."""
+        with self._store.lock:
+            present = (self._present(path) for path in self._archive_paths())
+            return [document for document in present if document is not None]
 
     def history(self, name: str, limit: int = 100) -> list[DocumentVersion]:
         """The versions of a document, newest first."""
-        path = self._paths[check_document_name(name)]
+        path = self._path(name)
         with self._store.lock:
             self._store.refresh([path])
             stored = self._store.memory.versions(path, limit)
@@ -135,7 +148,7 @@ class ProjectDocuments:
         Raises:
             DocumentNotFound: unknown name or version.
         """
-        path = self._paths[check_document_name(name)]
+        path = self._path(name)
         with self._store.lock:
             text = self._store.memory.text_at(path, version)
         if text is None:
@@ -210,6 +223,35 @@ class ProjectDocuments:
             f"There is no conflict {conflict_id[:80]!r}.", "It was resolved or changed; list them again."
         )
 
+    def _path(self, name: str) -> str:
+        """
+        Raises:
+            DocumentNotFound: neither one of the four names nor an archive of this project's log.
+        """
+        archives = (
+            {path.rpartition("/")[2]: path for path in self._archive_paths()} if is_archive(name) else {}
+        )
+        return archives.get(name) or self._paths[check_document_name(name)]
+
+    def _archive_paths(self) -> list[str]:
+        paths = self._store.memory.paths()
+        return [
+            path for path in paths if is_archive(path.rpartition("/")[2]) and project_of(path) == self.project
+        ]
+
+    def _is_known(self, entry_id: str, lines: list[str]) -> bool:
+        """Whether the log has, or once had, an entry with this id."""
+        memory = self._store.memory
+        if memory.has_entry(self._paths[LOG], entry_id) or find_entry(lines, entry_id) is not None:
+            return True
+        return any(find_entry(memory.texts(path), entry_id) for path in self._archive_paths())
+
+    def _roll_over(self, path: str) -> None:
+        try:
+            roll_over(self._store, path, self._author)
+        except StoreError as error:
+            log.warning("Older entries of %s could not be moved to an archive: %s", path, error.message)
+
     def _present(self, path: str) -> Document | None:
         state = self._store.memory.state(path)
         if state is None:
@@ -218,20 +260,20 @@ class ProjectDocuments:
         return Document(name, state.text, version, state.at, state.author, state.conflicts)
 
     def _must_be(self, name: str) -> Document:
-        document = self._present(self._paths[name])
+        document = self._present(self._path(name))
         if document is None:
             raise DocumentNotFound(f"{name} has no text yet.")
         return document
 
     def _writable(self, name: str, refuse: bool = True) -> list[str]:
         """The document's lines now, in a state that may be changed."""
-        self._store.refresh([self._paths[name]])
+        self._store.refresh([self._path(name)])
         if refuse:
             self._refuse_trouble(name)
-        return self._store.memory.texts(self._paths[name])
+        return self._store.memory.texts(self._path(name))
 
     def _refuse_trouble(self, name: str) -> None:
-        trouble = self._store.trouble(self._paths[name])
+        trouble = self._store.trouble(self._path(name))
         if trouble is not None:
             raise DocumentRejected(
                 f"{name} {trouble}, so it is left alone.", "Mend or remove the file, then try again."
@@ -240,7 +282,7 @@ class ProjectDocuments:
     def _base(self, name: str, version: str | None, current: list[str]) -> str:
         if version is None:
             return join_lines(current)
-        text = self._store.memory.text_at(self._paths[name], version)
+        text = self._store.memory.text_at(self._path(name), version)
         if text is None:
             raise StaleVersion(
                 f"{name} has no version {version[:80]!r}.", "Read the document again and redo the edit."
@@ -255,7 +297,7 @@ class ProjectDocuments:
         summary: str | None,
         entry_id: str | None = None,
     ) -> None:
-        path = self._paths[name]
+        path = self._path(name)
         if not changes:
             return
         _check_size(name, join_lines(apply_changes(self._store.memory.texts(path), changes)))

@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from shared_context.documents.document_names import is_archive
 from shared_context.documents.line_diff import LineChange, split_lines
 from shared_context.documents.mirrored_file import FolderContext, KeptFile
 from shared_context.documents.starters import starter_text
@@ -258,4 +259,5 @@ class DocumentStore:
 
 
 def _starter_lines(path: str) -> list[str]:
-    return split_lines(starter_text(path.rpartition("/")[2]))
+    name = path.rpartition("/")[2]
+    return [] if is_archive(name) else split_lines(starter_text(name))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from shared_context.documents.document_folder import project_folders
-from shared_context.documents.document_names import DOCUMENT_NAMES
+from shared_context.documents.document_names import is_document_path
 from shared_context.documents.store import DocumentStore
 from shared_context.documents.watcher import Watcher
 
@@ -38,7 +38,7 @@ class Subscribers:
             if self._watcher is None:
                 # What changed before has been read by whoever subscribes now.
                 self._store.take_changed()
-                self._watcher = Watcher(DOCUMENT_NAMES, self._look, self._deliver)
+                self._watcher = Watcher(is_document_path, self._look, self._deliver)
                 self._store.listen(self._watcher.nudge)
             watcher = self._watcher
         for folder in folders:

@@ -21,7 +21,7 @@ from shared_context.documents.conflicts import (
 )
 from shared_context.documents.crdt import SharedLines
 from shared_context.documents.document_database import DocumentDatabase, StoredVersion
-from shared_context.documents.document_names import LOG
+from shared_context.documents.document_names import is_log
 from shared_context.documents.history import History, text_version
 from shared_context.documents.line_diff import LineChange, changed_lines, join_lines, split_lines
 from shared_context.errors import StoreError
@@ -264,7 +264,7 @@ class VersionedLines:
         ids = self._ids(path)
         lines = self._lines.lines(path)
         repeated = set(repeated_sides(find_contests(lines, ids), ids))
-        if path.endswith(LOG):
+        if is_log(path):
             repeated.update(repeated_entries(lines, ids))
         return self._lines.delete(path, sorted(repeated)) if repeated else b""
 

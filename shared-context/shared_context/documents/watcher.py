@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from watchdog.events import (
@@ -42,13 +42,15 @@ class Watcher(FileSystemEventHandler):
     """Watches folders (not what is below them) for files of certain names.
 
     Args:
-        names: file names that matter.
+        matters: whether a file of this name does.
         look: called when such a file may have changed; returns whether to look again soon.
         deliver: called after that, and after `nudge`, on the same thread.
     """
 
-    def __init__(self, names: Iterable[str], look: Callable[[], bool], deliver: Callable[[], None]) -> None:
-        self._names = frozenset(names)
+    def __init__(
+        self, matters: Callable[[str], bool], look: Callable[[], bool], deliver: Callable[[], None]
+    ) -> None:
+        self._matters = matters
         self._look = look
         self._deliver = deliver
         self._wake = threading.Condition()
@@ -99,14 +101,14 @@ class Watcher(FileSystemEventHandler):
             self._thread.join()
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        if event.event_type not in _OUR_OWN_READING and self._matters(event):
+        if event.event_type not in _OUR_OWN_READING and self._is_about_documents(event):
             self.look_soon()
 
-    def _matters(self, event: FileSystemEvent) -> bool:
+    def _is_about_documents(self, event: FileSystemEvent) -> bool:
         if event.is_directory:
             return event.event_type != "modified"
         paths = (os.fsdecode(event.src_path), os.fsdecode(event.dest_path))
-        return any(Path(path).name in self._names for path in paths if path)
+        return any(self._matters(Path(path).name) for path in paths if path)
 
     def _run(self) -> None:
         while True:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from shared_context.conversations.messages import Message
 from shared_context.documents.document import Document
-from shared_context.documents.document_names import LOG
+from shared_context.documents.document_names import is_log
 from shared_context.documents.log_entry import entry_id_of, log_sections
 from shared_context.documents.markdown import sections, without_comments
 
@@ -72,7 +72,7 @@ def document_passages(document: Document, path: str | None = None) -> list[Passa
         path: of the document below the context folder; by default its name.
     """
     path = path or document.name
-    source = "log" if document.name == LOG else "document"
+    source = "log" if is_log(document.name) else "document"
     found: list[Passage] = []
     seen: dict[str, int] = {}
     for heading, body in _sections(document.text, entries_only=source == "log"):
