@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +18,13 @@ from dulwich.errors import NotGitRepository
 from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tree
 from dulwich.repo import Repo
 
+from shared_context.documents.history_pack import pack_history
 from shared_context.documents.history_rewrite import rewrite
 
 BRANCH = b"refs/heads/main"
 
-LOOSE_OBJECTS = 1500
-"""Loose objects are packed beyond this: each takes a disk block, a pack does not."""
+LOOSE_OBJECTS = 600
+"""Loose objects are packed beyond this: each is a whole version and takes a disk block."""
 
 _CHANGE = re.compile(rb"^Change: (\S+)$", re.MULTILINE)
 
@@ -38,6 +40,8 @@ class History:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.moved_aside: Path | None = None
+        self._commits = 0
+        self._packing = threading.Lock()
         try:
             self._open()
         except (NotGitRepository, KeyError, ValueError, AssertionError, OSError) as error:
@@ -89,6 +93,7 @@ class History:
         step("history-written")
         self._repo.refs.set_if_equals(BRANCH, head.id if head is not None else None, commit.id)
         step("history-moved")
+        self._commits += 1
 
     def text(self, version: str) -> str | None:
         """The text with this (whole) version; None when it was never committed."""
@@ -100,22 +105,29 @@ class History:
 
     def pack_when_loose(self, limit: int = LOOSE_OBJECTS) -> bool:
         """Put loose objects into a pack when there are many; whether it did."""
+        self._commits = 0
         objects = self.folder / "objects"
         loose = sum(len(list(part.iterdir())) for part in objects.glob("??") if part.is_dir())
         if loose <= limit:
             return False
         # A view of its own, so that it may run while another thread commits.
-        with Repo(str(self.folder)) as repo:
-            repo.object_store.pack_loose_objects()
+        with self._packing, Repo(str(self.folder)) as repo:
+            pack_history(repo, BRANCH)
         return True
 
     def rewrite(self, clean: Callable[[bytes], bytes]) -> dict[str, str]:
         """See `history_rewrite.rewrite`."""
-        self._repo.close()
-        try:
-            return rewrite(self.folder, BRANCH, clean)
-        finally:
-            self._open()
+        with self._packing:
+            self._repo.close()
+            try:
+                return rewrite(self.folder, BRANCH, clean)
+            finally:
+                self._open()
+
+    @property
+    def is_loose(self) -> bool:
+        """Whether `pack_when_loose` may have something to do."""
+        return self._commits * 3 > LOOSE_OBJECTS
 
     def close(self) -> None:
         self._repo.close()

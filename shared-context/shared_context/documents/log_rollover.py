@@ -23,13 +23,13 @@ from shared_context.documents.log_entry import ENTRY_LEVEL, log_sections
 from shared_context.documents.store import DocumentStore
 from shared_context.documents.text_style import block_at_end
 
-ROLL_CHARS = 256 * 1024
-"""A longer log is rolled over: some 400 sessions."""
+ROLL_CHARS = 64 * 1024
+"""A longer log is rolled over: some 100 sessions. An entry costs what the whole log costs to write."""
 
 KEPT_CHARS = ROLL_CHARS // 2
 """Of the newest entries that stay then."""
 
-ARCHIVE_CHARS = 1024 * 1024
+ARCHIVE_CHARS = 512 * 1024
 """An archive that would become longer gets a successor."""
 
 BLOCK_LINES = 1000

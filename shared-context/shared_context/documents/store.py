@@ -99,8 +99,7 @@ class DocumentStore:
         if self.memory.history.moved_aside is not None:
             name = self.memory.history.moved_aside.name
             self._notice(f"The history could not be read; it was moved to {name} and a new one begun.")
-        self._packing = threading.Thread(target=self._pack, name="history-pack", daemon=True)
-        self._packing.start()
+        self._packing = self._start_packing()
 
     def track(self, path: str, starter: str | None = None) -> None:
         """Keep this document on disk from now on.
@@ -112,7 +111,7 @@ class DocumentStore:
                 return
             file = self._files[path] = KeptFile(path, self._around, starter)
             file.begin()
-            self.memory.record_history()
+            self._record_history()
 
     def refresh(self, paths: Iterable[str]) -> None:
         """Take in what changed on disk, and put right what is missing there. A `stat` for each
@@ -121,7 +120,7 @@ class DocumentStore:
             for path in paths:
                 self._files[path].look()
             if self._changed:
-                self.memory.record_history()
+                self._record_history()
         self._tell()
 
     def paths(self) -> list[str]:
@@ -157,7 +156,7 @@ class DocumentStore:
             self.memory.change(path, changes, author=author, summary=summary, entry_id=entry_id)
             self._changed.add(path)
             self._files[path].write()
-            self.memory.record_history()
+            self._record_history()
         self._tell()
 
     def meet(self, vector: bytes) -> None:
@@ -226,7 +225,7 @@ class DocumentStore:
             self._changed.add(path)
             self.track(path)
             self._files[path].write()
-        self.memory.record_history()
+        self._record_history()
 
     def _track_found(self, path: str) -> None:
         try:
@@ -250,6 +249,16 @@ class DocumentStore:
     def _tell(self) -> None:
         if self._changed:
             self._listener()
+
+    def _record_history(self) -> None:
+        self.memory.record_history()
+        if self.memory.history.is_loose and not self._packing.is_alive():
+            self._packing = self._start_packing()
+
+    def _start_packing(self) -> threading.Thread:
+        thread = threading.Thread(target=self._pack, name="history-pack", daemon=True)
+        thread.start()
+        return thread
 
     def _pack(self) -> None:
         try:

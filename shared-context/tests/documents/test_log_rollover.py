@@ -15,7 +15,7 @@ OpenFolder = Callable[..., ContextFolder]
 def journal(years: list[int], each: int = 3) -> str:
     entries = (
         f"## {year}-0{n + 1}-01 10:00 UTC · desktop <!-- entry:y{year}n{n} -->\n\n"
-        + f"What was done in {year}, part {n}. " * 300
+        + f"What was done in {year}, part {n}. " * 70
         + "\n\n"
         for year in years
         for n in range(each)
@@ -26,7 +26,7 @@ def journal(years: list[int], each: int = 3) -> str:
 def long_log(folder: ContextFolder) -> None:
     text = journal([2024, 2025, 2026], each=9)
     text += (
-        "\n".join(f"## 2026-1{n // 9}-0{n % 9 + 1} by hand\n\n" + "more words " * 600 for n in range(18))
+        "\n".join(f"## 2026-1{n // 9}-0{n % 9 + 1} by hand\n\n" + "more words " * 150 for n in range(18))
         + "\n"
     )
     assert len(text) > ROLL_CHARS
@@ -45,7 +45,7 @@ def test_a_long_log_keeps_its_newest_entries_and_the_others_go_to_the_archive_of
         "SESSION_LOG.2025.md",
         "SESSION_LOG.2026.md",
     ]
-    assert len(document.text) <= KEPT_CHARS + 30_000
+    assert len(document.text) <= KEPT_CHARS + 8_000
     assert document.text.startswith("# Session log\n\nIntroduction.\n\n## ")
     assert entry_id in document.text
     entries = [line for line in before.split("\n") if line.startswith("## ")]
