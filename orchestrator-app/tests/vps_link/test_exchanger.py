@@ -18,7 +18,6 @@ from shared_context.conversations.store import ConversationStore
 from shared_context.documents.context_folder import ContextFolder
 from shared_context.errors import DocumentRejected
 from shared_context.exchange.replica import Replica
-from shared_context.exchange.shared_documents import SharedDocuments
 from shared_context.exchange.sync_client import SyncClient
 from support.played_vps import CREDENTIAL, PlayedVps
 from support.relay_ends import answering, connected
@@ -99,7 +98,7 @@ def test_what_is_said_and_written_at_home_goes_out_at_once(tmp_path: Path) -> No
             lambda: [one.content for one in here.vps.conversations.messages("default")] == ["said at home"]
         )
         assert here.desktop.documents is not None
-        here.desktop.documents._context.append_entry("written at home")
+        here.desktop.documents.context.append_entry("written at home")
         wait_until(lambda: here.equal())
         wait_until(lambda: here.vps.state().digest in here.synced)
 
@@ -191,17 +190,17 @@ def test_what_could_not_be_taken_in_is_tried_again_without_a_change(
     monkeypatch.setattr(Backoff, "slow_s", lambda self: 0.05)
     with house(tmp_path) as here:
         wait_until(lambda: here.exchanger.ready and here.equal())
-        receive, refused = SharedDocuments.receive, []
+        apply_update, refused = ContextFolder.apply_update, []
 
-        def refuse_twice(documents: SharedDocuments, update: bytes, author: str) -> tuple[str, ...]:
-            if documents is here.desktop.documents and len(refused) < 2:
+        def refuse_twice(context: ContextFolder, update: bytes, author: str) -> tuple[str, ...]:
+            if context is here.desktop.documents.context and len(refused) < 2:
                 refused.append(author)
                 raise DocumentRejected("There was no room.")
-            return receive(documents, update, author)
+            return apply_update(context, update, author)
 
-        monkeypatch.setattr(SharedDocuments, "receive", refuse_twice)
+        monkeypatch.setattr(ContextFolder, "apply_update", refuse_twice)
         assert here.vps.documents is not None
-        here.vps.documents._context.append_entry("Written outside.")
+        here.vps.documents.context.append_entry("Written outside.")
         here.ends[0].notice(here.vps.state().digest)
         wait_until(lambda: here.equal() and len(refused) == 2)
 

@@ -75,7 +75,7 @@ def test_a_deleted_conversation_is_deleted_on_the_other_side_too(server, phone, 
 def test_an_entry_of_the_phone_reaches_the_desktop_s_log(server, phone, tmp_path):
     with SyncClient(server.url, phone) as client:
         client.exchange()
-        context = phone.documents._context
+        context = phone.documents.context
         context.append_entry("written on the phone", entry_id="p1")
         assert client.exchange().complete
     log = server.services.assistant.context.document("SESSION_LOG.md")
@@ -198,8 +198,8 @@ def test_documents_larger_than_a_message_are_exchanged_in_parts(tmp_path, monkey
         with SyncClient(server.url, phone) as client:
             report = client.exchange()
             assert report.complete and report.rounds > 8
-            assert phone.documents._context.document("PROJECT_CONTEXT.md").text == text
-            phone.documents._context.edit("PROJECT_CONTEXT.md", text.replace("x", "y"))
+            assert phone.documents.context.document("PROJECT_CONTEXT.md").text == text
+            phone.documents.context.edit("PROJECT_CONTEXT.md", text.replace("x", "y"))
             assert client.exchange().complete
         assert desktop.document("PROJECT_CONTEXT.md").text == text.replace("x", "y")
 
@@ -212,7 +212,7 @@ def test_documents_a_server_refuses_do_not_keep_messages_back(tmp_path, monkeypa
             desktop.conversations.add_message("default", "user", f"desktop {number}")
         with SyncClient(server.url, phone, page=PageSize(records=10)) as client:
             client.exchange()
-            phone.documents._context.append_entry("refused")
+            phone.documents.context.append_entry("refused")
             phone.conversations.add_message("default", "user", "one more")
 
             def refuse(update: bytes, author: str) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ over the document, and they were neighbours."""
 
 @dataclass(frozen=True, slots=True)
 class Hunk:
-    """Lines put in together: one side of a contest."""
+    """Lines put in together: one side of a conflict."""
 
     key: str
     author: str
@@ -32,13 +32,13 @@ class Hunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
+class HunkConflict:
     """Hunks that stand for the same earlier lines, by their place in the document."""
 
     hunks: tuple[Hunk, ...]
 
     @property
-    def contest_id(self) -> str:
+    def conflict_id(self) -> str:
         """The same on every replica; another one as soon as any side changes."""
         keys = "\n".join(sorted(hunk.key for hunk in self.hunks))
         return hashlib.sha256(keys.encode()).hexdigest()[:12]
@@ -48,33 +48,35 @@ class Contest:
         return sorted(index for hunk in self.hunks for index in hunk.indexes)
 
 
-def find_contests(lines: Sequence[Line], ids: LineIds) -> list[Contest]:
-    """The contests in the order of the document."""
+def find_conflicts(lines: Sequence[Line], ids: LineIds) -> list[HunkConflict]:
+    """The conflicts in the order of the document."""
     indexes = _hunks(lines)
     groups = _Groups(indexes)
-    for one, other in _sharing(lines):
-        groups.join(one, other)
+    for hunk, overlapping in _sharing(lines):
+        groups.join(hunk, overlapping)
     for at, line in enumerate(lines):
         if line.rivals and line.hunk is not None:
             for key in _rivals(lines, at, ids, indexes):
                 groups.join(line.hunk, key)
-    contests = [
-        Contest(tuple(sorted((_hunk(key, indexes[key], lines) for key in keys), key=lambda h: h.indexes)))
+    conflicts = [
+        HunkConflict(
+            tuple(sorted((_hunk(key, indexes[key], lines) for key in keys), key=lambda h: h.indexes))
+        )
         for keys in groups.larger_than_one()
     ]
-    return sorted(contests, key=lambda contest: contest.hunks[0].indexes)
+    return sorted(conflicts, key=lambda conflict: conflict.hunks[0].indexes)
 
 
-def repeated_sides(contests: Sequence[Contest], ids: LineIds) -> list[int]:
-    """Lines to take out because another side of the same contest says the same.
+def repeated_sides(conflicts: Sequence[HunkConflict], ids: LineIds) -> list[int]:
+    """Lines to take out because another side of the same conflict says the same.
 
     The side with the smallest id stays, so replicas that do this at once, even with other
     sides in sight, never take out the last one.
     """
     repeated: list[int] = []
-    for contest in contests:
+    for conflict in conflicts:
         by_text: dict[str, list[Hunk]] = defaultdict(list)
-        for hunk in contest.hunks:
+        for hunk in conflict.hunks:
             by_text[hunk.text].append(hunk)
         for same in (hunks for hunks in by_text.values() if len(hunks) > 1):
             firsts = ids([hunk.indexes[0] for hunk in same])
@@ -130,13 +132,13 @@ def _rivals(lines: Sequence[Line], at: int, ids: LineIds, hunks: dict[str, list[
     """The hunks of the lines that line `at` was put beside. Lines without a hunk make up one."""
     near = range(max(0, at - RIVALS_WITHIN), min(len(lines), at + RIVALS_WITHIN))
     every = dict(zip(near, ids(near), strict=True))
-    found = [
+    rivals = [
         index
         for index, (client, clock) in every.items()
         if any(run.client == client and 0 <= clock - run.clock < run.length for run in lines[at].rivals)
     ]
-    keys = {line.hunk for line in (lines[i] for i in found) if line.hunk is not None}
-    plain = [index for index in found if lines[index].hunk is None]
+    keys = {line.hunk for line in (lines[i] for i in rivals) if line.hunk is not None}
+    plain = [index for index in rivals if lines[index].hunk is None]
     if plain:
         client, clock = every[plain[0]]
         keys.add(f"{client}.{clock}")

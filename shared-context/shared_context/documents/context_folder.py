@@ -118,8 +118,8 @@ class ContextFolder(ProjectDocuments):
         """Every document that is kept on disk, as it is now, by its path below the folder."""
         with self._store.lock:
             self._store.refresh_all()
-            found = {path: self._present(path) for path in self._store.paths()}
-            return {path: document for path, document in found.items() if document is not None}
+            documents = {path: self._present(path) for path in self._store.paths()}
+            return {path: document for path, document in documents.items() if document is not None}
 
     def problems(self) -> list[str]:
         """What a person should know: files left alone and why, documents restored, copies that
@@ -207,5 +207,5 @@ class ContextFolder(ProjectDocuments):
         stored = [p for p in self._store.memory.paths() if project_of(p) in there or is_archive(p)]
         if not self._starters:
             return stored
-        in_projects = [document_path(name, one.name) for one in folders for name in documents_in(one)]
+        in_projects = [document_path(name, each.name) for each in folders for name in documents_in(each)]
         return [*stored, *archives_in(self.folder), *in_projects]

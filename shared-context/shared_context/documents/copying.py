@@ -44,9 +44,9 @@ def check_database(path: Path) -> None:
     """
     uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     with translated(path), closing(sqlite3.connect(uri, uri=True)) as connection:
-        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if found != "ok":
-            raise corrupt(path, found)
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise corrupt(path, verdict)
 
 
 def copy_documents(folder: Path, state: Path, *, to_folder: Path, to_state: Path) -> None:
@@ -70,12 +70,12 @@ def copy_documents(folder: Path, state: Path, *, to_folder: Path, to_state: Path
             if database is not None:
                 to_state.mkdir(parents=True, exist_ok=True)
                 _copy(database, to_state / _DATABASE)
-            found = {path: _content(folder / path) for path in _documents(folder)}
+            contents = {path: _content(folder / path) for path in _documents(folder)}
             if (state / _HISTORY).is_dir():
                 _copy_files(state / _HISTORY, to_state / _HISTORY, _branches(state / _HISTORY))
-        if found == settled:
+        if contents == settled:
             break
-    for path, content in found.items():
+    for path, content in contents.items():
         if content is not None:
             target = to_folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -144,8 +144,8 @@ def _copy(source: sqlite3.Connection, target: Path) -> None:
 
 def _branches(repository: Path) -> list[Path]:
     """All that is not an object: what the branches point to, and settings."""
-    found = (path.relative_to(repository) for path in repository.rglob("*"))
-    return [path for path in found if path.parts[0] != "objects" and path.suffix != ".lock"]
+    paths = (path.relative_to(repository) for path in repository.rglob("*"))
+    return [path for path in paths if path.parts[0] != "objects" and path.suffix != ".lock"]
 
 
 def _copy_objects(source: Path, target: Path) -> None:

@@ -275,13 +275,13 @@ def _after(lines: Sequence[Line], delta: Iterable[Mapping[str, Any]]) -> list[Li
     Raises:
         DocumentRejected: something new is no line.
     """
-    found: list[Line] = []
+    after: list[Line] = []
     at = 0
     for part in delta:
         if "insert" in part:
-            found += [Line.of_element(element) for element in part["insert"]]
+            after += [Line.of_element(element) for element in part["insert"]]
             continue
         kept = part.get("retain", 0)
-        found += lines[at : at + kept]
+        after += lines[at : at + kept]
         at += kept + part.get("delete", 0)
-    return found + list(lines[at:])
+    return after + list(lines[at:])

@@ -120,10 +120,10 @@ class DocumentDatabase:
 
     def has_entry(self, path: str, entry_id: str) -> bool:
         with self._database.read() as connection:
-            found = connection.execute(
+            entries = connection.execute(
                 "SELECT 1 FROM entries WHERE path = ? AND entry_id = ?", (path, entry_id)
             )
-            return found.fetchone() is not None
+            return entries.fetchone() is not None
 
     def versions(self, path: str, limit: int) -> list[StoredVersion]:
         """Newest first, without texts."""
@@ -131,13 +131,13 @@ class DocumentDatabase:
 
     def version(self, path: str, version: str) -> StoredVersion | None:
         """The latest of this document whose version starts so."""
-        found = self._select(
+        versions = self._select(
             "WHERE path = ? AND substr(version, 1, ?) = ? ORDER BY position DESC LIMIT 1",
             path,
             len(version),
             version,
         )
-        return found[0] if found else None
+        return versions[0] if versions else None
 
     def waiting(self) -> list[StoredVersion]:
         """Versions that are not in the history yet, oldest first."""

@@ -177,8 +177,8 @@ def text_version(text: str) -> str:
 
 def change_of(commit: Commit) -> str | None:
     """The id of the change a commit records."""
-    found = _CHANGE.search(commit.message)
-    return found.group(1).decode() if found else None
+    match = _CHANGE.search(commit.message)
+    return match.group(1).decode() if match else None
 
 
 def _commit(root: Tree, head: Commit | None, author: str, at: float, message: str) -> Commit:

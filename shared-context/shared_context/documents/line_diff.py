@@ -160,7 +160,7 @@ class _Theirs:
             at, lines = _beyond(rivals[0], lines)
         elif rivals:
             at = rivals[-1].stop
-        contested = tuple(i for p in rivals for i in range(p.start, p.stop))
+        rivals_there = tuple(i for p in rivals for i in range(p.start, p.stop))
         pieces = list(self._alive(edit.start, edit.stop))
         if at is None:
             first, *pieces = pieces
@@ -169,7 +169,7 @@ class _Theirs:
             pieces = [*(p for p in pieces if p[1] <= at), (at, at), *(p for p in pieces if p[0] >= at)]
         for start, stop in pieces:
             new = lines if (start, stop) == (at, at) else ()
-            yield LineChange(start, stop, new, contested if new else ())
+            yield LineChange(start, stop, new, rivals_there if new else ())
 
     def _alive(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """Ranges of the current text that hold base lines `start` to before `stop`, unchanged."""

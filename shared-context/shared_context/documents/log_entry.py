@@ -70,8 +70,8 @@ def check_author(author: str) -> str:
 
 def entry_id_of(line: str) -> str | None:
     """The id in a heading line, if it carries one."""
-    found = _MARK.search(line) if line.startswith("#") else None
-    return found.group(1) if found else None
+    match = _MARK.search(line) if line.startswith("#") else None
+    return match.group(1) if match else None
 
 
 def log_sections(lines: Sequence[str]) -> list[Section]:
@@ -84,7 +84,7 @@ def find_entry(lines: Sequence[str], entry_id: str) -> tuple[int, int] | None:
     """Where the entry's lines are, as (start, stop), or None."""
     if not any(entry_id in line for line in lines):
         return None  # most often, and far cheaper than to read the structure
-    return next((place for found, place in _marked_entries(lines) if found == entry_id), None)
+    return next((place for marked, place in _marked_entries(lines) if marked == entry_id), None)
 
 
 def same_entries(lines: Sequence[str]) -> list[list[tuple[int, int]]]:

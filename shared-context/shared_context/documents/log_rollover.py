@@ -64,15 +64,15 @@ def old_entries(lines: Sequence[str], kept_chars: int, year: str) -> list[OldEnt
         left -= sum(len(line) + 1 for line in lines[newest.start : newest.stop])
     if left < 0:
         entries.append(newest)  # the one that did not fit any more
-    found: list[OldEntries] = []
+    parts: list[OldEntries] = []
     for entry in entries:
         match = _DATE.search(entry.title)
         year = match.group()[:4] if match else year
-        if found and found[-1].year == year and entry.stop - found[-1].start <= BLOCK_LINES:
-            found[-1] = OldEntries(year, found[-1].start, entry.stop)
+        if parts and parts[-1].year == year and entry.stop - parts[-1].start <= BLOCK_LINES:
+            parts[-1] = OldEntries(year, parts[-1].start, entry.stop)
         else:
-            found.append(OldEntries(year, entry.start, entry.stop))
-    return found
+            parts.append(OldEntries(year, entry.start, entry.stop))
+    return parts
 
 
 def roll_over(store: DocumentStore, path: str, author: str) -> None:

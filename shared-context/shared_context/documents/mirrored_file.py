@@ -55,7 +55,7 @@ class FolderContext:
     notice: Callable[[str], None]
 
 
-class KeptFile:
+class MirroredFile:
     """Used by one thread at a time.
 
     Args:

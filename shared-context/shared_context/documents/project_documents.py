@@ -59,8 +59,8 @@ class ProjectDocuments:
         left alone now is given as it was last (see `problems`)."""
         with self._store.lock:
             self._store.refresh(self._paths.values())
-            found = (self._present(path) for path in self._paths.values())
-            return [document for document in found if document is not None]
+            present = (self._present(path) for path in self._paths.values())
+            return [document for document in present if document is not None]
 
     def document(self, name: str) -> Document:
         """One document as it is now.
@@ -191,13 +191,13 @@ class ProjectDocuments:
             self._store.refresh(self._paths.values())
             return [
                 LineConflict(
-                    contest.contest_id,
+                    conflict.conflict_id,
                     name,
-                    contest.indexes[0] + 1,
-                    tuple(ConflictSide(hunk.author, hunk.text) for hunk in contest.hunks),
+                    conflict.indexes[0] + 1,
+                    tuple(ConflictSide(hunk.author, hunk.text) for hunk in conflict.hunks),
                 )
                 for name, path in self._paths.items()
-                for contest in self._store.memory.contests(path)
+                for conflict in self._store.memory.conflicts(path)
             ]
 
     def resolve(self, conflict_id: str, text: str, *, author: str | None = None) -> Document:
@@ -210,10 +210,10 @@ class ProjectDocuments:
         with self._store.lock:
             for name, path in self._paths.items():
                 lines = self._writable(name, refuse=False)
-                for contest in self._store.memory.contests(path):
-                    if contest.contest_id == conflict_id:
+                for conflict in self._store.memory.conflicts(path):
+                    if conflict.conflict_id == conflict_id:
                         self._refuse_trouble(name)
-                        first, *others = contest.indexes
+                        first, *others = conflict.indexes
                         new = split_lines(in_style_of(lines, text.removesuffix("\n")))
                         changes = [LineChange(first, first + 1, tuple(new))]
                         changes += [LineChange(index, index + 1) for index in others]

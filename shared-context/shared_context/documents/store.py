@@ -23,9 +23,9 @@ from pathlib import Path
 
 from shared_context.documents.document_names import is_archive
 from shared_context.documents.line_diff import LineChange, split_lines
-from shared_context.documents.mirrored_file import FolderContext, KeptFile
+from shared_context.documents.mirrored_file import FolderContext, MirroredFile
 from shared_context.documents.starters import starter_text
-from shared_context.documents.unrelated_histories import FirstMeeting
+from shared_context.documents.unrelated_histories import UnrelatedHistories
 from shared_context.documents.versioned_lines import VersionedLines
 from shared_context.errors import StoreError
 from shared_context.storage.folder_lock import FolderLock
@@ -80,7 +80,7 @@ class DocumentStore:
     ) -> None:
         self.folder = folder
         self.lock = threading.RLock()
-        self._files: dict[str, KeptFile] = {}
+        self._files: dict[str, MirroredFile] = {}
         self._notices: deque[str] = deque(maxlen=NOTICES)
         self._changed: set[str] = set()
         self._listener: Callable[[], None] = lambda: None
@@ -94,7 +94,7 @@ class DocumentStore:
             self._process_lock.release()
             raise
         self._author = author
-        self._meeting = FirstMeeting(self.memory, _starter_lines)
+        self._unrelated = UnrelatedHistories(self.memory, _starter_lines)
         self._around = FolderContext(folder, self.memory, author, step, self._changed_on_disk, self._notice)
         if self.memory.history.moved_aside is not None:
             name = self.memory.history.moved_aside.name
@@ -109,7 +109,7 @@ class DocumentStore:
         with self.lock:
             if path in self._files:
                 return
-            file = self._files[path] = KeptFile(path, self._around, starter)
+            file = self._files[path] = MirroredFile(path, self._around, starter)
             file.begin()
             self._record_history()
 
@@ -160,10 +160,10 @@ class DocumentStore:
         self._tell()
 
     def meet(self, vector: bytes) -> None:
-        """Learn of another replica's state before its update is received; see `FirstMeeting`."""
+        """Learn of another replica's state before its update is received; see `UnrelatedHistories`."""
         with self.lock:
             self.refresh_all()
-            self._meeting.begin(vector)
+            self._unrelated.begin(vector)
             self._write_received(self._join())
         self._tell()
 
@@ -171,7 +171,7 @@ class DocumentStore:
         """Take in another replica's update; returns the documents whose text changed."""
         with self.lock:
             self.refresh_all()
-            changed = self.memory.receive(update, author, tidy=not self._meeting.pending)
+            changed = self.memory.receive(update, author, tidy=not self._unrelated.pending)
             changed |= self._join()
             self._write_received(changed)
         self._tell()
@@ -215,7 +215,7 @@ class DocumentStore:
                 self._process_lock.release()
 
     def _join(self) -> set[str]:
-        joined = self._meeting.end(self._author)
+        joined = self._unrelated.end(self._author)
         if joined:
             self._notice(_JOINED.format(", ".join(sorted(joined))))
         return joined

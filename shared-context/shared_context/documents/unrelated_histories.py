@@ -42,13 +42,13 @@ def joined(own: Sequence[str], theirs: Sequence[str], starter: Sequence[str]) ->
     if theirs == list(starter):
         return list(own)
     both = apply_changes(
-        own, [LineChange(one.stop, one.stop, one.lines) for one in changed_lines(own, theirs)]
+        own, [LineChange(change.stop, change.stop, change.lines) for change in changed_lines(own, theirs)]
     )
     repeated = {i for same in same_entries(both) for start, stop in same[1:] for i in range(start, stop)}
     return [line for i, line in enumerate(both) if i not in repeated]
 
 
-class FirstMeeting:
+class UnrelatedHistories:
     """Used by one thread at a time.
 
     Args:

@@ -13,9 +13,9 @@ from datetime import datetime
 from pathlib import Path
 
 from shared_context.documents.conflicts import (
-    Contest,
+    HunkConflict,
     LineIds,
-    find_contests,
+    find_conflicts,
     repeated_entries,
     repeated_sides,
 )
@@ -84,7 +84,7 @@ class VersionedLines:
                 return None
             text = join_lines(self._lines.texts(path))
             self._states[path] = State(
-                text, last[0].version, last[0].author, last[0].at, len(self.contests(path))
+                text, last[0].version, last[0].author, last[0].at, len(self.conflicts(path))
             )
         return self._states[path]
 
@@ -97,8 +97,8 @@ class VersionedLines:
         """See `SharedLines.ids`."""
         return self._lines.ids(path, indexes)
 
-    def contests(self, path: str) -> list[Contest]:
-        return find_contests(self._lines.lines(path), self._ids(path))
+    def conflicts(self, path: str) -> list[HunkConflict]:
+        return find_conflicts(self._lines.lines(path), self._ids(path))
 
     def seen(self, path: str) -> bytes | None:
         return self._database.seen(path)
@@ -168,10 +168,10 @@ class VersionedLines:
         """The text of a version of this document, named by its first 7 to 40 digits."""
         if not 7 <= len(version) <= 40 or set(version) - set("0123456789abcdef"):
             return None
-        found = self._database.version(path, version)
-        if found is None:
+        stored = self._database.version(path, version)
+        if stored is None:
             return None
-        return found.text if found.text is not None else self._history.text(found.version)
+        return stored.text if stored.text is not None else self._history.text(stored.version)
 
     def record_history(self) -> None:
         """Commit what waits. A failure is kept in `history_problem` and logged, not raised:
@@ -263,7 +263,7 @@ class VersionedLines:
         """Take out what several replicas wrote alike at the same place."""
         ids = self._ids(path)
         lines = self._lines.lines(path)
-        repeated = set(repeated_sides(find_contests(lines, ids), ids))
+        repeated = set(repeated_sides(find_conflicts(lines, ids), ids))
         if is_log(path):
             repeated.update(repeated_entries(lines, ids))
         return self._lines.delete(path, sorted(repeated)) if repeated else b""

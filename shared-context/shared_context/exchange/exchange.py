@@ -145,7 +145,7 @@ class Exchange:
         self, documents: SharedDocuments, theirs: DocumentsAnswer, author: str
     ) -> tuple[str, ...]:
         documents.meet(_summary(theirs))
-        return documents.receive(decode(theirs.update), author) if theirs.update else ()
+        return documents.context.apply_update(decode(theirs.update), author) if theirs.update else ()
 
     def _look_for_the_end(self, peer: SyncAnswer) -> None:
         mine = self._replica.state()
@@ -174,7 +174,7 @@ def _documents_answer(replica: Replica, request: SyncRequest) -> DocumentsAnswer
         return None
     replica.documents.meet(_summary(request.documents))
     if request.update is not None:
-        replica.documents.receive(decode(request.update), request.name)
+        replica.documents.context.apply_update(decode(request.update), request.name)
     update = replica.documents.lacking(_summary(request.documents))
     summary = replica.documents.summary()
     return DocumentsAnswer(

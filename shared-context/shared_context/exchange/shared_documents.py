@@ -30,16 +30,16 @@ class DocumentsSummary:
 
 
 class SharedDocuments:
-    """A context folder as a partner in exchanges."""
+    """A context folder as a partner in exchanges. Updates go to `context` itself."""
 
     def __init__(self, context: ContextFolder) -> None:
-        self._context = context
+        self.context = context
         self._latest: tuple[bytes, bytes, DocumentsSummary] | None = None
 
     def summary(self) -> DocumentsSummary:
         for _ in range(READINGS):
-            vector = self._context.state_vector()
-            deletions = self._context.update_since(vector)
+            vector = self.context.state_vector()
+            deletions = self.context.update_since(vector)
             # Begins with the number of writers with new lines: none, unless somebody wrote in between.
             if deletions[:1] == b"\0":
                 break
@@ -59,7 +59,7 @@ class SharedDocuments:
         """
         if theirs.digest == self.summary().digest:
             return None
-        return first_page(self._context.update_since(theirs.vector), PAGE_BYTES)
+        return first_page(self.context.update_since(theirs.vector), PAGE_BYTES)
 
     def meet(self, theirs: DocumentsSummary) -> None:
         """To be called with somebody's state before anything is received; see `ContextFolder.meet`.
@@ -68,15 +68,11 @@ class SharedDocuments:
             DocumentRejected: their vector cannot be read. StoreError.
         """
         if theirs.digest != self.summary().digest:
-            self._context.meet(theirs.vector)
-
-    def receive(self, update: bytes, author: str) -> tuple[str, ...]:
-        """See `ContextFolder.apply_update`."""
-        return self._context.apply_update(update, author)
+            self.context.meet(theirs.vector)
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call this soon after documents changed; returns a function that ends the calls."""
-        return self._context.on_any_change(lambda _: callback())
+        return self.context.on_any_change(lambda _: callback())
 
 
 def digest(vector: bytes, deletions: bytes) -> str:

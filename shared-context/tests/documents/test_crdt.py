@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycrdt import Array, Doc, Map
-from shared_context.documents.conflicts import find_contests, repeated_sides
+from shared_context.documents.conflicts import find_conflicts, repeated_sides
 from shared_context.documents.crdt import SharedLines
 from shared_context.documents.line_diff import LineChange, changed_lines, merge_edit, split_lines
 from shared_context.errors import DocumentRejected
@@ -38,9 +38,9 @@ def exchange(*replicas: SharedLines) -> None:
                 receiver.receive(sender.update_since(receiver.state_vector()))
 
 
-def contests(lines: SharedLines) -> list[list[tuple[str, str]]]:
-    found = find_contests(lines.lines(LOG), lambda indexes: lines.ids(LOG, indexes))
-    return [[(hunk.author, hunk.text) for hunk in contest.hunks] for contest in found]
+def conflicts(lines: SharedLines) -> list[list[tuple[str, str]]]:
+    found = find_conflicts(lines.lines(LOG), lambda indexes: lines.ids(LOG, indexes))
+    return [[(hunk.author, hunk.text) for hunk in conflict.hunks] for conflict in found]
 
 
 def test_an_update_carries_a_change_to_another_replica() -> None:
@@ -58,10 +58,10 @@ def test_edits_of_different_lines_merge_without_conflict() -> None:
     write(b, "1\ntwo\n3\n4\nfive\n")
     exchange(a, b)
     assert a.text(LOG) == b.text(LOG) == "one\ntwo\n3\n4\nfive\n"
-    assert contests(a) == []
+    assert conflicts(a) == []
 
 
-def test_both_texts_of_a_line_changed_twice_stay_and_are_a_contest_on_every_replica() -> None:
+def test_both_texts_of_a_line_changed_twice_stay_and_are_a_conflict_on_every_replica() -> None:
     a = replica("head\nline\ntail\n")
     b = copy_of(a)
     write(a, "head\nfrom a\ntail\n", "a")
@@ -69,9 +69,9 @@ def test_both_texts_of_a_line_changed_twice_stay_and_are_a_contest_on_every_repl
     exchange(a, b)
     assert a.text(LOG) == b.text(LOG)
     assert sorted(split_lines(a.text(LOG))) == ["", "from a", "from b", "head", "tail"]
-    (contest,) = contests(a)
-    assert sorted(contest) == [("a", "from a"), ("b", "from b")]
-    assert contests(b) == contests(a)
+    (conflict,) = conflicts(a)
+    assert sorted(conflict) == [("a", "from a"), ("b", "from b")]
+    assert conflicts(b) == conflicts(a)
 
 
 def test_a_line_changed_several_times_before_the_exchange_still_conflicts() -> None:
@@ -81,7 +81,7 @@ def test_a_line_changed_several_times_before_the_exchange_still_conflicts() -> N
     write(a, "a2\n", "a")
     write(b, "b1\nb2\n", "b")
     exchange(a, b)
-    assert sorted(contests(a)[0]) == [("a", "a2"), ("b", "b1\nb2")]
+    assert sorted(conflicts(a)[0]) == [("a", "a2"), ("b", "b1\nb2")]
 
 
 def test_a_line_one_person_split_and_went_on_editing_is_no_conflict() -> None:
@@ -89,10 +89,10 @@ def test_a_line_one_person_split_and_went_on_editing_is_no_conflict() -> None:
     write(a, "first\nsecond\n")
     write(a, "first\nchanged\n")
     write(a, "again\nchanged\n")
-    assert contests(a) == []
+    assert conflicts(a) == []
 
 
-def test_a_contest_ends_when_one_side_is_left() -> None:
+def test_a_conflict_ends_when_one_side_is_left() -> None:
     a = replica("line\n")
     b = copy_of(a)
     write(a, "from a\n")
@@ -100,7 +100,7 @@ def test_a_contest_ends_when_one_side_is_left() -> None:
     exchange(a, b)
     write(a, "from b\n")
     exchange(a, b)
-    assert contests(a) == contests(b) == []
+    assert conflicts(a) == conflicts(b) == []
 
 
 def test_a_late_edit_of_an_old_text_conflicts_like_a_remote_one() -> None:
@@ -108,7 +108,7 @@ def test_a_late_edit_of_an_old_text_conflicts_like_a_remote_one() -> None:
     write(a, "head\nnew\n", "a")
     a.change(LOG, merge_edit(["head", "line", ""], ["head", "late", ""], a.texts(LOG)), "late")
     assert a.text(LOG) == "head\nnew\nlate\n"
-    assert contests(a) == [[("a", "new"), ("late", "late")]]
+    assert conflicts(a) == [[("a", "new"), ("late", "late")]]
 
 
 def test_a_late_edit_against_lines_that_came_without_a_hunk_conflicts_too() -> None:
@@ -117,7 +117,7 @@ def test_a_late_edit_against_lines_that_came_without_a_hunk_conflicts_too() -> N
     a.change(LOG, [LineChange(1, 1, ("plain", "lines"))], "a")
     base = split_lines("head\nline\ntail\n")
     a.change(LOG, merge_edit(base, split_lines("head\nlate\ntail\n"), a.texts(LOG)), "late")
-    assert contests(a) == [[("unknown", "plain\nlines"), ("late", "late")]]
+    assert conflicts(a) == [[("unknown", "plain\nlines"), ("late", "late")]]
 
 
 def test_the_same_change_on_three_replicas_is_kept_once() -> None:
@@ -131,7 +131,7 @@ def test_the_same_change_on_three_replicas_is_kept_once() -> None:
         def ids(indexes: list[int]) -> list[tuple[int, int]]:
             return lines.ids(LOG, indexes)
 
-        lines.delete(LOG, repeated_sides(find_contests(lines.lines(LOG), ids), ids))
+        lines.delete(LOG, repeated_sides(find_conflicts(lines.lines(LOG), ids), ids))
 
     tidy(a)
     b.receive(c.update_since(b.state_vector()))
@@ -175,7 +175,7 @@ def test_receiving_again_and_out_of_order_changes_nothing() -> None:
     assert b.text(LOG) == "1\n2\n3\n"
 
 
-def test_storing_and_loading_gives_the_same_lines_and_contests() -> None:
+def test_storing_and_loading_gives_the_same_lines_and_conflicts() -> None:
     a = replica("line\nx\n")
     b = copy_of(a)
     write(a, "from a\nx\n", "a")
@@ -184,7 +184,7 @@ def test_storing_and_loading_gives_the_same_lines_and_contests() -> None:
     loaded = SharedLines()
     loaded.load(a.update_since())
     assert loaded.lines(LOG) == a.lines(LOG)
-    assert contests(loaded) == contests(a)
+    assert conflicts(loaded) == conflicts(a)
 
 
 def test_a_large_document_is_written_in_one_update() -> None:
@@ -266,6 +266,6 @@ def test_replicas_come_to_the_same_lines_and_nothing_written_is_lost(
     texts = [lines.texts(LOG) for lines in replicas]
     assert texts[0] == texts[1] == texts[2]
     assert Counter(texts[0]) == Counter({*written, *(f"base {i}" for i in range(4))} - removed)
-    assert contests(replicas[0]) == contests(replicas[1]) == contests(replicas[2])
+    assert conflicts(replicas[0]) == conflicts(replicas[1]) == conflicts(replicas[2])
     # Replicas read only what is new; a copy reads everything.
     assert all(lines.lines(LOG) == copy_of(lines).lines(LOG) for lines in replicas)

@@ -48,7 +48,7 @@ def exchange(caller: Replica, server: Replica) -> bool:
 
 def folder_of(replica: Replica) -> ContextFolder:
     assert replica.documents is not None
-    return replica.documents._context
+    return replica.documents.context
 
 
 def texts(replica: Replica) -> dict[str, str]:

@@ -29,7 +29,7 @@ def test_equal_documents_have_equal_digests_and_nothing_to_send(
     desktop, vps = map(SharedDocuments, folders)
     update = desktop.lacking(vps.summary())
     assert update is not None
-    assert len(vps.receive(update, "desktop")) == 4
+    assert len(vps.context.apply_update(update, "desktop")) == 4
     assert vps.summary().digest == desktop.summary().digest
     assert desktop.lacking(vps.summary()) is None
 
@@ -65,7 +65,7 @@ def test_damaged_updates_are_refused_and_change_nothing(folders: tuple[ContextFo
         damaged[random.randrange(60)] = random.randrange(256)
         damaged[random.randrange(len(damaged))] ^= 0x80
         try:
-            shared.receive(bytes(damaged[: random.randrange(1, len(damaged))]), "stranger")
+            shared.context.apply_update(bytes(damaged[: random.randrange(1, len(damaged))]), "stranger")
         except DocumentRejected:
             refused += 1
             assert shared.summary() == before
