@@ -1,6 +1,6 @@
 """A VPS tier in a process of its own, which tests may kill: its assistant, served by waitress.
 
-    python vps_child.py DATA DESKTOP_URL
+    python -m support.vps_child DATA DESKTOP_URL
 
 It prints its address. The desktop is called over HTTP instead of through a relay connection.
 """

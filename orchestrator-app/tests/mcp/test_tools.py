@@ -55,7 +55,8 @@ def test_every_tool_tells_what_it_takes_and_gives(talk: Talk) -> None:
     assert {"search", "append_log", "read_document", "update_briefing"} <= set(tools)
     for tool in tools.values():
         assert tool.description and tool.output_schema, tool.name
-        assert tool.annotations is not None and tool.annotations.destructive_hint is not True
+        assert tool.annotations is not None
+        assert (tool.annotations.destructive_hint is True) == (tool.name == "forget_item")
     assert tools["update_briefing"].input_schema["required"] == ["text", "base_version"]
     assert tools["read_document"].annotations.read_only_hint is True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import requests
 from ai_orchestrator.server import Server
 from support import vps_child
 from support.desktop import listening
-from support.scripted import Gate, Reply, ScriptedBackend
+from support.scripted import ENVIRONMENT, Gate, Reply, ScriptedBackend
 from support.scripted.script import words
 
 WAIT = 20.0
@@ -69,7 +70,10 @@ class Client:
 @contextmanager
 def vps(data: Path, desktop_url: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     child = subprocess.Popen(
-        [sys.executable, vps_child.__file__, str(data), desktop_url], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "support.vps_child", str(data), desktop_url],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": ENVIRONMENT["PYTHONPATH"]},
     )
     try:
         assert child.stdout is not None
