@@ -166,6 +166,14 @@ class Memory:
         built = self.assistant.preview(fresh, question)
         return built.prompt.text, sum(use.tokens for use in built.receipt.retrieved)
 
+    def hand_off(self, facts: Sequence[Fact]) -> None:
+        """Put facts where a handoff puts what lasts about the owner."""
+        context = self.assistant.context
+        assert context is not None
+        text = context.document("PORTFOLIO_CONTEXT.md").text
+        lines = "".join(f"- {fact.told}\n" for fact in facts)
+        context.edit("PORTFOLIO_CONTEXT.md", f"{text.rstrip()}\n\n## About the owner\n\n{lines}")
+
     def prepared_ms(self, question: str) -> float:
         """What looking up a question costs."""
         memory = self.assistant.memory
@@ -244,10 +252,7 @@ class Counting(ScriptedBackend):
 @contextmanager
 def memory(window: int, folder: Path, *, http: bool) -> Iterator[Memory]:
     """The memory in this folder; of a new one, documents and nothing said yet."""
-    context = folder / "context"
-    context.mkdir(parents=True, exist_ok=True)
-    for name, text in Household().documents().items():
-        (context / name).write_text(text, "utf-8")
+    with_documents(folder)
     settings = Settings.model_validate(
         {
             "data": folder,
@@ -266,6 +271,14 @@ def memory(window: int, folder: Path, *, http: bool) -> Iterator[Memory]:
         stack.callback(server.stop, drain_s=0)
         yield ServedMemory(assistant, server.url)
         server.services.closing.set()
+
+
+def with_documents(folder: Path) -> None:
+    """Put four documents, which hold none of the facts, into a data folder."""
+    context = folder / "context"
+    context.mkdir(parents=True, exist_ok=True)
+    for name, text in Household().documents().items():
+        (context / name).write_text(text, "utf-8")
 
 
 def tokenizer() -> Tokenizer:
@@ -312,6 +325,11 @@ def measure(memory: Memory, facts: Sequence[Fact], conversation: str | None) -> 
                 figures.note("stale first or alone", fact.stale_stands_before(prompt))
             if not shown:
                 figures.misses.append(f"{kind}: {question} [{fact.key}]")
+    lasting = [fact for fact in facts if fact.kind == "applied"]
+    memory.hand_off(lasting)
+    for fact in lasting:
+        prompt, _ = memory.prompt(fact.questions[0][1], conversation)
+        figures.note("applied, after a handoff", fact.stands_in(prompt))
     return figures
 
 

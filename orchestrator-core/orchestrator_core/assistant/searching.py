@@ -13,7 +13,7 @@ from shared_context.documents.document_names import project_of
 from shared_context.errors import ConversationNotFound, SharedContextError
 from shared_context.retrieval.fusion import fused
 from shared_context.retrieval.recall import Found, MemorySearch
-from shared_context.retrieval.segments import visible_words_in
+from shared_context.retrieval.stopwords import telling_words_in
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def _of_title(conversation: Conversation) -> Hit:
 
 def _of_passage(passage: Found, query: str, score: float, conversations: ConversationStore) -> Hit | None:
     """None for a message that is gone meanwhile."""
-    text = snippet(passage.text, visible_words_in(query))
+    text = snippet(passage.text, telling_words_in(query))
     if passage.source != "message":
         project = project_of(passage.document)
         return Hit(passage.source, passage.item, text, passage.at or None, score, project=project)

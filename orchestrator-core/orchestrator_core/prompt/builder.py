@@ -14,7 +14,7 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from shared_context.documents.context_folder import Document
-from shared_context.retrieval.segments import visible_words_in
+from shared_context.retrieval.stopwords import telling_words_in
 
 from orchestrator_core.backend import ChatBackend, Prompt
 from orchestrator_core.generation import GenerationConfig
@@ -125,7 +125,7 @@ class PromptBuilder:
             first=not plan.history.turns,
         )
         budget = min(room_here, free)
-        words = frozenset(visible_words_in(request.message))
+        words = telling_words_in(request.message)
         plan.recalled = (
             choose(request.recalled, shown, words, budget, self.count) if budget > 0 else Recalled()
         )

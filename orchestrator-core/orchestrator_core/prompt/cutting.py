@@ -7,7 +7,7 @@ sentence, a code block or a table row, and what was left out is named.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -44,6 +44,19 @@ class Unit:
     level: int = 0
     title: str = ""
     prose: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """Sections that are kept before all else.
+
+    Args:
+        titles: in lower case.
+        part: of a budget that they may take.
+    """
+
+    titles: Collection[str] = ()
+    part: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,25 +97,59 @@ def entries(text: str) -> tuple[str, list[str]]:
     return introduction, joined
 
 
-def cut_document(text: str, budget: int, count: Count) -> Cut:
+def cut_document(text: str, budget: int, count: Count, lasting: Lasting = Lasting()) -> Cut:
     """The beginning of the document and, where they fit in a quarter of the budget, the
     headings of what follows."""
     whole = _blocks(text)
     headings, used = _kept_headings(whole, budget // 4, count, count(LEFT_OUT_MARK))
-    left = budget - used
+    first = _sections(whole, lasting.titles)
+    set_aside = _cost(
+        (whole[position] for position in sorted(first - headings)), count, int(lasting.part * (budget - used))
+    )
+    left = {True: set_aside, False: budget - used - set_aside}
     parts: list[Unit] = []
     kept: set[int] = set()
     for position, block in enumerate(whole):
+        lasts = position in first
         # Once the budget is spent nothing is looked into: a document may have a million sentences.
-        for piece in _pieces(block) if left >= 0 else (block,):
-            if position not in headings and left >= 0:
-                left -= count(piece.text)
-            if position in headings or left >= 0:
+        for piece in _pieces(block) if left[lasts] >= 0 else (block,):
+            if position not in headings and left[lasts] >= 0:
+                left[lasts] -= count(piece.text)
+            if position in headings or left[lasts] >= 0:
                 kept.add(len(parts))
             parts.append(piece)
-            if left < 0:
+            if left[lasts] < 0:
                 break
     return _composed(parts, kept, count)
+
+
+def lasting_tokens(text: str, lasting: Lasting, budget: int, count: Count) -> int:
+    """What of the budget these sections take."""
+    whole = _blocks(text)
+    positions = sorted(_sections(whole, lasting.titles))
+    return _cost((whole[position] for position in positions), count, int(lasting.part * budget))
+
+
+def _sections(whole: Sequence[Unit], names: Collection[str]) -> set[int]:
+    """Positions of the sections with these titles, their headings and subsections included."""
+    positions: set[int] = set()
+    level = 0
+    for position, block in enumerate(whole if names else ()):
+        if block.level and (not level or block.level <= level):
+            level = block.level if block.title.strip(" :*").casefold() in names else 0
+        if level:
+            positions.add(position)
+    return positions
+
+
+def _cost(wanted: Iterable[Unit], count: Count, most: int) -> int:
+    """Tokens of all together; `most` when they are more, and then no more is counted."""
+    total = 0
+    for piece in (piece for block in wanted for piece in _pieces(block)):
+        total += count(piece.text)
+        if total >= most:
+            return most
+    return total
 
 
 def cut_log(text: str, budget: int, count: Count) -> Cut:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shared_context.documents.context_folder import Document
-from shared_context.documents.document_names import LOG
+from shared_context.documents.document_names import LOG, PORTFOLIO, PROJECT
 from shared_context.documents.markdown import without_comments
 from shared_context.documents.starters import starter_text
 
 from orchestrator_core.handoff.item_line import is_superseded
+from orchestrator_core.handoff.markers import titles
 from orchestrator_core.prompt.budget import DOCUMENT_WEIGHTS, shares
 from orchestrator_core.prompt.counting import TokenCounter
-from orchestrator_core.prompt.cutting import Cut, cut_document, cut_log
+from orchestrator_core.prompt.cutting import Cut, Lasting, cut_document, cut_log, lasting_tokens
 from orchestrator_core.prompt.receipt import DocumentUse, named
 from orchestrator_core.remembered import Remembered
 
 INTRODUCTION = "These documents hold what is known so far, from broad to narrow."
 LEAST_TOKENS = 24
 """A document that would get fewer is left out: its heading alone tells the model nothing."""
+LASTING = {
+    PORTFOLIO: Lasting(titles("owner")),
+    PROJECT: Lasting(titles("decisions") | titles("facts"), part=0.5),
+}
+"""The sections in which handoffs put what holds beyond a session. What is known about the owner is cut last of all."""
 _NOTE_TITLES = 5
 _NOTE_CHARS = 240
 
@@ -61,7 +67,7 @@ class SnapshotMaker:
         frames = {name: self._count(_framed(name, "")) for name, text in texts.items() if text}
         left = budget - self._count(INTRODUCTION) - sum(frames.values())
         needs = {name: self._count(text) for name, text in texts.items()}
-        given = shares(max(left, 0), needs, DOCUMENT_WEIGHTS)
+        given = self._shares(max(left, 0), texts, needs)
         blocks: list[str] = []
         uses: list[DocumentUse] = []
         for document in documents:
@@ -77,6 +83,16 @@ class SnapshotMaker:
         text = "\n\n".join(blocks)
         return Snapshot(text, self._count(text), tuple(uses))
 
+    def _shares(self, total: int, texts: Mapping[str, str], needs: Mapping[str, int]) -> dict[str, int]:
+        """Tokens each document may use. What lasts goes before all else."""
+        lasting: dict[str, int] = {}
+        for name, sections in LASTING.items():
+            free = total - sum(lasting.values())
+            lasting[name] = lasting_tokens(texts.get(name, ""), sections, free, self._count)
+        rest = {name: max(0, need - lasting.get(name, 0)) for name, need in needs.items()}
+        given = shares(total - sum(lasting.values()), rest, DOCUMENT_WEIGHTS)
+        return {name: tokens + lasting.get(name, 0) for name, tokens in given.items()}
+
     def _fitted(self, name: str, text: str, room: int) -> tuple[Cut, str]:
         """What of the document fits `room` tokens, the line about its cut included."""
         if not text:
@@ -88,7 +104,10 @@ class SnapshotMaker:
         for _ in range(4):
             if budget < LEAST_TOKENS:
                 break
-            cut = (cut_log if name == LOG else cut_document)(text, budget, self._count)
+            if name == LOG:
+                cut = cut_log(text, budget, self._count)
+            else:
+                cut = cut_document(text, budget, self._count, LASTING.get(name, Lasting()))
             if not cut.text:
                 break
             shown = _with_note(name, cut)

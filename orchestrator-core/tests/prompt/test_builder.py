@@ -59,6 +59,19 @@ def test_the_stable_prefix_is_everything_up_to_the_end_of_the_documents() -> Non
     assert prompt.text[: prompt.stable_prefix].endswith("Painted wall 28.\n</document>")
 
 
+@pytest.mark.parametrize("window", [512, 1024, 2048, 8192])
+def test_what_is_known_about_the_owner_is_in_every_prompt(window: int) -> None:
+    known = [f"- Dislikes food number {number}" for number in range(5)]
+    portfolio = "# Portfolio\n\n" + "A project. " * 4000 + "\n\n## About the owner\n\n" + "\n".join(known)
+    texts = [portfolio, *("# More\n\n## A section\n\n" + "word " * 9000 for _ in range(3))]
+    built = build(
+        ScriptedBackend(context_length=window),
+        documents=documents(texts),
+        history=conversation(["words of a turn " * 20] * 200),
+    )
+    assert all(fact in built.prompt.text for fact in known)
+
+
 @pytest.mark.parametrize("template", [None, CHATML, LLAMA_3, GEMMA, MISTRAL_LAST], ids=str)
 def test_each_turns_prompt_begins_with_the_one_before(template: str | None) -> None:
     """T8: what was computed for a turn serves the next one, until something has to be dropped."""

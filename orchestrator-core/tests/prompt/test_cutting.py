@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from orchestrator_core.prompt.cutting import (
     LEFT_OUT_MARK,
+    Lasting,
     cut_document,
     cut_log,
     entries,
@@ -131,6 +132,17 @@ def test_a_long_block_without_sentences_is_cut_between_lines() -> None:
     assert cut.tokens > 60
     kept = [line for line in cut.text.splitlines() if line.startswith("key")]
     assert kept == [f"key {n}: value {n}" for n in range(len(kept))]
+
+
+def test_what_lasts_is_kept_before_all_else() -> None:
+    text = (
+        "# Portfolio\n\n"
+        + "One more project. " * 60
+        + "\n\n## About me\n\n- Allergic to nuts\n\n## Old\n\nNo.\n"
+    )
+    cut = cut_document(text, 30, count, Lasting({"about me"}))
+    assert "- Allergic to nuts" in cut.text
+    assert "Allergic" not in cut_document(text, 30, count).text
 
 
 def test_nothing_fits_nothing_is_kept() -> None:

@@ -94,7 +94,7 @@ class Vectors(Generic[Item]):
             self._matrix[: count - gone] = self._matrix[gone:count]
             del self._items[:gone]
         elif count == len(self._matrix):
-            larger = self._numpy.empty((min(most, 2 * count + 64), width), dtype=self._numpy.float32)
+            larger = self._numpy.empty((min(most, count + count // 8 + 64), width), dtype=self._numpy.float32)
             if count:
                 larger[:count] = self._matrix
             self._matrix = larger

@@ -9,14 +9,14 @@ import bisect
 import json
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from shared_context.retrieval.passages import Passage, document_in
 from shared_context.retrieval.question import Question, Term, read
 from shared_context.retrieval.scoring import Place, Postings, Scored, Weights, joined, judged, rank
-from shared_context.retrieval.segments import pairs_in
+from shared_context.retrieval.segments import asked_part, pairs_in
 from shared_context.storage.database import Database
 
 LOOKED_AT = 160
@@ -100,7 +100,20 @@ _M002 = (
     END""",
 )
 
-MIGRATIONS = (m001_passages, m002_vectors, m003_pairs)
+
+def m004_asked(connection: sqlite3.Connection) -> None:
+    """Everything anew: how much of a passage asks."""
+    for statement in _M004:
+        connection.execute(statement)
+
+
+_M004 = (
+    "DELETE FROM passages",
+    "DELETE FROM marks WHERE name <> 'embedder'",
+    "ALTER TABLE passages ADD COLUMN asked REAL NOT NULL DEFAULT 0",
+)
+
+MIGRATIONS = (m001_passages, m002_vectors, m003_pairs, m004_asked)
 
 EMBEDDER = "embedder"
 """The mark that names whose vectors these are."""
@@ -149,6 +162,7 @@ class PassageIndex:
                         one.at,
                         one.text,
                         " ".join(pairs_in(one.text)),
+                        asked_part(one.text),
                     )
                     for one in added
                 ]
@@ -160,7 +174,11 @@ class PassageIndex:
                 for position, one in zip(positions, added, strict=True):
                     if position is not None:
                         self._order.add(
-                            position, one.thread, one.item, one.part, one.speaker, one.at, len(one.text)
+                            position,
+                            one.thread,
+                            one.item,
+                            one.part,
+                            Place(one.thread, one.speaker, one.at, len(one.text), asked_part(one.text)),
                         )
 
     def scrub(self) -> None:
@@ -238,10 +256,10 @@ class PassageIndex:
                 connection.execute("DELETE FROM vectors")
                 connection.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (EMBEDDER, embedder))
 
-    def vectors(self) -> list[tuple[int, bytes]]:
-        """By position, oldest first."""
+    def vectors(self) -> Iterator[tuple[int, bytes]]:
+        """By position, oldest first; one after the other, for all at once would stay in the process's memory."""
         with self._database.read() as connection:
-            return connection.execute("SELECT position, vector FROM vectors ORDER BY position").fetchall()
+            yield from connection.execute("SELECT position, vector FROM vectors ORDER BY position")
 
     def counts(self) -> tuple[int, int]:
         """Passages, and those of them that have a vector."""
@@ -321,19 +339,17 @@ class Order:
         """All passages; `last` is the highest position ever given."""
         order = cls()
         rows = connection.execute(
-            """SELECT position, thread, item, part, speaker, at, length(text) FROM passages
+            """SELECT position, thread, item, part, speaker, at, length(text), asked FROM passages
             ORDER BY position"""
         )
-        for row in rows:
-            order.add(*row)
+        for position, thread, item, part, *place in rows:
+            order.add(position, thread, item, part, Place(thread, *place))
         order.last = last
         return order
 
-    def add(
-        self, position: int, thread: str, item: str, part: int, speaker: str, at: str, length: int
-    ) -> None:
+    def add(self, position: int, thread: str, item: str, part: int, place: Place) -> None:
         # Sections of a document stand in the order they were put in, whatever their dates.
-        key = (at, item, part, position) if speaker else ("", "", 0, position)
+        key = (place.at, item, part, position) if place.speaker else ("", "", 0, position)
         keys = self._keys.setdefault(thread, [])
         members = self._threads.setdefault(thread, [])
         rank_here = bisect.bisect_left(keys, key)
@@ -341,9 +357,9 @@ class Order:
         members.insert(rank_here, position)
         for later in range(rank_here, len(members)):
             self._ranks[members[later]] = later
-        self._places[position] = Place(thread, speaker, at, length)
-        self.documents.add(document_in(thread, speaker))
-        self._length += length
+        self._places[position] = place
+        self.documents.add(document_in(thread, place.speaker))
+        self._length += place.length
         self.last = max(self.last, position)
 
     @property
@@ -385,10 +401,10 @@ def _last_position(connection: sqlite3.Connection) -> int:
     return 0 if row is None else int(row[0])
 
 
-def _added(connection: sqlite3.Connection, row: tuple[str | int, ...]) -> int | None:
+def _added(connection: sqlite3.Connection, row: tuple[str | float, ...]) -> int | None:
     done = connection.execute(
-        """INSERT OR IGNORE INTO passages (source, item, part, thread, speaker, at, text, pairs)
-        VALUES (?,?,?,?,?,?,?,?)""",
+        """INSERT OR IGNORE INTO passages (source, item, part, thread, speaker, at, text, pairs, asked)
+        VALUES (?,?,?,?,?,?,?,?,?)""",
         row,
     )
     return done.lastrowid if done.rowcount else None

@@ -40,7 +40,7 @@ LEAST_STANDING = 1.7
 fifty that a question needs stand as high, most of them with none of its words."""
 LEAST_FOUND = 3.0
 """What a person searches for and has none of the words must stand out more: a list of hits is read."""
-NEAR_LOOKED_AT = 200
+NEAR_LOOKED_AT = 400
 """So that what has the words has its closeness, too."""
 
 PARTS = 4

@@ -68,12 +68,14 @@ class Place:
 
     Args:
         length: in characters.
+        asked: the part of it that asks, 0 to 1.
     """
 
     thread: str
     speaker: str
     at: str
     length: int
+    asked: float = 0.0
 
 
 class Layout(Protocol):
@@ -175,7 +177,7 @@ def joined(
     weights: Weights,
     limit: int,
 ) -> list[Scored]:
-    """What has the words and what is near in meaning, the best by both, and by who said it when."""
+    """What has the words and what is near in meaning, the best by both, by who said it when, and whether it asks."""
     most = max((one.score for one in by_words), default=0.0) or 1.0
     # The fewer of the question's words even the best have, the less its words say.
     trust = math.sqrt(max((one.coverage for one in by_words[:BEST]), default=1.0))
@@ -214,7 +216,7 @@ def _beside(position: int, layout: Layout) -> list[int]:
 
 
 def _circumstances(place: Place, wanted: Wanted, weights: Weights) -> float:
-    factor = 1.0
+    factor = 1.0 - weights.asking * place.asked
     if place.speaker and place.speaker in wanted.speakers:
         factor *= 1 + weights.speaker
     if place.speaker == OWNER:
@@ -243,21 +245,8 @@ def judged(
     return sorted(again, key=lambda one: -one.score * (1 + weights.recency * one.position / max(newest, 1)))
 
 
-_SENTENCE = re.compile(r"[^.!?。！？؟\n]+[.!?。！？؟]*")
-
-
-def asked_part(text: str) -> float:
-    """How much of a text asks, 0 to 1."""
-    sentences = _SENTENCE.findall(text)
-    asking = sum(len(sentence) for sentence in sentences if sentence.endswith(("?", "？", "؟")))
-    return asking / max(1, sum(map(len, sentences)))
-
-
 def _fitness(text: str, wanted: Wanted, weights: Weights) -> float:
-    fitness = 1.0 - weights.asking * asked_part(text)
-    if wanted.kind and _holds(text, wanted.kind):
-        fitness += weights.kind
-    return fitness
+    return 1.0 + weights.kind * bool(wanted.kind and _holds(text, wanted.kind))
 
 
 _PLACE = re.compile(

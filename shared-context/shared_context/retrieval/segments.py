@@ -39,3 +39,13 @@ def _pairs(run: str) -> Iterator[str]:
 
 def _word(pair: str) -> str:
     return "u" + "".join(f"{ord(character):05x}" for character in pair)
+
+
+_SENTENCE = re.compile(r"[^.!?。！？؟\n]+[.!?。！？؟]*")
+
+
+def asked_part(text: str) -> float:
+    """How much of a text asks, 0 to 1."""
+    sentences = _SENTENCE.findall(text)
+    asking = sum(len(sentence) for sentence in sentences if sentence.endswith(("?", "？", "؟")))
+    return asking / max(1, sum(map(len, sentences)))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from types import MappingProxyType
 
-from shared_context.retrieval.segments import words_in
+from shared_context.retrieval.segments import visible_words_in, words_in
 
 
 def stopwords_of(words: Collection[str]) -> frozenset[str]:
@@ -14,6 +14,12 @@ def stopwords_of(words: Collection[str]) -> frozenset[str]:
     empty in one language may be what is asked for in another ("die", "war")."""
     shared = {language: listed.intersection(words) for language, listed in _lists().items()}
     return shared[max(shared, key=lambda language: (len(shared[language]), language == "en"))]
+
+
+def telling_words_in(text: str) -> frozenset[str]:
+    """Words of a question as they stand in a text that answers it, without the empty ones if there are others."""
+    words = visible_words_in(text)
+    return frozenset(words) - stopwords_of(words) or frozenset(words)
 
 
 @cache
