@@ -218,7 +218,7 @@ def test_documents_a_server_refuses_do_not_keep_messages_back(tmp_path, monkeypa
             def refuse(update: bytes, author: str) -> tuple[str, ...]:
                 raise DocumentRejected("The update is refused.")
 
-            monkeypatch.setattr(server.services.replica.documents, "receive", refuse)
+            monkeypatch.setattr(server.services.replica.documents.context, "apply_update", refuse)
             report = client.exchange()
             assert not report.complete and "refused" in report.documents_problem
             said = [one.content for one in desktop.conversations.messages("default")]
@@ -236,7 +236,7 @@ def test_documents_that_cannot_be_taken_in_here_do_not_keep_messages_back(server
     def refuse(update: bytes, author: str) -> tuple[str, ...]:
         raise DocumentRejected("The update is refused.")
 
-    monkeypatch.setattr(phone.documents, "receive", refuse)
+    monkeypatch.setattr(phone.documents.context, "apply_update", refuse)
     with SyncClient(server.url, phone, page=PageSize(records=10)) as client:
         report = client.exchange()
     assert not report.complete and report.documents_problem == "The update is refused."
