@@ -20,6 +20,7 @@ from shared_context.documents.document_names import (
 )
 from shared_context.documents.line_diff import LineChange, join_lines
 from shared_context.documents.log_entry import ENTRY_LEVEL, log_sections
+from shared_context.documents.markdown import Section
 from shared_context.documents.store import DocumentStore
 from shared_context.documents.text_style import block_at_end
 
@@ -58,12 +59,11 @@ def old_entries(lines: Sequence[str], kept_chars: int, year: str) -> list[OldEnt
     dates = [match.group() for part in entries if (match := _DATE.search(part.title))]
     if not dates or dates[0] > dates[-1]:
         return []
-    left = kept_chars
+    left = kept_chars - _length(lines, entries.pop())  # the newest stays, however long it is
     while entries and left >= 0:
-        newest = entries.pop()
-        left -= sum(len(line) + 1 for line in lines[newest.start : newest.stop])
-    if left < 0:
-        entries.append(newest)  # the one that did not fit any more
+        left -= _length(lines, entries[-1])
+        if left >= 0:
+            entries.pop()
     parts: list[OldEntries] = []
     for entry in entries:
         match = _DATE.search(entry.title)
@@ -73,6 +73,10 @@ def old_entries(lines: Sequence[str], kept_chars: int, year: str) -> list[OldEnt
         else:
             parts.append(OldEntries(year, entry.start, entry.stop))
     return parts
+
+
+def _length(lines: Sequence[str], entry: Section) -> int:
+    return sum(len(line) + 1 for line in lines[entry.start : entry.stop])
 
 
 def roll_over(store: DocumentStore, path: str, author: str) -> None:
