@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 import click
@@ -155,6 +154,8 @@ def history(document: str, limit: int, as_json: bool, config: str | None, data: 
 @settings_options
 def diff(document: str, old: str | None, new: str | None, config: str | None, data: str | None) -> None:
     """What changed between two versions; default: the last one and the one before it."""
+    from shared_context.documents.line_diff import split_lines, unified_diff
+
     with _open(config, data) as documents:
         if old is None:
             versions = [version["version"] for version in documents.history(document, 2)]
@@ -164,13 +165,9 @@ def diff(document: str, old: str | None, new: str | None, config: str | None, da
             old = versions[1]
         before = documents.text_at(document, old)
         after = documents.text_at(document, new) if new else documents.show(document)["text"]
-    for line in difflib.unified_diff(
-        before.splitlines(),
-        after.splitlines(),
-        f"{document} {old}",
-        f"{document} {new or 'now'}",
-        lineterm="",
-    ):
+    old_lines, new_lines = (split_lines(text.removesuffix("\n")) for text in (before, after))
+    changes = unified_diff(old_lines, new_lines, f"{document} {old}", f"{document} {new or 'now'}")
+    for line in split_lines(changes.removesuffix("\n")):
         _write_diff_line(line)
 
 

@@ -134,10 +134,10 @@ def _edited(draft: dict[str, Any]) -> dict[str, Any]:
 
 
 def _edited_document(old: Mapping[str, Any]) -> dict[str, Any]:
-    from orchestrator_core.handoff.placement import unified_diff
+    from orchestrator_core.handoff.placement import document_diff
 
     text = click.edit(old["text"], extension=f"-{old['name']}") or old["text"]
-    return {**old, "text": text, "diff": unified_diff(old["base_text"], text, old["name"])}
+    return {**old, "text": text, "diff": document_diff(old["base_text"], text, old["name"])}
 
 
 def _confirmation(draft: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,13 +13,13 @@ supersedes. Lines that are no items, and the rest of the documents, are the owne
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
 
 from shared_context.documents.document_names import BRIEFING, PORTFOLIO, PROJECT
+from shared_context.documents.line_diff import split_lines, unified_diff
 from shared_context.documents.markdown import blocks
 from shared_context.documents.starters import starter_text
 
@@ -106,12 +106,10 @@ def updated(document: str, text: str, items: Sequence[Item], today: date) -> str
     return text if result == text.replace("\r\n", "\n") else result
 
 
-def unified_diff(before: str, after: str, name: str) -> str:
+def document_diff(before: str, after: str, name: str) -> str:
     """What changes, for people; "" when nothing does."""
-    lines = difflib.unified_diff(
-        before.splitlines(), after.splitlines(), f"{name} (now)", f"{name} (draft)", lineterm=""
-    )
-    return "".join(f"{line}\n" for line in lines)
+    old, new = (split_lines(text.removesuffix("\n")) for text in (before, after))
+    return unified_diff(old, new, f"{name} (now)", f"{name} (draft)")
 
 
 def _update(

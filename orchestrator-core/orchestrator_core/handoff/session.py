@@ -24,7 +24,7 @@ from orchestrator_core.handoff.entry import entry_id, entry_text
 from orchestrator_core.handoff.extract import extract, newest
 from orchestrator_core.handoff.item import Item, distinct
 from orchestrator_core.handoff.item_line import ItemLine, State
-from orchestrator_core.handoff.placement import DOCUMENTS, placed_items, unified_diff, updated
+from orchestrator_core.handoff.placement import DOCUMENTS, document_diff, placed_items, updated
 from orchestrator_core.handoff.proposer import Proposer
 from orchestrator_core.messages import Role
 
@@ -314,7 +314,7 @@ def _drafted(name: str, document: Document | None, items: Sequence[Item], today:
     base = document.text if document else ""
     text = updated(name, base, items, today)
     version = document.version if document else None
-    return DocumentDraft(name, text, version, base, unified_diff(base, text, name))
+    return DocumentDraft(name, text, version, base, document_diff(base, text, name))
 
 
 def _open_items(documents: Mapping[str, Document]) -> list[ItemLine]:

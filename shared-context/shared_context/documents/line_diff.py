@@ -6,16 +6,18 @@ missing final newline and carriage returns need no bookkeeping: joining gives ba
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-COMPARABLE = 250_000
-"""Pairs of lines difflib compares at most: it takes quadratic time when many lines are alike.
-A larger region is first cut at lines that occur once on each side (as patience diff does);
-where there are none it counts as rewritten."""
+MOST_STEPS = 3_000_000
+"""Of one comparison, all its regions together: about half a second. difflib takes cubic time when many lines are
+alike. A region that would take more than is left is first cut at lines that occur once on each side (as
+patience diff does); where there are none it counts as rewritten."""
+CONTEXT = 3
+"""Unchanged lines around a change in `unified_diff`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,40 @@ def apply_changes(lines: Sequence[str], changes: Sequence[LineChange]) -> list[s
 
 def changed_lines(old: Sequence[str], new: Sequence[str]) -> list[LineChange]:
     """What turns `old` into `new`, in order; unchanged lines lie between any two changes."""
-    return list(_region(old, new, 0))
+    return list(_region(old, new, 0, _Steps(MOST_STEPS)))
+
+
+def unified_diff(old: Sequence[str], new: Sequence[str], old_name: str, new_name: str) -> str:
+    """What changes, as `diff -u` writes it, with a line feed behind each line; "" when nothing does."""
+    hunks: list[list[LineChange]] = []
+    for change in changed_lines(old, new):
+        if hunks and change.start - hunks[-1][-1].stop <= 2 * CONTEXT:
+            hunks[-1].append(change)
+        else:
+            hunks.append([change])
+    lines = [f"--- {old_name}", f"+++ {new_name}"] if hunks else []
+    shift = 0
+    for hunk in hunks:
+        start, stop = max(0, hunk[0].start - CONTEXT), min(len(old), hunk[-1].stop + CONTEXT)
+        grown = sum(len(change.lines) - (change.stop - change.start) for change in hunk)
+        ranges = _range(start, stop - start), _range(start + shift, stop - start + grown)
+        lines.append(f"@@ -{ranges[0]} +{ranges[1]} @@")
+        at = start
+        for change in hunk:
+            lines += [f" {line}" for line in old[at : change.start]]
+            lines += [f"-{line}" for line in old[change.start : change.stop]]
+            lines += [f"+{line}" for line in change.lines]
+            at = change.stop
+        lines += [f" {line}" for line in old[at:stop]]
+        shift += grown
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _range(start: int, length: int) -> str:
+    """As unified diffs count: from 1, and of an empty range the line before it."""
+    if length == 1:
+        return f"{start + 1}"
+    return f"{start + 1 if length else start},{length}"
 
 
 def merge_edit(base: Sequence[str], mine: Sequence[str], current: Sequence[str]) -> list[LineChange]:
@@ -72,27 +107,52 @@ def merge_edit(base: Sequence[str], mine: Sequence[str], current: Sequence[str])
     return [change for edit in edits for change in theirs.bring_in(edit)]
 
 
-def _region(old: Sequence[str], new: Sequence[str], at: int) -> Iterator[LineChange]:
+class _Steps:
+    """How much one comparison may still cost."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def take(self, steps: int) -> bool:
+        """Whether there was enough left for so many; then they are gone."""
+        if steps > self._left:
+            return False
+        self._left -= steps
+        return True
+
+
+def _region(old: Sequence[str], new: Sequence[str], at: int, steps: _Steps) -> Iterator[LineChange]:
     head = _common_prefix(old, new)
     tail = _common_prefix(old[head:][::-1], new[head:][::-1])
     a, b, at = old[head : len(old) - tail], new[head : len(new) - tail], at + head
-    if len(a) * len(b) > COMPARABLE:
-        yield from _between_anchors(a, b, at)
-    elif a and b:
-        codes = SequenceMatcher(None, a, b, autojunk=False).get_opcodes()
-        yield from (LineChange(at + i, at + j, tuple(b[k:m])) for tag, i, j, k, m in codes if tag != "equal")
+    if a and b:
+        if steps.take(_cost(a, b)):
+            codes = SequenceMatcher(None, a, b, autojunk=False).get_opcodes()
+            yield from (
+                LineChange(at + i, at + j, tuple(b[k:m])) for tag, i, j, k, m in codes if tag != "equal"
+            )
+        else:
+            yield from _between_anchors(a, b, at, steps)
     elif a or b:
         yield LineChange(at, at + len(a), tuple(b))
 
 
-def _between_anchors(a: Sequence[str], b: Sequence[str], at: int) -> Iterator[LineChange]:
-    anchors = _anchors(a, b)
+def _cost(a: Sequence[str], b: Sequence[str]) -> int:
+    """Steps of difflib at most: each search for the longest match looks at all pairs of equal lines, and there may be
+    as many searches as lines."""
+    in_b = Counter(b)
+    alike = sum(in_b[line] for line in a)
+    return len(a) + len(b) + alike * min(len(a), len(b))
+
+
+def _between_anchors(a: Sequence[str], b: Sequence[str], at: int, steps: _Steps) -> Iterator[LineChange]:
+    anchors = _anchors(a, b) if steps.take(len(a) + len(b)) else []
     if not anchors:
         yield LineChange(at, at + len(a), tuple(b))
         return
     i = j = 0
     for next_i, next_j in [*anchors, (len(a), len(b))]:
-        yield from _region(a[i:next_i], b[j:next_j], at + i)
+        yield from _region(a[i:next_i], b[j:next_j], at + i, steps)
         i, j = next_i + 1, next_j + 1
 
 
@@ -127,10 +187,13 @@ class _Placed:
 
 
 class _Theirs:
-    """Where the base's lines are in the current text."""
+    """Where the base's lines are in the current text. Changes are in order and do not touch, so that each
+    question is answered by bisection."""
 
     def __init__(self, changes: Sequence[LineChange]) -> None:
         self._placed: list[_Placed] = []
+        self._starts = [change.start for change in changes]
+        self._stops = [change.stop for change in changes]
         shift = 0
         for change in changes:
             start = change.start + shift
@@ -144,17 +207,21 @@ class _Theirs:
             yield from self._replace(edit)
 
     def _insert(self, edit: LineChange) -> Iterator[LineChange]:
-        there = next((p for p in self._placed if p.change.start == p.change.stop == edit.start), None)
-        if there is not None:
+        place = bisect_left(self._starts, edit.start)
+        there = self._placed[place] if place < len(self._placed) else None
+        before = self._placed[place - 1] if place else None
+        if there is not None and there.change.start == there.change.stop == edit.start:
             at, lines = _beyond(there, edit.lines)
+        elif before is not None and edit.start < before.change.stop:
+            at, lines = before.stop, edit.lines
         else:
-            inside = next((p for p in self._placed if p.change.start < edit.start < p.change.stop), None)
-            at, lines = inside.stop if inside else self._position(edit.start), edit.lines
+            at, lines = self._position(edit.start), edit.lines
         if lines:
             yield LineChange(at, at, lines)
 
     def _replace(self, edit: LineChange) -> Iterator[LineChange]:
-        rivals = [p for p in self._placed if _overlap(p.change, edit)]
+        near = self._placed[bisect_right(self._stops, edit.start) : bisect_left(self._starts, edit.stop)]
+        rivals = [placed for placed in near if _overlap(placed.change, edit)]
         lines, at = edit.lines, None
         if len(rivals) == 1 and (rivals[0].change.start, rivals[0].change.stop) == (edit.start, edit.stop):
             at, lines = _beyond(rivals[0], lines)
@@ -173,8 +240,9 @@ class _Theirs:
 
     def _alive(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """Ranges of the current text that hold base lines `start` to before `stop`, unchanged."""
-        shift = 0
-        for placed in self._placed:
+        first = bisect_right(self._stops, start)
+        shift = self._shift_before(first)
+        for placed in self._placed[first : bisect_left(self._starts, stop)]:
             if placed.change.start > start and start < stop:
                 end = min(placed.change.start, stop)
                 yield start + shift, end + shift
@@ -186,12 +254,11 @@ class _Theirs:
 
     def _position(self, line: int) -> int:
         """The place in the current text just before base line `line`."""
-        shift = 0
-        for placed in self._placed:
-            if placed.change.start >= line:
-                break
-            shift = placed.stop - placed.change.stop
-        return line + shift
+        return line + self._shift_before(bisect_left(self._starts, line))
+
+    def _shift_before(self, place: int) -> int:
+        """How far the changes before this one moved what follows them."""
+        return self._placed[place - 1].stop - self._placed[place - 1].change.stop if place else 0
 
 
 def _overlap(one: LineChange, other: LineChange) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Callable
 
@@ -22,7 +21,14 @@ from shared_context.documents.document_names import (
     is_archive,
     project_of,
 )
-from shared_context.documents.line_diff import LineChange, apply_changes, join_lines, merge_edit, split_lines
+from shared_context.documents.line_diff import (
+    LineChange,
+    apply_changes,
+    join_lines,
+    merge_edit,
+    split_lines,
+    unified_diff,
+)
 from shared_context.documents.log_entry import check_entry_id, entry_lines, find_entry, new_entry_id
 from shared_context.documents.log_rollover import roll_over
 from shared_context.documents.starters import starter_text
@@ -159,8 +165,7 @@ class ProjectDocuments:
         """Unified diff of two versions; `new` None: against the present one. Raises as `text_at`."""
         new = self.document(name).version if new is None else new
         before, after = (split_lines(self.text_at(name, version)) for version in (old, new))
-        lines = difflib.unified_diff(before, after, f"{name} {old}", f"{name} {new}", lineterm="")
-        return "".join(f"{line}\n" for line in lines)
+        return unified_diff(before, after, f"{name} {old}", f"{name} {new}")
 
     def restore(self, name: str, version: str, *, author: str | None = None) -> Document:
         """Make an earlier version the present one; a new edit, so nothing is lost.

@@ -13,6 +13,7 @@ from shared_context.documents.line_diff import (
     join_lines,
     merge_edit,
     split_lines,
+    unified_diff,
 )
 
 few_lines = st.lists(st.sampled_from(["", "a", "b", "c", "d", "# h"]), max_size=12)
@@ -36,7 +37,7 @@ def test_the_changes_from_one_text_to_another_produce_it(old: list[str], new: li
 @given(few_lines, few_lines)
 def test_texts_too_large_to_compare_at_once_are_cut_at_anchors(old: list[str], new: list[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(line_diff, "COMPARABLE", 2)
+        patch.setattr(line_diff, "MOST_STEPS", 2)
         assert apply_changes(old, changed_lines(old, new)) == new
 
 
@@ -143,3 +144,47 @@ def test_a_large_text_changed_on_every_second_line_is_compared_line_by_line() ->
 def test_a_large_text_without_any_line_in_common_counts_as_rewritten() -> None:
     old, new = ["a", ""] * 1000, ["b", ""] * 1000
     assert changed_lines(old, new) == [LineChange(0, 1999, tuple(new[:-1]))]
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=30), st.lists(st.sampled_from("abc"), max_size=30))
+def test_patch_turns_the_old_text_into_the_new_one_by_a_unified_diff(old: list[str], new: list[str]) -> None:
+    assert patched(old, unified_diff(old, new, "a", "b")) == new
+
+
+def patched(old: list[str], diff: str) -> list[str]:
+    """As `patch` reads it: each hunk's place and counts are right, and its old lines are there."""
+    result, at = [], 0
+    hunks = ("\n" + diff).split("\n@@ ")[1:]
+    for hunk in hunks:
+        header, _, body = hunk.partition(" @@\n")
+        lines = body.removesuffix("\n").split("\n")
+        start, _, count = header.split(" ")[0].removeprefix("-").partition(",")
+        place = int(start) - (0 if count == "0" else 1)
+        result += old[at:place]
+        taken = [line[1:] for line in lines if line[0] in " -"]
+        assert old[place : place + len(taken)] == taken and len(taken) == int(count or 1)
+        given_lines = [line[1:] for line in lines if line[0] in " +"]
+        new_start, _, new_count = header.split(" ")[1].removeprefix("+").partition(",")
+        assert len(given_lines) == int(new_count or 1)
+        assert int(new_start) - (0 if new_count == "0" else 1) == len(result)
+        result += given_lines
+        at = place + len(taken)
+    return result + old[at:]
+
+
+LINES = 20_000
+
+
+@pytest.mark.timeout(60)
+def test_texts_made_to_keep_a_comparison_busy_are_compared_in_the_end() -> None:
+    kinds = [str(n * n % 101) for n in range(LINES)], [str(n * 7 % 101) for n in range(LINES)]
+    alike = [f"u{n}" if n % 500 == 0 else "xy"[n % 2] for n in range(LINES)]
+    shifted = [f"u{n}" if n % 500 == 0 else "xy"[n % 3 % 2] for n in range(LINES)]
+    for old, new in (kinds, (alike, shifted)):
+        assert apply_changes(old, changed_lines(old, new)) == new
+        assert unified_diff(old, new, "a", "b")
+    base = [f"line {n}" for n in range(LINES)]
+    mine = [f"{line} mine" if n % 2 else line for n, line in enumerate(base)]
+    theirs = [line if n % 2 else f"{line} theirs" for n, line in enumerate(base)]
+    merged = apply_changes(theirs, merge_edit(base, mine, theirs))
+    assert len(merged) == LINES and merged[:2] == ["line 0 theirs", "line 1 mine"]
