@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 
 import sentencex
-import stopwordsiso
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from shared_context.retrieval.segments import words_in
+from shared_context.retrieval.stopwords import language_of
 
 from orchestrator_core.handoff.item import one_line
 
@@ -21,8 +21,6 @@ MAX_CHARS = 60_000
 WRAPPED = 60
 """Characters; a line this long that ends without a stop was broken to fit a page."""
 _ENDS = (".", "!", "?", ":", "…", "。", "！", "？", "：")
-_LEAST_WORDS = 2
-"""Common words of a language that a message must hold to be taken for it; else it is taken for English."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +40,10 @@ class Sentence:
 
 
 def sentences(text: str) -> list[Sentence]:
-    """The sentences and list items of a message, in order."""
+    """The sentences and list items of a message, in order. Languages differ in what a full stop may follow:
+    `am 14. März`."""
     beginning = text[:MAX_CHARS]
-    return list(_read(_blocks().parse(beginning), language_of(beginning)))
-
-
-def language_of(text: str) -> str:
-    """ISO 639-1 code of the language whose most common words the text has most of; `en` when in doubt.
-
-    Languages differ in what a full stop may follow: `am 14. März`.
-    """
-    words = {word.strip(".,;:!?\"'()") for word in text.casefold().split()}
-    counts = {language: len(words & common) for language, common in _common_words().items()}
-    language = max(counts, key=lambda each: (counts[each], each == "en"))
-    return language if counts[language] >= _LEAST_WORDS else "en"
-
-
-@cache
-def _common_words() -> dict[str, frozenset[str]]:
-    return {language: frozenset(stopwordsiso.stopwords(language)) for language in stopwordsiso.langs()}
+    return list(_read(_blocks().parse(beginning), language_of(words_in(beginning))))
 
 
 def _blocks() -> MarkdownIt:

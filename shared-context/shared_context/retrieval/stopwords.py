@@ -12,8 +12,13 @@ from shared_context.retrieval.segments import visible_words_in, words_in
 def stopwords_of(words: Collection[str]) -> frozenset[str]:
     """Those of the words that are empty in the language that most of them belong to: a word that is
     empty in one language may be what is asked for in another ("die", "war")."""
-    shared = {language: listed.intersection(words) for language, listed in _lists().items()}
-    return shared[max(shared, key=lambda language: (len(shared[language]), language == "en"))]
+    return _lists()[language_of(words)].intersection(words)
+
+
+def language_of(words: Collection[str]) -> str:
+    """ISO 639-1 code of the language that most of the words are empty words of; `en` when in doubt."""
+    shared = {language: len(listed.intersection(words)) for language, listed in _lists().items()}
+    return max(shared, key=lambda language: (shared[language], language == "en"))
 
 
 def telling_words_in(text: str) -> frozenset[str]:
