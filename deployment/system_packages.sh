@@ -15,6 +15,7 @@ needed=(
   ip:iproute2
   nginx:nginx
   nano:nano
+  nft:nftables
   node:nodejs
   npm:npm
   openssl:openssl

@@ -89,6 +89,8 @@ def answer(request: dict[str, Any]) -> dict[str, str]:
         if len(text) > MAX_TEXT:
             return {"refused": "it produces more text than any prompt has"}
         text.encode()
+    except MemoryError:
+        raise  # Ends the process, so that the caller learns that the template was stopped.
     except Exception as error:
         words = str(error).splitlines()[:1]
         kind = "" if isinstance(error, TemplateError) else type(error).__name__
