@@ -58,7 +58,7 @@ SECRETS = frozenset({"server.api_key", "model.api_key"})
 SHOWN_CHARACTERS = 80
 
 
-class Origin(Protocol):
+class SettingOrigin(Protocol):
     """A source that can say where it has a setting from."""
 
     def origin(self, dotted: str) -> str | None:
@@ -179,7 +179,7 @@ class YamlFile(YamlConfigSettingsSource):
 def explain(
     error: ValidationError,
     settings_cls: type[BaseModel],
-    sources: Sequence[Origin | PydanticBaseSettingsSource],
+    sources: Sequence[SettingOrigin | PydanticBaseSettingsSource],
 ) -> str:
     """The first problem in one sentence: setting, source, value, and what is allowed.
 

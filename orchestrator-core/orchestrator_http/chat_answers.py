@@ -27,7 +27,7 @@ from orchestrator_http.openai_messages import (
 )
 from orchestrator_http.schemas.openai import ChatCompletionRequest, CompletionFields
 from orchestrator_http.services import services
-from orchestrator_http.stateless_chats import Place, place_of
+from orchestrator_http.stateless_chats import QuestionPlace, place_of
 
 if TYPE_CHECKING:
     from orchestrator_core.runs.run import Run
@@ -191,11 +191,11 @@ def assistant_request(body: ChatCompletionRequest) -> ChatRequest:
     )
 
 
-def _named_place(body: ChatCompletionRequest) -> Place | None:
+def _named_place(body: ChatCompletionRequest) -> QuestionPlace | None:
     """That of a client which knows the conversation's id: all that was said is stored there."""
     named = (body.metadata or {}).get("conversation_id")
     if named is None:
         return None
     if not isinstance(named, str):
         raise InvalidRequest("metadata.conversation_id must be a text.", param="metadata")
-    return Place(named, "")
+    return QuestionPlace(named, "")

@@ -22,7 +22,7 @@ Said = tuple[str, str]
 """Role and text; clients cut white space from the ends."""
 
 
-class Conversations(Protocol):
+class StoredConversations(Protocol):
     def messages(self, conversation_id: str) -> list[Message]: ...
 
     def answers_saying(self, text: str) -> list[Message]:
@@ -32,7 +32,7 @@ class Conversations(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class QuestionPlace:
     """Where a question belongs.
 
     Args:
@@ -47,7 +47,7 @@ class Place:
     earlier: tuple[Said, ...] = ()
 
 
-def place_of(messages: Sequence[ChatMessage], conversations: Conversations) -> Place:
+def place_of(messages: Sequence[ChatMessage], conversations: StoredConversations) -> QuestionPlace:
     """
     Args:
         messages: of user and assistant; the last one is the question.
@@ -59,12 +59,12 @@ def place_of(messages: Sequence[ChatMessage], conversations: Conversations) -> P
     places = [place for answer in found if (place := _within(answer, told, question, conversations))]
     if places:
         return max(places, key=lambda place: -len(place.earlier))
-    return Place(new_id(), new_id(), earlier=told)
+    return QuestionPlace(new_id(), new_id(), earlier=told)
 
 
 def _within(
-    answer: Message, told: Sequence[Said], question: ChatMessage, conversations: Conversations
-) -> Place | None:
+    answer: Message, told: Sequence[Said], question: ChatMessage, conversations: StoredConversations
+) -> QuestionPlace | None:
     """The question's place after this answer; None when it was not said after it."""
     stored = [
         message for message in conversations.messages(answer.conversation_id) if message.content.strip()
@@ -80,11 +80,11 @@ def _within(
     earlier = tuple(told[: len(told) - common])
     after = stored[end:]
     if not after:
-        return Place(answer.conversation_id, _id_after(answer, question), earlier=earlier)
+        return QuestionPlace(answer.conversation_id, _id_after(answer, question), earlier=earlier)
     asked, *answers = after
     if _said(asked) == _said(question) and len(answers) <= 1:
         again = conversations.answer_to(asked.message_id) is not None
-        return Place(answer.conversation_id, asked.message_id, again, earlier)
+        return QuestionPlace(answer.conversation_id, asked.message_id, again, earlier)
     return None
 
 

@@ -31,7 +31,7 @@ class ClientGone(Exception):
     """The client closed its connection; there is nobody to answer."""
 
 
-class Watcher:
+class RunWatcher:
     """
     Args:
         gone: says whether the client has disconnected.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from orchestrator_core.backup.making import back_up
 from orchestrator_core.backup.restoring import restore
-from orchestrator_core.backup.snapshot import Place
+from orchestrator_core.backup.snapshot import DataPlace
 from shared_context.conversations.store import ConversationStore
 from shared_context.documents.context_folder import ContextFolder
 from shared_context.exchange.replica import Replica
@@ -44,7 +44,7 @@ def said(store: ConversationStore) -> list[str]:
 @pytest.mark.parametrize("write_before_exchange", [False, True], ids=["exchange first", "write first"])
 def test_what_was_written_after_the_backup_comes_back(tmp_path: Path, write_before_exchange: bool):
     data = tmp_path / "data"
-    place = Place(data, data / "context")
+    place = DataPlace(data, data / "context")
     peer = Peer(tmp_path / "peer")
     with listening(data) as server:
         desk = server.services.assistant
@@ -91,7 +91,7 @@ def test_what_was_written_after_the_backup_comes_back(tmp_path: Path, write_befo
 @pytest.mark.slow
 def test_an_edit_of_a_file_that_nobody_took_in_yet_is_in_the_backup(tmp_path: Path):
     data = tmp_path / "data"
-    place = Place(data, data / "context")
+    place = DataPlace(data, data / "context")
     with listening(data):
         pass
     file = data / "context" / BRIEFING

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from orchestrator_core.backup.making import back_up
 from orchestrator_core.backup.restoring import restore
-from orchestrator_core.backup.snapshot import Place
+from orchestrator_core.backup.snapshot import DataPlace
 from support.vps import DialRefused, Vps, dial
 
 
@@ -18,11 +18,11 @@ def test_an_enrolled_desktop_is_let_in_after_a_restore(tmp_path: Path):
         answer = vps.enroll()
         assert answer.status_code < 300, answer.text
         credential = answer.json()["credential"]
-        made = back_up(Place(data, data / "context"), tmp_path / "backups")
+        made = back_up(DataPlace(data, data / "context"), tmp_path / "backups")
         assert {"data/relay.db", "data/memory.db"} <= {entry.path for entry in made.manifest.files}
         assert vps.end() == 0
     other = tmp_path / "another machine"
-    restore(made.path, Place(other, other / "context"))
+    restore(made.path, DataPlace(other, other / "context"))
     with Vps(other) as vps:
         dialled = dial(vps.port, credential)
         dialled.close()

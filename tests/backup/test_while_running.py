@@ -11,7 +11,7 @@ import pytest
 import requests
 from orchestrator_core.backup.making import back_up
 from orchestrator_core.backup.restoring import restore
-from orchestrator_core.backup.snapshot import Place
+from orchestrator_core.backup.snapshot import DataPlace
 from orchestrator_core.runs.store import RunStore
 from shared_context.conversations.store import ConversationStore
 from shared_context.documents.context_folder import ContextFolder
@@ -104,7 +104,7 @@ def check_restored(data: Path, stored_before: int) -> None:
 @pytest.mark.slow
 def test_backups_while_a_writer_never_rests(tmp_path: Path):
     data = tmp_path / "data"
-    place = Place(data, data / "context")
+    place = DataPlace(data, data / "context")
     with Child(WRITER, data) as writer:
         progress = Progress(writer)
         made = []
@@ -116,7 +116,7 @@ def test_backups_while_a_writer_never_rests(tmp_path: Path):
         writer.tell("stop")
     for number, (archive, before) in enumerate(made):
         target = tmp_path / f"restored {number}" / "data"
-        restore(archive, Place(target, target / "context"))
+        restore(archive, DataPlace(target, target / "context"))
         check_restored(target, before)
 
 

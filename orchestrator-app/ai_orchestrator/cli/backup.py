@@ -13,7 +13,7 @@ from ai_orchestrator.cli import terminal
 
 if TYPE_CHECKING:
     from orchestrator_core.backup.archive import Manifest
-    from orchestrator_core.backup.snapshot import Place
+    from orchestrator_core.backup.snapshot import DataPlace
 
 
 @click.command(short_help="Write a backup, also while the server runs.")
@@ -100,8 +100,8 @@ def restore(
         terminal.note(f"The backup's settings are in {done.settings}.")
 
 
-def _place(config: str | None, data: str | None, *, must_exist: bool) -> Place:
-    from orchestrator_core.backup.snapshot import Place
+def _place(config: str | None, data: str | None, *, must_exist: bool) -> DataPlace:
+    from orchestrator_core.backup.snapshot import DataPlace
     from orchestrator_core.settings import default_config_file
 
     from ai_orchestrator.cli.options import make_settings
@@ -110,7 +110,7 @@ def _place(config: str | None, data: str | None, *, must_exist: bool) -> Place:
     named = config or os.environ.get("ORCHESTRATOR_CONFIG")
     file = Path(named).expanduser().absolute() if named else default_config_file()
     kept = file if file.is_file() or not must_exist else None
-    return Place(settings.data.absolute(), settings.context_folder.absolute(), kept)
+    return DataPlace(settings.data.absolute(), settings.context_folder.absolute(), kept)
 
 
 def _about(manifest: Manifest) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class Edited(DocumentText):
     )
 
 
-class Said(BaseModel):
+class MessageText(BaseModel):
     role: str
     content: str
     created_at: str
@@ -77,10 +77,10 @@ class Said(BaseModel):
 
 
 class ConversationText(ConversationSummary):
-    history: list[Said] = Field(description="Oldest first.")
+    history: list[MessageText] = Field(description="Oldest first.")
 
 
-class Answered(BaseModel):
+class AnswerResult(BaseModel):
     response: str
     conversation_id: str
     model: str
@@ -219,12 +219,12 @@ def _add_writing(server: MCPServer[Any], memory: SharedMemory) -> None:
         ] = None,
         max_tokens: Annotated[int | None, Field(ge=1, le=MAX_NEW_TOKENS)] = None,
         project: Project = None,
-    ) -> Answered:
+    ) -> AnswerResult:
         """Ask the owner's own model, which knows the documents. Needs a running desktop server."""
         fields = {"message": message, "conversation_id": conversation_id, "max_tokens": max_tokens}
         with as_tool_errors():
             found = memory.do(lambda now: now.ask(fields), project=project, repeatable=False)
-            return Answered.model_validate(found)
+            return AnswerResult.model_validate(found)
 
 
 def _edited(memory: Memory, name: str, text: str, base_version: str) -> Edited:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from orchestrator_core.assistant.assistant import Assistant
 from orchestrator_core.backend import BackendDescription
-from orchestrator_core.handoff.proposer import Model, Proposer
+from orchestrator_core.handoff.proposer import Proposer, ProposingModel
 from orchestrator_core.settings import BUILTIN_MODEL, Settings
 
 LEAST_WINDOW = 4096
@@ -19,13 +19,13 @@ def proposer_of(assistant: Assistant, ensure_loaded: Callable[[], object] = lamb
         ensure_loaded: called before the model is asked; it may raise.
     """
 
-    def model() -> Model | None:
+    def model() -> ProposingModel | None:
         if assistant.settings.handoff.model == "never":
             return None
         ensure_loaded()
         if not is_fit(assistant.settings, assistant.backend.describe()):
             return None
-        return Model(
+        return ProposingModel(
             complete=assistant.complete,
             count=assistant.count_tokens,
             window=assistant.backend.context_length,

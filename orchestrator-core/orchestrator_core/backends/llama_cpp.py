@@ -24,7 +24,7 @@ from orchestrator_core.backend import (
 )
 from orchestrator_core.engine.load import Loaded, LoadSpec
 from orchestrator_core.engine.stream import AnswerStream
-from orchestrator_core.engine.supervisor import State, Supervisor
+from orchestrator_core.engine.supervisor import EngineState, Supervisor
 from orchestrator_core.errors import ConfigurationError, ContextLengthExceeded, MissingExtra, ModelNotFound
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.settings import Settings
@@ -142,7 +142,7 @@ class LlamaCppBackend(ChatBackend):
         return self._supervisor.pid
 
     @property
-    def state(self) -> State:
+    def state(self) -> EngineState:
         return self._supervisor.state
 
     def engine_figures(self) -> dict[str, Any]:

@@ -45,7 +45,7 @@ from orchestrator_core.settings import Settings
 from orchestrator_core.text.answer import AnswerText
 
 if TYPE_CHECKING:
-    from orchestrator_core.backends.transformers_model import Tokens, Weights
+    from orchestrator_core.backends.transformers_model import LoadedModel, Tokens
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ DEFAULT_CONTEXT_LENGTH = 2048
 @dataclass(frozen=True, slots=True)
 class _Loaded:
     tokens: Tokens
-    weights: Weights
+    weights: LoadedModel
     context_length: int
     device: str
     reason: str
@@ -193,7 +193,7 @@ class TransformersBackend(ChatBackend):
             folders.model, dtype.value, placement.value, quantization.value, settings.lora, folders.adapter
         )
         tokens = working.tokens_of(folders.model, folders.adapter, model)
-        weights = working.Weights(model, tokens)
+        weights = working.LoadedModel(model, tokens)
         return _Loaded(
             tokens=tokens,
             weights=weights,
@@ -313,13 +313,13 @@ class TransformersGeneration(Generation):
             yield token
 
     def _compute(self) -> Generator[Token, None, FinishReason]:
-        from orchestrator_core.backends.transformers_model import Sampler, TokenText
+        from orchestrator_core.backends.transformers_model import TokenText, TorchSampler
 
         weights, ids = self._loaded.weights, self._ids
         cache, cached = weights.begin(ids)
         self.usage = Usage(self.usage.prompt_tokens, 0, min(cached, self.usage.prompt_tokens))
         limit = self._config.limit(self._loaded.context_length - len(ids))
-        sampler = Sampler(self._config, weights.device)
+        sampler = TorchSampler(self._config, weights.device)
         text = TokenText(self._loaded.tokens, ids)
         begin = len(ids) - self._answered
         done, made, ended = cached, 0, FinishReason.LENGTH

@@ -142,7 +142,7 @@ class TokenText:
         return new
 
 
-class Sampler:
+class TorchSampler:
     """Chooses the next token of one answer.
 
     Order as in the llama.cpp engine: bias, penalties, top_k, top_p, min_p, temperature.
@@ -208,7 +208,7 @@ def _warpers(config: GenerationConfig) -> list[Any]:
     return steps
 
 
-class Weights:
+class LoadedModel:
     """The loaded model. One forward pass runs at a time; answers take turns between passes."""
 
     def __init__(self, model: Any, tokens: Tokens) -> None:

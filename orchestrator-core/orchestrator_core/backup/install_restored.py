@@ -10,7 +10,7 @@ from pathlib import Path
 from shared_context.documents.copying import document_files
 from shared_context.storage.atomic import exchange, sync_folder
 
-from orchestrator_core.backup.snapshot import DOCUMENTS, SETTINGS, Place
+from orchestrator_core.backup.snapshot import DOCUMENTS, SETTINGS, DataPlace
 from orchestrator_core.errors import BackupError
 
 
@@ -36,7 +36,7 @@ def aside_ending(stamp: str) -> str:
     return f".before-restore-{stamp}"
 
 
-def documents_aside(place: Place, staged: Path, stamp: str) -> list[Path]:
+def documents_aside(place: DataPlace, staged: Path, stamp: str) -> list[Path]:
     """Documents kept outside the data folder, where they differ: under another name beside it.
 
     One that is missing when the memory is opened is written from it, so this comes first: a document
@@ -57,7 +57,9 @@ def documents_back(moved: list[Path], stamp: str) -> None:
         path.rename(path.with_name(path.name.removesuffix(aside_ending(stamp))))
 
 
-def put_the_rest_in_place(place: Place, staged: Path, stamp: str, step: Callable[[str], None]) -> Path | None:
+def put_the_rest_in_place(
+    place: DataPlace, staged: Path, stamp: str, step: Callable[[str], None]
+) -> Path | None:
     """What lies outside the data folder; returns where the settings were put."""
     try:
         _documents_in_place(place, staged / DOCUMENTS)
@@ -72,7 +74,7 @@ def put_the_rest_in_place(place: Place, staged: Path, stamp: str, step: Callable
     return settings
 
 
-def _documents_in_place(place: Place, staged: Path) -> None:
+def _documents_in_place(place: DataPlace, staged: Path) -> None:
     for path in document_files(staged) if staged.is_dir() else []:
         _put_file(staged / path, place.context / path)
 

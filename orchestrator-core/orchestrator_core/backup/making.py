@@ -18,7 +18,7 @@ from shared_context.storage.atomic import sync_folder
 from shared_context.storage.sqlite_errors import translated_system
 
 from orchestrator_core.backup.archive import Manifest, check_archive, describe, write_archive
-from orchestrator_core.backup.snapshot import Place, take_snapshot
+from orchestrator_core.backup.snapshot import DataPlace, take_snapshot
 from orchestrator_core.errors import BackupError
 
 STEPS = ("copied", "written", "verified", "in-place", "old-removed")
@@ -51,7 +51,7 @@ def default_target(data: Path) -> Path:
 
 
 def back_up(
-    place: Place, to: Path, *, keep: int | None = None, step: Callable[[str], None] = lambda _: None
+    place: DataPlace, to: Path, *, keep: int | None = None, step: Callable[[str], None] = lambda _: None
 ) -> Made:
     """Write an archive of everything that cannot be had again, whether or not a server runs.
 
@@ -107,7 +107,7 @@ def replica_of(data: Path) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _make(place: Place, to: Path, keep: int | None, step: Callable[[str], None]) -> Made:
+def _make(place: DataPlace, to: Path, keep: int | None, step: Callable[[str], None]) -> Made:
     work = to / _UNFINISHED
     moment = datetime.now(UTC)
     folder = place.data.stat().st_ino
@@ -145,7 +145,7 @@ def _make(place: Place, to: Path, keep: int | None, step: Callable[[str], None])
     return Made(path, manifest, snapshot.notes, removed)
 
 
-def _check(place: Place, to: Path) -> None:
+def _check(place: DataPlace, to: Path) -> None:
     if not place.data.is_dir():
         raise BackupError(
             f"There is no data folder {str(place.data)!r}.", hint="Name it with --data or ORCHESTRATOR_DATA."

@@ -28,7 +28,7 @@ from orchestrator_core.backup.install_restored import (
     put_in_place,
     put_the_rest_in_place,
 )
-from orchestrator_core.backup.snapshot import DATA, DOCUMENTS, SETTINGS, Place
+from orchestrator_core.backup.snapshot import DATA, DOCUMENTS, SETTINGS, DataPlace
 from orchestrator_core.errors import BackupDamaged, BackupError, BackupFromFuture
 from orchestrator_core.runs.store import MIGRATIONS as RUN_MIGRATIONS
 
@@ -75,7 +75,7 @@ class Restored:
 
 
 def restore(
-    archive: Path, place: Place, *, discard: bool = False, step: Callable[[str], None] = lambda _: None
+    archive: Path, place: DataPlace, *, discard: bool = False, step: Callable[[str], None] = lambda _: None
 ) -> Restored:
     """Make the data folder what it was when the backup was made.
 
@@ -180,7 +180,7 @@ def _extract(archive: Path, staged: Path) -> Manifest:
     return read_archive(archive, take, seen=begin)
 
 
-def _documents_where_they_belong(place: Place, staged: Path) -> None:
+def _documents_where_they_belong(place: DataPlace, staged: Path) -> None:
     """They may be kept outside the data folder now and have been in it then, or the reverse."""
     inside, outside = staged / DATA / "context", staged / DOCUMENTS
     source, target = (inside, outside) if place.documents_outside else (outside, inside)

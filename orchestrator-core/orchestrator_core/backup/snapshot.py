@@ -17,7 +17,7 @@ _CONTEXT, _STATE = "context", "context-state"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DataPlace:
     """Where what a backup covers is kept.
 
     Args:
@@ -48,7 +48,7 @@ class DataSnapshot:
     notes: list[str] = field(default_factory=list)
 
 
-def take_snapshot(place: Place, target: Path) -> DataSnapshot:
+def take_snapshot(place: DataPlace, target: Path) -> DataSnapshot:
     """Copy what belongs in a backup into `target`, which is empty.
 
     The order keeps what depends on another thing consistent with it: running answers before the
@@ -83,7 +83,7 @@ def _order(path: PurePosixPath) -> tuple[bool, str]:
     return path != PurePosixPath("runs.db"), str(path)
 
 
-def _documents_in(place: Place) -> set[PurePosixPath]:
+def _documents_in(place: DataPlace) -> set[PurePosixPath]:
     return {PurePosixPath(_CONTEXT, path.as_posix()) for path in document_files(place.context)}
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from orchestrator_core.engine.native import Context, ContextShape, Model, lib
-from orchestrator_core.engine.plan import Piece, Release
+from orchestrator_core.engine.native import Context, ContextShape, NativeModel, lib
+from orchestrator_core.engine.plan import Release, SequencePiece
 
 SEQ = 0
 
@@ -34,7 +34,7 @@ class Embedder:
     A text's vector is the mean of its tokens' last hidden states, scaled to length 1.
     """
 
-    def __init__(self, model: Model, *, window: int, batch: int, threads: int) -> None:
+    def __init__(self, model: NativeModel, *, window: int, batch: int, threads: int) -> None:
         shape = ContextShape(window, 1, batch, threads, flash=False)
         self._context = Context(model, shape, pooling=lib.LLAMA_POOLING_TYPE_NONE)
         self._batch = batch
@@ -43,7 +43,7 @@ class Embedder:
         """Compute at most `chunk` tokens more."""
         tokens = job.texts[len(job.vectors)]
         part = tokens[job.done_tokens : job.done_tokens + min(chunk, self._batch)]
-        piece = Piece(None, SEQ, job.done_tokens, part, False)
+        piece = SequencePiece(None, SEQ, job.done_tokens, part, False)
         self._context.decode([piece], all_outputs=True)
         states = np.ctypeslib.as_array(
             lib.llama_get_embeddings(self._context.pointer), shape=(len(part), self._context.width)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from orchestrator_core.engine.embedding_queue import TextsJob, next_of, windows
 from orchestrator_core.engine.load import Loaded, LoadSpec, choose_gpu_layers, choose_threads
-from orchestrator_core.engine.native import Context, ContextShape, Model, build, lib, supports_gpu
+from orchestrator_core.engine.native import Context, ContextShape, NativeModel, build, lib, supports_gpu
 from orchestrator_core.engine.outbox import ReplyQueue, Send
 from orchestrator_core.engine.tokenizer import Tokenizer
 from orchestrator_core.errors import InvalidRequest, ModelUnusable, Overloaded
@@ -47,7 +47,7 @@ class EmbeddingEngine:
     def __init__(self, spec: LoadSpec, send: Send) -> None:
         self._send = send
         gpu_layers, reason = choose_gpu_layers(spec.gpu_layers, spec.device, supports_gpu())
-        model = Model(spec.model, gpu_layers=gpu_layers)
+        model = NativeModel(spec.model, gpu_layers=gpu_layers)
         pooling = _pooling(model, spec.model)
         self._tokenizer = Tokenizer(model.vocab)
         self._before, self._after = self._tokenizer.frame()
@@ -132,7 +132,7 @@ class EmbeddingEngine:
         return parts
 
 
-def _pooling(model: Model, path: str) -> int:
+def _pooling(model: NativeModel, path: str) -> int:
     """How the model's token vectors become one; the mean where its file does not say.
 
     Raises:

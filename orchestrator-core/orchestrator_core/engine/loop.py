@@ -35,7 +35,7 @@ from orchestrator_core.engine.native import (
     Context,
     ContextShape,
     DecodeFailed,
-    Model,
+    NativeModel,
     build,
     supports_gpu,
 )
@@ -65,7 +65,7 @@ class Engine:
     def __init__(self, spec: LoadSpec, send: Send) -> None:
         self._send = send
         gpu_layers, reason = choose_gpu_layers(spec.gpu_layers, spec.device, supports_gpu())
-        self.model = Model(spec.model, gpu_layers=gpu_layers, adapter=spec.adapter)
+        self.model = NativeModel(spec.model, gpu_layers=gpu_layers, adapter=spec.adapter)
         if self.model.has_encoder or not self.model.has_decoder:
             raise _cannot_answer(spec.model)
         self.tokenizer = Tokenizer(self.model.vocab)

@@ -17,7 +17,7 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator_core.engine.plan import Fork, Piece, Release
+from orchestrator_core.engine.plan import Fork, Release, SequencePiece
 from orchestrator_core.errors import ModelUnusable
 
 lib: Any = llama_cpp
@@ -110,7 +110,7 @@ def unusable_file(path: str, reasons: Sequence[str]) -> ModelUnusable:
     )
 
 
-class Model:
+class NativeModel:
     """A loaded GGUF file and its vocabulary.
 
     Raises:
@@ -203,7 +203,7 @@ class Model:
         return 2 * 2 * layers * kv_heads * (self.width // heads)
 
 
-class Batch:
+class NativeBatch:
     """A llama_batch over arrays of our own: filled by slices, which costs little Python."""
 
     def __init__(self, size: int) -> None:
@@ -229,7 +229,7 @@ class Batch:
             logits=self._outputs,
         )
 
-    def fill(self, pieces: Sequence[Piece], *, all_outputs: bool = False) -> list[int]:
+    def fill(self, pieces: Sequence[SequencePiece], *, all_outputs: bool = False) -> list[int]:
         """Put the pieces in; the batch index of the output of each piece that wants a token."""
         at, indices = 0, []
         for piece in pieces:
@@ -264,7 +264,7 @@ class Context:
         ModelUnusable: not enough memory for these sizes.
     """
 
-    def __init__(self, model: Model, shape: ContextShape, *, pooling: int | None = None) -> None:
+    def __init__(self, model: NativeModel, shape: ContextShape, *, pooling: int | None = None) -> None:
         params = lib.llama_context_default_params()
         params.n_ctx = shape.cells
         params.n_batch = params.n_ubatch = shape.batch
@@ -291,7 +291,7 @@ class Context:
             lib.llama_set_adapters_lora(self.pointer, adapters, 1, scales)
         self.memory = lib.llama_get_memory(self.pointer)
         self.cells = int(lib.llama_n_ctx(self.pointer))
-        self.batch = Batch(shape.batch)
+        self.batch = NativeBatch(shape.batch)
         self.width = model.width
         # An encoder keeps nothing from one batch to the next, so it has no memory.
         self.encodes = model.has_encoder or not self.memory
@@ -303,7 +303,7 @@ class Context:
             else:
                 lib.llama_memory_seq_rm(self.memory, operation.seq, -1, -1)
 
-    def decode(self, pieces: Sequence[Piece], *, all_outputs: bool = False) -> list[int]:
+    def decode(self, pieces: Sequence[SequencePiece], *, all_outputs: bool = False) -> list[int]:
         """Compute the pieces; batch indices of the outputs, one per piece that wants a token.
 
         Raises:
@@ -321,7 +321,7 @@ class Context:
         Raises:
             DecodeFailed
         """
-        self.batch.fill([Piece(None, seq, 0, tokens, False) for seq, tokens in enumerate(texts)])
+        self.batch.fill([SequencePiece(None, seq, 0, tokens, False) for seq, tokens in enumerate(texts)])
         compute = lib.llama_encode if self.encodes else lib.llama_decode
         status = compute(self.pointer, self.batch.struct)
         if status != 0:

@@ -69,7 +69,7 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class SequencePiece:
     """Tokens of one sequence to compute in this step.
 
     Args:
@@ -96,11 +96,11 @@ class Step:
 
     cancelled: list[int] = field(default_factory=list)
     operations: list[Fork | Release] = field(default_factory=list)
-    decode: list[Piece] = field(default_factory=list)
-    prefill: list[Piece] = field(default_factory=list)
+    decode: list[SequencePiece] = field(default_factory=list)
+    prefill: list[SequencePiece] = field(default_factory=list)
 
     @property
-    def pieces(self) -> list[Piece]:
+    def pieces(self) -> list[SequencePiece]:
         return self.decode + self.prefill
 
     @property
@@ -118,7 +118,7 @@ class Step:
             return Step(prefill=[first]), Step(prefill=[second])
         return None
 
-    def _part(self, pieces: list[Piece]) -> Step:
+    def _part(self, pieces: list[SequencePiece]) -> Step:
         decoding = {id(piece) for piece in self.decode}
         return Step(
             decode=[piece for piece in pieces if id(piece) in decoding],
@@ -126,7 +126,7 @@ class Step:
         )
 
 
-def _halves(piece: Piece) -> tuple[Piece, Piece]:
+def _halves(piece: SequencePiece) -> tuple[SequencePiece, SequencePiece]:
     middle = len(piece.tokens) // 2
     return (
         replace(piece, tokens=piece.tokens[:middle], wants_token=False),

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator_core.engine.cache import SequenceCache
-from orchestrator_core.engine.plan import EngineLimits, Load, Piece, Release, Request, Step
+from orchestrator_core.engine.plan import EngineLimits, Load, Release, Request, SequencePiece, Step
 from orchestrator_core.engine.prefix_tree import Match, common_prefix
 from orchestrator_core.errors import ContextLengthExceeded, Overloaded
 
@@ -162,7 +162,9 @@ class Scheduler:
         for active in self._active.values():
             if active.next_token is not None:
                 request_id = active.request.request_id
-                step.decode.append(Piece(request_id, active.seq, active.length, [active.next_token], True))
+                step.decode.append(
+                    SequencePiece(request_id, active.seq, active.length, [active.next_token], True)
+                )
             elif active.prefilling:
                 prefilling.append(active)
         for active in prefilling:
@@ -249,7 +251,7 @@ class Scheduler:
         if not tokens:
             return 0
         last = active.length + len(tokens) == len(active.request.tokens)
-        step.prefill.append(Piece(active.request.request_id, active.seq, active.length, tokens, last))
+        step.prefill.append(SequencePiece(active.request.request_id, active.seq, active.length, tokens, last))
         return len(tokens)
 
     def _admit(self, step: Step, prefilling: list[_Active], budget: int) -> int:
@@ -315,7 +317,7 @@ class Scheduler:
         self._waiting = [one for one in self._waiting if one.request.request_id not in removed]
         return removed
 
-    def _extend(self, piece: Piece) -> None:
+    def _extend(self, piece: SequencePiece) -> None:
         self._cache.tree.append(piece.seq, piece.tokens)
         if piece.request_id is None:
             assert self._prewarm is not None
@@ -390,7 +392,7 @@ class Scheduler:
         if not tokens:
             return
         if self._room_for_prewarm(prewarm, prewarm.seq, len(tokens)):
-            step.prefill.append(Piece(None, prewarm.seq, prewarm.length, tokens, False))
+            step.prefill.append(SequencePiece(None, prewarm.seq, prewarm.length, tokens, False))
         elif not prewarm.pins:
             self._cache.keep(prewarm.seq)
             self._prewarm = None

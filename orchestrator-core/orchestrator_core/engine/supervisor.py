@@ -23,7 +23,7 @@ from orchestrator_core.engine.load import Loaded, LoadSpec
 from orchestrator_core.engine.load_failure import MAX_FAILED_LOADS, LoadFailure, unusable
 from orchestrator_core.engine.process import EngineProcess
 from orchestrator_core.engine.stream import AnswerStream
-from orchestrator_core.engine.watchdog import Finding, WatchdogLimits, look
+from orchestrator_core.engine.watchdog import Liveness, WatchdogLimits, look
 from orchestrator_core.errors import (
     ApplicationError,
     BackendError,
@@ -42,7 +42,7 @@ SILENCE_S = 600.0
 is one prefill chunk at most."""
 
 
-class State(StrEnum):
+class EngineState(StrEnum):
     STOPPED = "stopped"
     STARTING = "starting"
     READY = "ready"
@@ -67,7 +67,7 @@ class Supervisor:
         self._spec = spec
         self._limits = WatchdogLimits(idle_unload_s, silence_s)
         self._heard = 0.0
-        self._state = State.STOPPED
+        self._state = EngineState.STOPPED
         self._changed = threading.Condition()
         self._wanted = False
         self._keeper: threading.Thread | None = None
@@ -81,7 +81,7 @@ class Supervisor:
         self._last_use = time.monotonic()
 
     @property
-    def state(self) -> State:
+    def state(self) -> EngineState:
         return self._state
 
     @property
@@ -103,9 +103,9 @@ class Supervisor:
             self._last_use = time.monotonic()
             if self._failure is not None and (retry or self._failure.worth_retrying):
                 self._failure = None
-                self._state, self._fruitless = State.STOPPED, 0
-            while self._state is not State.READY:
-                if self._state is State.CLOSED:
+                self._state, self._fruitless = EngineState.STOPPED, 0
+            while self._state is not EngineState.READY:
+                if self._state is EngineState.CLOSED:
                     raise BackendError("The engine is closed.")
                 if self._failure is not None:
                     raise self._failure.error
@@ -157,13 +157,13 @@ class Supervisor:
         with self._changed:
             self._prefix = list(pieces), list(follows)
             self._want()
-            ready = self._state is State.READY
+            ready = self._state is EngineState.READY
         if ready:
             self._send_prefix()
 
     def peek(self, op: str) -> dict[str, Any] | None:
         """Ask a running process only; None when there is none."""
-        if self._state is not State.READY:
+        if self._state is not EngineState.READY:
             return None
         try:
             return self._ask(next(self._ids), op)
@@ -173,9 +173,9 @@ class Supervisor:
     def close(self) -> None:
         """End the process; open answers end as cancelled. Final."""
         with self._changed:
-            if self._state is State.CLOSED:
+            if self._state is EngineState.CLOSED:
                 return
-            self._state = State.CLOSED
+            self._state = EngineState.CLOSED
             process, keeper = self._process, self._keeper
             streams = list(self._streams.values())
             self._changed.notify_all()
@@ -192,7 +192,7 @@ class Supervisor:
         reply: Future[dict[str, Any]] = Future()
         with self._changed:
             self._last_use = time.monotonic()
-            if self._state is not State.READY or self._process is None:
+            if self._state is not EngineState.READY or self._process is None:
                 raise EngineLost("The engine process is not running.")
             channel = self._process.channel
             self._note_work()
@@ -255,12 +255,12 @@ class Supervisor:
     def _wait_until_wanted(self) -> bool:
         """False when closed."""
         with self._changed:
-            while self._state is not State.CLOSED:
-                if self._wanted and self._state in (State.STOPPED, State.STARTING):
-                    self._state = State.STARTING
+            while self._state is not EngineState.CLOSED:
+                if self._wanted and self._state in (EngineState.STOPPED, EngineState.STARTING):
+                    self._state = EngineState.STARTING
                     pause = BACKOFF_S[min(self._fruitless, len(BACKOFF_S) - 1)]
-                    self._changed.wait_for(lambda: self._state is State.CLOSED, timeout=pause)
-                    if self._state is State.STARTING:
+                    self._changed.wait_for(lambda: self._state is EngineState.CLOSED, timeout=pause)
+                    if self._state is EngineState.STARTING:
                         return True
                 else:
                     self._changed.wait()
@@ -285,10 +285,10 @@ class Supervisor:
             self._give_up(from_body(message["error"]))
             return False
         with self._changed:
-            if self._state is not State.STARTING:
+            if self._state is not EngineState.STARTING:
                 return False
             self.loaded = Loaded(**message["loaded"])
-            self._state = State.READY
+            self._state = EngineState.READY
             self._last_use = time.monotonic()
             self._changed.notify_all()
         loaded = self.loaded
@@ -329,14 +329,14 @@ class Supervisor:
         with self._changed:
             before = self._state
             self._process = None
-            if before in (State.STARTING, State.READY):
+            if before in (EngineState.STARTING, EngineState.READY):
                 self._fruitless += 1
-                self._state = State.STOPPED
-            elif before is State.UNLOADING:
-                self._state = State.STOPPED
+                self._state = EngineState.STOPPED
+            elif before is EngineState.UNLOADING:
+                self._state = EngineState.STOPPED
                 # Somebody may have asked since; if not, sleep until somebody does.
-            died_loading = before is State.STARTING
-            if before is State.READY:
+            died_loading = before is EngineState.STARTING
+            if before is EngineState.READY:
                 self.restarts += 1
             streams, self._streams = list(self._streams.values()), {}
             replies, self._replies = list(self._replies.values()), {}
@@ -346,7 +346,7 @@ class Supervisor:
             stream.fail(lost)
         for reply in replies:
             reply.set_exception(lost)
-        if before is State.READY:
+        if before is EngineState.READY:
             log.error("%s Restarting it.", epitaph)
         if died_loading and self._fruitless >= MAX_FAILED_LOADS:
             self._give_up(unusable(self._spec.model, epitaph))
@@ -356,8 +356,8 @@ class Supervisor:
     def _give_up(self, error: ApplicationError) -> None:
         log.error("The engine cannot start: %s", error.message)
         with self._changed:
-            if self._state is not State.CLOSED:
-                self._state, self._failure = State.FAILED, LoadFailure.of(self._spec.model, error)
+            if self._state is not EngineState.CLOSED:
+                self._state, self._failure = EngineState.FAILED, LoadFailure.of(self._spec.model, error)
                 self._wanted = False
             self._changed.notify_all()
 
@@ -374,8 +374,8 @@ class Supervisor:
     def _watch(self) -> None:
         """End a process that is not needed, or that hangs."""
         with self._changed:
-            while self._state is not State.CLOSED:
-                wait_s = self._look() if self._state is State.READY else None
+            while self._state is not EngineState.CLOSED:
+                wait_s = self._look() if self._state is EngineState.READY else None
                 self._changed.wait(timeout=wait_s)
 
     def _look(self) -> float:
@@ -385,11 +385,11 @@ class Supervisor:
         found, wait_s = look(
             self._limits, unused_s=now - self._last_use, silent_s=now - self._heard, owes=self._owes
         )
-        if found is Finding.HANGS:
+        if found is Liveness.HANGS:
             log.error("The engine has said nothing for %g seconds: ending it.", self._limits.silence_s)
             process.kill()
-        elif found is Finding.IDLE:
+        elif found is Liveness.IDLE:
             log.info("The engine was idle for %g seconds: unloading the model.", self._limits.idle_s)
-            self._state, self._wanted = State.UNLOADING, False
+            self._state, self._wanted = EngineState.UNLOADING, False
             process.channel.close()
         return wait_s

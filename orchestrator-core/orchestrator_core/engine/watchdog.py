@@ -8,7 +8,7 @@ from enum import StrEnum
 SHORTEST_WAIT_S = 0.05
 
 
-class Finding(StrEnum):
+class Liveness(StrEnum):
     FINE = "fine"
     IDLE = "idle"
     HANGS = "hangs"
@@ -26,7 +26,7 @@ class WatchdogLimits:
     silence_s: float
 
 
-def look(limits: WatchdogLimits, *, unused_s: float, silent_s: float, owes: bool) -> tuple[Finding, float]:
+def look(limits: WatchdogLimits, *, unused_s: float, silent_s: float, owes: bool) -> tuple[Liveness, float]:
     """What to think of the process, and after how many seconds to look again.
 
     Args:
@@ -36,7 +36,7 @@ def look(limits: WatchdogLimits, *, unused_s: float, silent_s: float, owes: bool
     """
     longest_s = limits.idle_s or limits.silence_s  # what it owes may be done at any moment
     if owes:
-        found, left = Finding.HANGS, limits.silence_s - silent_s
+        found, left = Liveness.HANGS, limits.silence_s - silent_s
     else:
-        found, left = Finding.IDLE, limits.idle_s - unused_s if limits.idle_s else longest_s
-    return (found if left <= 0 else Finding.FINE), max(min(left, longest_s), SHORTEST_WAIT_S)
+        found, left = Liveness.IDLE, limits.idle_s - unused_s if limits.idle_s else longest_s
+    return (found if left <= 0 else Liveness.FINE), max(min(left, longest_s), SHORTEST_WAIT_S)

@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
     die_with(parent)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s: %(message)s")
     channel = Channel(socket.socket(fileno=descriptor))
-    listener = Listener(channel)
+    listener = RequestReader(channel)
     listener.start()
     engine = load(channel, listener.spec())
     if engine is None:
@@ -82,7 +82,7 @@ def load(channel: Channel, spec: LoadSpec) -> Engine | EmbeddingEngine | None:
     return engine
 
 
-class Listener(threading.Thread):
+class RequestReader(threading.Thread):
     """Reads what the server sends and hands it to the engine, so that the engine never waits for a pipe."""
 
     def __init__(self, channel: Channel) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 
-from orchestrator_core.handoff.item import Item, Kind
+from orchestrator_core.handoff.item import HandoffItem, Kind
 from orchestrator_core.handoff.item_line import storable
 
 HEADINGS = {
@@ -24,7 +24,7 @@ NOTHING = "Nothing was asked, decided or left open."
 BY_ASSISTANT = " (assistant)"
 
 
-def entry_text(items: Sequence[Item]) -> str:
+def entry_text(items: Sequence[HandoffItem]) -> str:
     """The entry's markdown, without the dated heading that the log gives it."""
     blocks = [_block(kind, [item for item in items if item.kind is kind]) for kind in Kind]
     return "\n\n".join(block for block in blocks if block) or NOTHING
@@ -36,7 +36,7 @@ def entry_id(conversation_id: str, message_ids: Iterable[str]) -> str:
     return f"s{digest.hexdigest()[:10]}"
 
 
-def _block(kind: Kind, items: Sequence[Item]) -> str:
+def _block(kind: Kind, items: Sequence[HandoffItem]) -> str:
     if not items:
         return ""
     if kind in NAMED:

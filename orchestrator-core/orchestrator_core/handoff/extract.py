@@ -13,7 +13,7 @@ from datetime import date
 from shared_context.conversations.messages import Message
 
 from orchestrator_core.handoff.credentials import holds_credential
-from orchestrator_core.handoff.item import MAX_QUOTE, Item, Kind, distinct, key
+from orchestrator_core.handoff.item import MAX_QUOTE, HandoffItem, Kind, distinct, key
 from orchestrator_core.handoff.markers import is_question, kind_of
 from orchestrator_core.handoff.sentences import Sentence, sentences
 from orchestrator_core.messages import Role
@@ -24,7 +24,7 @@ LEAST_QUESTION = 10
 """Characters of a question worth a line: not `Why?`"""
 
 
-def extract(messages: Sequence[Message]) -> list[Item]:
+def extract(messages: Sequence[Message]) -> list[HandoffItem]:
     """At most `MOST_ITEMS` items of these messages (oldest first), in the order they were said.
 
     Marked sentences first, the newest of them when there are too many; the room that is left is for the
@@ -66,16 +66,16 @@ def newest(messages: Sequence[Message], most_chars: int) -> Sequence[Message]:
     return messages
 
 
-def _items(message: Message, parts: Sequence[Sentence]) -> Iterator[Item]:
+def _items(message: Message, parts: Sequence[Sentence]) -> Iterator[HandoffItem]:
     for sentence in parts:
         if not _is_storable(sentence.text):
             continue
         named = kind_of(sentence)
         if named is not None:
             kind, text = named
-            yield Item(kind, text, sentence.text, message.message_id, due=_due(text))
+            yield HandoffItem(kind, text, sentence.text, message.message_id, due=_due(text))
         elif is_question(sentence.text) and len(sentence.text) >= LEAST_QUESTION:
-            yield Item(Kind.ASKED, sentence.text, sentence.text, message.message_id)
+            yield HandoffItem(Kind.ASKED, sentence.text, sentence.text, message.message_id)
 
 
 def _is_storable(text: str) -> bool:

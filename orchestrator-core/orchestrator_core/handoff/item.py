@@ -30,7 +30,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class HandoffItem:
     """
     Args:
         text: what it says, on one line.
@@ -71,9 +71,9 @@ def key(text: str) -> str:
     return " ".join("".join(c if c.isalnum() else " " for c in text.casefold()).split())
 
 
-def distinct(items: Iterable[Item]) -> list[Item]:
+def distinct(items: Iterable[HandoffItem]) -> list[HandoffItem]:
     """Each kind and text once, the first of them."""
-    seen: dict[tuple[Kind, str], Item] = {}
+    seen: dict[tuple[Kind, str], HandoffItem] = {}
     for item in items:
         seen.setdefault((item.kind, key(item.text)), item)
     return list(seen.values())

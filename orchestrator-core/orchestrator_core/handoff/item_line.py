@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 
-from orchestrator_core.handoff.item import MAX_TEXT, Item, Kind, item_id, key, one_line
+from orchestrator_core.handoff.item import MAX_TEXT, HandoffItem, Kind, item_id, key, one_line
 
 _BULLET = re.compile(r"[ \t]{0,12}[-*+] (?:\[([ xX])\] )?")
 _ORIGIN = re.compile(r"<!-- item:([0-9a-z]{1,32}) (\d{4}-\d\d-\d\d)(?: ([\w.:-]{1,200}))? -->")
@@ -21,7 +21,7 @@ _DUE = re.compile(r" \(due (\d{4}-\d\d-\d\d)\)")
 _STRUCK = re.compile(r"~~([^~]{1,2000})~~ \(until (\d{4}-\d\d-\d\d)\)")
 
 
-class State(StrEnum):
+class ItemState(StrEnum):
     OPEN = "open"
     DONE = "done"
     SUPERSEDED = "superseded"
@@ -41,17 +41,17 @@ class ItemLine:
     text: str
     item_id: str
     boxed: bool = False
-    state: State = State.OPEN
+    state: ItemState = ItemState.OPEN
     due: date | None = None
     created: date | None = None
     message_id: str | None = None
     until: date | None = None
 
     def __str__(self) -> str:
-        box = ("[x] " if self.state is State.DONE else "[ ] ") if self.boxed else ""
+        box = ("[x] " if self.state is ItemState.DONE else "[ ] ") if self.boxed else ""
         due = f" (due {self.due})" if self.due else ""
         body = f"{self.text}{due}"
-        if self.state is State.SUPERSEDED:
+        if self.state is ItemState.SUPERSEDED:
             body = f"~~{body}~~ (until {self.until})"
         if self.created is None:
             return f"- {box}{body}"
@@ -66,13 +66,13 @@ class ItemLine:
         return self.due or date.max, self.created or date.min
 
     def superseded(self, on: date) -> ItemLine:
-        return replace(self, state=State.SUPERSEDED, until=on)
+        return replace(self, state=ItemState.SUPERSEDED, until=on)
 
     def reworded(self, text: str) -> ItemLine:
         return replace(self, text=storable(text))
 
 
-def line_of(item: Item, today: date) -> ItemLine:
+def line_of(item: HandoffItem, today: date) -> ItemLine:
     """The line of a new item. Decisions carry their day, as a decision without one cannot be weighed."""
     text = storable(item.text)
     if item.kind is Kind.DECIDED:
@@ -97,10 +97,10 @@ def parse(line: str) -> ItemLine | None:
     if origin is not None:
         body = (body[: origin.start()] + body[origin.end() :]).strip()
     box = bullet.group(1)
-    state, until = (State.DONE if box and box in "xX" else State.OPEN), None
+    state, until = (ItemState.DONE if box and box in "xX" else ItemState.OPEN), None
     struck = _STRUCK.fullmatch(body)
     if struck is not None:
-        body, state, until = struck.group(1), State.SUPERSEDED, _day(struck.group(2))
+        body, state, until = struck.group(1), ItemState.SUPERSEDED, _day(struck.group(2))
     due = _DUE.search(body)
     if due is not None:
         body = (body[: due.start()] + body[due.end() :]).strip()
@@ -120,7 +120,7 @@ def parse(line: str) -> ItemLine | None:
 
 def is_superseded(line: str) -> bool:
     item = parse(line) if "~~" in line else None
-    return item is not None and item.state is State.SUPERSEDED
+    return item is not None and item.state is ItemState.SUPERSEDED
 
 
 def storable(text: str) -> str:

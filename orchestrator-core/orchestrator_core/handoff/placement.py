@@ -23,8 +23,8 @@ from shared_context.documents.line_diff import split_lines, unified_diff
 from shared_context.documents.markdown import blocks
 from shared_context.documents.starters import starter_text
 
-from orchestrator_core.handoff.item import Item, Kind, key
-from orchestrator_core.handoff.item_line import ItemLine, State, line_of, parse
+from orchestrator_core.handoff.item import HandoffItem, Kind, key
+from orchestrator_core.handoff.item_line import ItemLine, ItemState, line_of, parse
 from orchestrator_core.handoff.markers import titles
 
 NOW_MOST = 10
@@ -36,7 +36,7 @@ OLD_MARKS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class ItemSection:
     """A part of a document that handoffs keep.
 
     Args:
@@ -54,19 +54,19 @@ class Section:
     replaced: bool = False
     sorted: bool = False
 
-    def takes(self, item: Item) -> bool:
+    def takes(self, item: HandoffItem) -> bool:
         return item.kind in self.kinds and (
             item.kind is not Kind.DECIDED or item.lasting is not self.replaced
         )
 
 
 SECTIONS = (
-    Section(BRIEFING, "now", "Now", (Kind.DECIDED, Kind.DONE), replaced=True),
-    Section(BRIEFING, "next", "Next", (Kind.TODO,), sorted=True),
-    Section(BRIEFING, "questions", "Open questions", (Kind.QUESTION,), sorted=True),
-    Section(PROJECT, "decisions", "Decisions", (Kind.DECIDED,)),
-    Section(PROJECT, "facts", "Facts", (Kind.FACT,)),
-    Section(PORTFOLIO, "owner", "About the owner", (Kind.OWNER,)),
+    ItemSection(BRIEFING, "now", "Now", (Kind.DECIDED, Kind.DONE), replaced=True),
+    ItemSection(BRIEFING, "next", "Next", (Kind.TODO,), sorted=True),
+    ItemSection(BRIEFING, "questions", "Open questions", (Kind.QUESTION,), sorted=True),
+    ItemSection(PROJECT, "decisions", "Decisions", (Kind.DECIDED,)),
+    ItemSection(PROJECT, "facts", "Facts", (Kind.FACT,)),
+    ItemSection(PORTFOLIO, "owner", "About the owner", (Kind.OWNER,)),
 )
 DOCUMENTS = (PORTFOLIO, PROJECT, BRIEFING)
 
@@ -79,7 +79,7 @@ class Placed:
         number: of its line, from 0.
     """
 
-    section: Section
+    section: ItemSection
     number: int
     line: ItemLine
 
@@ -95,7 +95,7 @@ def placed_items(document: str, text: str) -> Iterator[Placed]:
                     yield Placed(section, number, line)
 
 
-def updated(document: str, text: str, items: Sequence[Item], today: date) -> str:
+def updated(document: str, text: str, items: Sequence[HandoffItem], today: date) -> str:
     """The document with these items in it; unchanged where none concerns it."""
     lines = [line for line in text.replace("\r\n", "\n").rstrip("\n").split("\n") if line not in OLD_MARKS]
     closed = {item.resolves: item for item in items if item.resolves}
@@ -113,7 +113,11 @@ def document_diff(before: str, after: str, name: str) -> str:
 
 
 def _update(
-    lines: list[str], section: Section, items: Sequence[Item], closed: Mapping[str, Item], today: date
+    lines: list[str],
+    section: ItemSection,
+    items: Sequence[HandoffItem],
+    closed: Mapping[str, HandoffItem],
+    today: date,
 ) -> None:
     new = [line_of(item, today) for item in items if section.takes(item)]
     start, stop = _place(lines, section)
@@ -147,15 +151,17 @@ def _update(
         lines[start:stop] = ["", *body, *([] if stop == len(lines) else [""])]
 
 
-def _settled(item: ItemLine, section: Section, closed: Mapping[str, Item], today: date) -> ItemLine | None:
+def _settled(
+    item: ItemLine, section: ItemSection, closed: Mapping[str, HandoffItem], today: date
+) -> ItemLine | None:
     """What is left of an item after this session: None when it leaves the section."""
     closing = closed.get(item.item_id)
     if section.sorted:  # to-dos and questions: the log says how they ended
-        return None if closing is not None or item.state is State.DONE else item
-    return item if closing is None or item.state is State.SUPERSEDED else item.superseded(today)
+        return None if closing is not None or item.state is ItemState.DONE else item
+    return item if closing is None or item.state is ItemState.SUPERSEDED else item.superseded(today)
 
 
-def _arranged(kept: Sequence[str], added: Sequence[ItemLine], section: Section) -> list[str]:
+def _arranged(kept: Sequence[str], added: Sequence[ItemLine], section: ItemSection) -> list[str]:
     """The section's lines without empty ones at its ends. New items follow the list that is there; in a
     sorted section all items with an origin are put in order, in the places that they take."""
     body = list(kept)
@@ -180,7 +186,7 @@ def _placeholders(document: str) -> frozenset[str]:
     return frozenset(line for line in starter_text(document).split("\n") if line.startswith("- "))
 
 
-def _place(lines: Sequence[str], section: Section) -> tuple[int, int]:
+def _place(lines: Sequence[str], section: ItemSection) -> tuple[int, int]:
     """The lines of the section, without its heading; both the end of the text when it has none."""
     names = titles(section.name)
     start = level = 0

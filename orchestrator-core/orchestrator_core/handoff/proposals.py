@@ -17,7 +17,7 @@ from shared_context.conversations.messages import Message
 
 from orchestrator_core.errors import BackendError
 from orchestrator_core.handoff.credentials import holds_credential
-from orchestrator_core.handoff.item import MAX_QUOTE, MAX_TEXT, Item, Kind, distinct, one_line
+from orchestrator_core.handoff.item import MAX_QUOTE, MAX_TEXT, HandoffItem, Kind, distinct, one_line
 from orchestrator_core.handoff.item_line import ItemLine
 from orchestrator_core.messages import ChatMessage, Role
 
@@ -103,7 +103,7 @@ def schema() -> dict[str, Any]:
     return Proposal.model_json_schema()
 
 
-def checked(answer: str, window: Sequence[Message], known: Iterable[str]) -> tuple[list[Item], int]:
+def checked(answer: str, window: Sequence[Message], known: Iterable[str]) -> tuple[list[HandoffItem], int]:
     """The items whose quotes are in the window, each once, and how many were dropped.
 
     Args:
@@ -129,7 +129,7 @@ def shown(content: str) -> str:
     return f"{content[:half]}\n[…]\n{content[-half:]}"
 
 
-def _proven(proposal: ProposedItem, window: Sequence[Message], ids: frozenset[str]) -> Item | None:
+def _proven(proposal: ProposedItem, window: Sequence[Message], ids: frozenset[str]) -> HandoffItem | None:
     quote = one_line(proposal.quote)
     source = _source(quote, proposal.message, window)
     if source is None or len(quote) < LEAST_QUOTE or len(quote) > MAX_QUOTE:
@@ -139,7 +139,7 @@ def _proven(proposal: ProposedItem, window: Sequence[Message], ids: frozenset[st
         text = quote  # a number that nobody said
     if holds_credential(f"{text} {quote}") or "<!--" in text or "-->" in text:
         return None
-    return Item(
+    return HandoffItem(
         Kind(proposal.kind),
         text,
         quote,

@@ -14,7 +14,7 @@ from shared_context.conversations.messages import Message
 from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.handoff import proposals
-from orchestrator_core.handoff.item import Item
+from orchestrator_core.handoff.item import HandoffItem
 from orchestrator_core.handoff.item_line import ItemLine
 from orchestrator_core.messages import ChatMessage
 from orchestrator_core.remembered import Remembered
@@ -34,7 +34,7 @@ Complete = Callable[[Sequence[ChatMessage], GenerationConfig], Run]
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class ProposingModel:
     """
     Args:
         complete: starts an answer to exactly these messages.
@@ -57,14 +57,16 @@ class Proposer:
         model: called before each use: the one that answers now, or None where none is fit for this.
     """
 
-    def __init__(self, model: Callable[[], Model | None], now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, model: Callable[[], ProposingModel | None], now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._model = model
         self._now = now
-        self._known: Remembered[str, list[Item]] = Remembered(PARTS_KEPT)
+        self._known: Remembered[str, list[HandoffItem]] = Remembered(PARTS_KEPT)
 
     def items(
         self, session: Sequence[Message], open_items: Sequence[ItemLine], today: date
-    ) -> tuple[list[Item], list[Message], list[str]]:
+    ) -> tuple[list[HandoffItem], list[Message], list[str]]:
         """What the model found in a session.
 
         Returns:
@@ -74,7 +76,7 @@ class Proposer:
         if model is None:
             return [], list(session), []
         deadline = self._now() + PATIENCE_S
-        items: list[Item] = []
+        items: list[HandoffItem] = []
         parts = self._parts(session, model)
         for position, part in enumerate(parts):
             try:
@@ -101,18 +103,18 @@ class Proposer:
                 log.info("A part of a session could not be read ahead: %s", error)
                 return
 
-    def _parts(self, session: Sequence[Message], model: Model) -> list[Sequence[Message]]:
+    def _parts(self, session: Sequence[Message], model: ProposingModel) -> list[Sequence[Message]]:
         room = model.window - ANSWER_TOKENS - model.count(proposals.INSTRUCTION)
         return proposals.windows(session, max(256, room // 2), model.count)
 
     def _of_part(
         self,
-        model: Model,
+        model: ProposingModel,
         part: Sequence[Message],
         open_items: Sequence[ItemLine],
         today: date,
         give_up: Callable[[], bool],
-    ) -> list[Item]:
+    ) -> list[HandoffItem]:
         name = hashlib.sha256("\0".join(message.message_id for message in part).encode()).hexdigest()
         known = self._known.find(name)
         if known is not None:

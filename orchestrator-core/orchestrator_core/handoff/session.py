@@ -22,8 +22,8 @@ from shared_context.errors import DocumentNotFound, StaleVersion
 from orchestrator_core.errors import Conflict, InvalidRequest
 from orchestrator_core.handoff.entry import entry_id, entry_text
 from orchestrator_core.handoff.extract import extract, newest
-from orchestrator_core.handoff.item import Item, distinct
-from orchestrator_core.handoff.item_line import ItemLine, State
+from orchestrator_core.handoff.item import HandoffItem, distinct
+from orchestrator_core.handoff.item_line import ItemLine, ItemState
 from orchestrator_core.handoff.placement import DOCUMENTS, document_diff, placed_items, updated
 from orchestrator_core.handoff.proposer import Proposer
 from orchestrator_core.messages import Role
@@ -67,7 +67,7 @@ class Draft:
     entry_id: str
     entry: str
     documents: tuple[DocumentDraft, ...]
-    items: tuple[Item, ...]
+    items: tuple[HandoffItem, ...]
     sources: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
@@ -283,7 +283,7 @@ class Handoffs:
 
     def _items(
         self, session: Sequence[Message], documents: Mapping[str, Document], use_model: bool, today: date
-    ) -> tuple[list[Item], list[str]]:
+    ) -> tuple[list[HandoffItem], list[str]]:
         if self._proposer is None or not use_model:
             return extract(session), []
         items, unread, notes = self._proposer.items(session, _open_items(documents), today)
@@ -310,7 +310,9 @@ def _documents(context: ContextFolder) -> dict[str, Document]:
     return {document.name: document for document in context.documents()}
 
 
-def _drafted(name: str, document: Document | None, items: Sequence[Item], today: date) -> DocumentDraft:
+def _drafted(
+    name: str, document: Document | None, items: Sequence[HandoffItem], today: date
+) -> DocumentDraft:
     base = document.text if document else ""
     text = updated(name, base, items, today)
     version = document.version if document else None
@@ -322,7 +324,7 @@ def _open_items(documents: Mapping[str, Document]) -> list[ItemLine]:
     placed = (
         item for name in DOCUMENTS if name in documents for item in placed_items(name, documents[name].text)
     )
-    lines = [item.line for item in placed if item.line.state is State.OPEN and not item.section.replaced]
+    lines = [item.line for item in placed if item.line.state is ItemState.OPEN and not item.section.replaced]
     return sorted(lines, key=lambda line: line.urgency)
 
 

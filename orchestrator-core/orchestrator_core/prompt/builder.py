@@ -31,7 +31,7 @@ from orchestrator_core.prompt.budget import (
 )
 from orchestrator_core.prompt.counting import TokenCounter
 from orchestrator_core.prompt.cutting import Cut
-from orchestrator_core.prompt.history import History, KeptHistory
+from orchestrator_core.prompt.history import ConversationHistory, KeptHistory
 from orchestrator_core.prompt.recalled import Recalled, choose, room_of, room_of_turn
 from orchestrator_core.prompt.receipt import HistoryUse, Receipt
 from orchestrator_core.prompt.request import BuiltPrompt, PromptRequest, too_long
@@ -248,7 +248,9 @@ class PromptBuilder:
         """What to keep, best first. The caller notes the excess of a plan that did not fit;
         the last plan is what `check` has counted, so it fits."""
         window = self._backend.context_length
-        history = History(request.history, request.turns_before, self._turn_cost, window, self._zone)
+        history = ConversationHistory(
+            request.history, request.turns_before, self._turn_cost, window, self._zone
+        )
         for step in SHRINK_STEPS:
             snapshot = self._snapshot(request.documents, step)
             if needed + snapshot.tokens + room.max_new_tokens > window:

@@ -34,7 +34,7 @@ class KeptHistory:
         return sum(len(turn.messages) for turn in self.turns)
 
 
-class History:
+class ConversationHistory:
     """A conversation before its new message.
 
     Args:

@@ -50,7 +50,7 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class RunProgress:
     """What a run has been through.
 
     Args:
@@ -84,7 +84,7 @@ class GiveUp:
 
 
 def after_failure(
-    error: OrchestratorError, progress: Progress, policy: RetryPolicy
+    error: OrchestratorError, progress: RunProgress, policy: RetryPolicy
 ) -> Retry | Enough | GiveUp:
     """The next step after an attempt failed."""
     if isinstance(error, TierRefused):

@@ -23,8 +23,8 @@ from orchestrator_core.errors import (
 from orchestrator_core.runs.continuation import (
     Enough,
     GiveUp,
-    Progress,
     RetryPolicy,
+    RunProgress,
     after_failure,
     total_usage,
     with_result,
@@ -192,7 +192,7 @@ class Producer:
         if not isinstance(error, TierUnreachable):
             self._in_a_row += 1
             self._in_all += 1
-        progress = Progress(self._run.has_text, self._in_a_row, self._in_all)
+        progress = RunProgress(self._run.has_text, self._in_a_row, self._in_all)
         step = after_failure(error, progress, self._policy)
         match step:
             case GiveUp(error=last):

@@ -43,19 +43,19 @@ class OllamaMessage(Body):
     tool_call_id: str | None = None
 
 
-class Asking(Body):
+class OllamaRequest(Body):
     model: ModelName
     format: Literal["", "json"] | dict[str, Any] | None = None
     options: dict[str, Any] | None = None
     stream: bool | None = None
 
 
-class OllamaChat(Asking):
+class OllamaChat(OllamaRequest):
     messages: Annotated[list[OllamaMessage], Field(max_length=MAX_MESSAGES)] = Field(default_factory=list)
     tools: Annotated[list[dict[str, Any]], Field(max_length=MAX_TOOLS)] | None = None
 
 
-class OllamaGenerate(Asking):
+class OllamaGenerate(OllamaRequest):
     prompt: AnyText = ""
     system: AnyText | None = None
     suffix: AnyText | None = None
@@ -116,7 +116,7 @@ def model_name(name: str) -> str:
 
 
 @dataclass
-class Teller:
+class OllamaWriter:
     """Tells one answer in Ollama's words.
 
     Args:
@@ -185,7 +185,7 @@ def line(fields: dict[str, Any]) -> bytes:
     return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
-def _chat(body: Asking, messages: list[dict[str, Any]], **fields: Any) -> ChatCompletionRequest:
+def _chat(body: OllamaRequest, messages: list[dict[str, Any]], **fields: Any) -> ChatCompletionRequest:
     chat: dict[str, Any] = {"model": model_name(body.model), "messages": messages, **fields}
     for name, value in (body.options or {}).items():
         if name in OPTIONS and value is not None:

@@ -127,7 +127,7 @@ def said(output: Iterable[Item]) -> list[Item]:
     return [{"role": "assistant", "content": text, **({"tool_calls": calls} if calls else {})}]
 
 
-class Teller:
+class ResponseWriter:
     """Tells one answer as a response object or as the events of a stream.
 
     Args:

@@ -12,7 +12,7 @@ from orchestrator_http import sse
 from orchestrator_http.error_formats import error_format
 from orchestrator_http.problems import Problem
 from orchestrator_http.services import Services, services
-from orchestrator_http.watching import ClientGone, Watcher, disconnect_check, failure
+from orchestrator_http.watching import ClientGone, RunWatcher, disconnect_check, failure
 
 if TYPE_CHECKING:
     from orchestrator_core.runs.run import Run
@@ -113,9 +113,9 @@ def raise_early_failure(run: Run) -> None:
             return
 
 
-def watcher(here: Services, *, measured: bool) -> Watcher:
+def watcher(here: Services, *, measured: bool) -> RunWatcher:
     """A watcher for this request; `measured` by the request that began the run."""
-    return Watcher(
+    return RunWatcher(
         here,
         disconnect_check(request.environ),
         metrics=here.metrics if measured else None,

@@ -9,6 +9,7 @@ from shared_context.documents.document_names import LOG
 
 from orchestrator_http.api import Api, Reply
 from orchestrator_http.schemas.context import (
+    AuthorHeader,
     ContextAnswer,
     DocumentAnswer,
     DocumentInfo,
@@ -23,7 +24,6 @@ from orchestrator_http.schemas.context import (
     PreviewAnswer,
     PreviewQuery,
     ProjectQuery,
-    Writer,
 )
 from orchestrator_http.services import services
 
@@ -112,7 +112,7 @@ def edit(path: DocumentPath, query: ProjectQuery, headers: IfMatch, body: EditBo
     status=201,
     errors=(404, 507),
 )
-def append(query: ProjectQuery, headers: Writer, body: EntryBody) -> EntryAnswer:
+def append(query: ProjectQuery, headers: AuthorHeader, body: EntryBody) -> EntryAnswer:
     """Sending an `entry_id` again changes nothing."""
     document, entry_id = context_folder(query.project, headers).append_entry(
         body.text, entry_id=body.entry_id
@@ -120,7 +120,7 @@ def append(query: ProjectQuery, headers: Writer, body: EntryBody) -> EntryAnswer
     return EntryAnswer(name=document.name, version=document.version, entry_id=entry_id)
 
 
-def context_folder(project: str | None = None, writer: Writer | None = None) -> ContextFolder:
+def context_folder(project: str | None = None, writer: AuthorHeader | None = None) -> ContextFolder:
     """
     Args:
         writer: who will write; None, or a nameless one: this tier.

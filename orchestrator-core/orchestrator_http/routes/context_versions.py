@@ -5,6 +5,7 @@ from __future__ import annotations
 from orchestrator_http.api import Api, Reply
 from orchestrator_http.routes.context import context_folder, reply
 from orchestrator_http.schemas.context import (
+    AuthorHeader,
     ConflictInfo,
     ConflictPath,
     ConflictsAnswer,
@@ -17,7 +18,6 @@ from orchestrator_http.schemas.context import (
     RestoreBody,
     VersionInfo,
     VersionPath,
-    Writer,
 )
 
 api = Api("context-versions")
@@ -42,7 +42,7 @@ def show(path: VersionPath, query: ProjectQuery) -> DocumentAnswer:
     errors=(404, 507),
     answer=DocumentAnswer,
 )
-def restore(path: DocumentPath, query: ProjectQuery, headers: Writer, body: RestoreBody) -> Reply:
+def restore(path: DocumentPath, query: ProjectQuery, headers: AuthorHeader, body: RestoreBody) -> Reply:
     """A new edit: nothing is lost, and it can be undone the same way."""
     return reply(context_folder(query.project, headers).restore(path.name, body.version))
 
@@ -60,6 +60,6 @@ def conflicts(query: ProjectQuery) -> ConflictsAnswer:
     errors=(404, 507),
     answer=DocumentAnswer,
 )
-def resolve(path: ConflictPath, query: ProjectQuery, headers: Writer, body: ResolveBody) -> Reply:
+def resolve(path: ConflictPath, query: ProjectQuery, headers: AuthorHeader, body: ResolveBody) -> Reply:
     """The text takes the place of all sides."""
     return reply(context_folder(query.project, headers).resolve(path.conflict_id, body.text))

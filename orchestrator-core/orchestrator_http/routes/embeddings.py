@@ -11,18 +11,18 @@ from orchestrator_core.errors import Unsupported
 from orchestrator_http.api import Api
 from orchestrator_http.routes.completions import texts_of
 from orchestrator_http.schemas.openai import EmbeddingRequest
-from orchestrator_http.schemas.openai_answers import Embedding, Embeddings, EmbeddingUsage
+from orchestrator_http.schemas.openai_answers import Embedding, EmbeddingList, EmbeddingUsage
 from orchestrator_http.services import services
 
 api = Api("embeddings", answered_by="any_model")
 
 
 @api.route("POST", "/v1/embeddings", summary="One vector per text", errors=(502, 504))
-def create(body: EmbeddingRequest) -> Embeddings:
+def create(body: EmbeddingRequest) -> EmbeddingList:
     """400 with the code `unsupported` where the backend has no embeddings."""
     vectors, tokens = embedded(body.input, body.dimensions)
     encode = _base64 if body.encoding_format == "base64" else list
-    return Embeddings(
+    return EmbeddingList(
         data=[Embedding(index=index, embedding=encode(vector)) for index, vector in enumerate(vectors)],
         model=services().assistant.backend.describe().model,
         usage=EmbeddingUsage(prompt_tokens=tokens, total_tokens=tokens),

@@ -8,7 +8,7 @@ from shared_context.conversations.migrations import DEFAULT_CONVERSATION
 
 from orchestrator_http.api import Api
 from orchestrator_http.routes.context import context_folder
-from orchestrator_http.schemas.context import Writer
+from orchestrator_http.schemas.context import AuthorHeader
 from orchestrator_http.schemas.handoff import (
     ConfirmHandoffBody,
     HandoffAnswer,
@@ -34,7 +34,7 @@ def draft(body: HandoffBody) -> HandoffDraft:
 
 
 @api.route("POST", "/handoff/confirm", summary="Store a draft as confirmed", errors=(404, 409, 412, 507))
-def confirm(headers: Writer, body: ConfirmHandoffBody) -> HandoffAnswer:
+def confirm(headers: AuthorHeader, body: ConfirmHandoffBody) -> HandoffAnswer:
     """Adds the entry to the log, merges each document as an edit of its `base_version`, and marks the
     messages. Sending it again changes nothing. 409 when a part was handed off meanwhile."""
     context = context_folder(body.project, headers)

@@ -7,7 +7,7 @@ from orchestrator_core.handoff.memory import MemoryItems
 
 from orchestrator_http.api import Api
 from orchestrator_http.routes.context import context_folder
-from orchestrator_http.schemas.context import ProjectQuery, Writer
+from orchestrator_http.schemas.context import AuthorHeader, ProjectQuery
 from orchestrator_http.schemas.memory import (
     ForgetQuery,
     ForgottenItem,
@@ -32,7 +32,7 @@ def index(query: ItemsQuery) -> ItemsAnswer:
 @api.route(
     "PATCH", "/memory/<item_id>", summary="Reword or settle an item", errors=(404, 507), repeatable=True
 )
-def change(path: ItemPath, query: ProjectQuery, headers: Writer, body: ItemBody) -> ItemFields:
+def change(path: ItemPath, query: ProjectQuery, headers: AuthorHeader, body: ItemBody) -> ItemFields:
     items = MemoryItems(context_folder(query.project, headers))
     if (body.text is None) == (body.outcome is None):
         raise InvalidRequest("Give either a text or an outcome.", param="text")
@@ -43,7 +43,7 @@ def change(path: ItemPath, query: ProjectQuery, headers: Writer, body: ItemBody)
 
 
 @api.route("DELETE", "/memory/<item_id>", summary="Forget an item", errors=(404, 507))
-def forget(path: ItemPath, query: ForgetQuery, headers: Writer) -> ForgottenItem:
+def forget(path: ItemPath, query: ForgetQuery, headers: AuthorHeader) -> ForgottenItem:
     """Removes it from the documents, its sentence from the log, and the message that it came from with the
     answers to it; runs, index and receipts forget them at once."""
     assistant = services().assistant

@@ -11,7 +11,7 @@ from orchestrator_core.errors import InvalidRequest, NotFound
 from orchestrator_http.api import JSON, Api
 from orchestrator_http.chat_answers import ASSISTANT, Make, chat_completions, text_completion
 from orchestrator_http.contracts import ollama
-from orchestrator_http.contracts.ollama import NDJSON, Teller, line
+from orchestrator_http.contracts.ollama import NDJSON, OllamaWriter, line
 from orchestrator_http.routes.asking import STREAM_ERRORS
 from orchestrator_http.routes.completing import collected_completions, streamed_completions
 from orchestrator_http.routes.embeddings import embedded
@@ -26,15 +26,15 @@ ANSWERS: dict[str, Any] = {"errors": STREAM_ERRORS, "media": (JSON, NDJSON), "an
 def chat(body: ollama.OllamaChat) -> JsonObject | Response:
     """Streams lines of JSON unless `stream` is false. Options of loading a model are ignored."""
     if not body.messages:
-        return _loaded(Teller(body.model, chat=True))
+        return _loaded(OllamaWriter(body.model, chat=True))
     asked = ollama.chat_as_chat(body)
-    return _answered(chat_completions(asked), asked.stream, Teller(body.model, chat=True))
+    return _answered(chat_completions(asked), asked.stream, OllamaWriter(body.model, chat=True))
 
 
 @api.route("POST", "/api/generate", summary="Answer a prompt in Ollama's words", **ANSWERS)
 def generate(body: ollama.OllamaGenerate) -> JsonObject | Response:
     """With `raw` the prompt is sent as it stands; else it is the message of a user."""
-    teller = Teller(body.model, chat=False)
+    teller = OllamaWriter(body.model, chat=False)
     if not body.prompt:
         return _loaded(teller)
     asked = ollama.generate_as_chat(body)
@@ -101,7 +101,7 @@ def version() -> JsonObject:
     return JsonObject({"version": ollama.API_VERSION})
 
 
-def _answered(makes: list[Make], stream: bool | None, teller: Teller) -> JsonObject | Response:
+def _answered(makes: list[Make], stream: bool | None, teller: OllamaWriter) -> JsonObject | Response:
     if stream:
         return streamed_completions(
             makes,
@@ -113,7 +113,7 @@ def _answered(makes: list[Make], stream: bool | None, teller: Teller) -> JsonObj
     return JsonObject(teller.whole(found))
 
 
-def _loaded(teller: Teller) -> JsonObject:
+def _loaded(teller: OllamaWriter) -> JsonObject:
     services().model.ensure()
     return JsonObject(teller.loaded())
 

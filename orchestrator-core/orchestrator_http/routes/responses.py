@@ -14,7 +14,7 @@ from pydantic import Field
 from orchestrator_http.api import EVENTS, JSON, Api
 from orchestrator_http.chat_answers import chat_completions
 from orchestrator_http.contracts import responses
-from orchestrator_http.contracts.responses import ResponsesRequest, Teller
+from orchestrator_http.contracts.responses import ResponsesRequest, ResponseWriter
 from orchestrator_http.deltas import Delta
 from orchestrator_http.routes.asking import STREAM_ERRORS
 from orchestrator_http.routes.completing import collected_completions, streamed_completions
@@ -51,7 +51,7 @@ def create(body: ResponsesRequest) -> JsonObject | Response:
             kept.put(response["id"], json.dumps({"messages": said, "response": response}))
 
     def frames(runs: Sequence[Run], answers: Sequence[Iterator[Delta]]) -> Iterator[bytes]:
-        for frame, response in Teller(body, runs[0].run_id, runs[0].spec.model).events(answers[0]):
+        for frame, response in ResponseWriter(body, runs[0].run_id, runs[0].spec.model).events(answers[0]):
             if response is not None:
                 keep(response)
             yield frame
@@ -59,7 +59,7 @@ def create(body: ResponsesRequest) -> JsonObject | Response:
     if body.stream:
         return streamed_completions(makes, frames)
     ((run, found),) = collected_completions(makes)
-    response = Teller(body, run.run_id, run.spec.model).whole(found)
+    response = ResponseWriter(body, run.run_id, run.spec.model).whole(found)
     keep(response)
     return JsonObject(response)
 

@@ -61,7 +61,7 @@ class DocumentAnswer(BaseModel):
     text: str
 
 
-class Writer(Parameters):
+class AuthorHeader(Parameters):
     author: str | None = Field(
         None,
         alias="X-Author",
@@ -70,7 +70,7 @@ class Writer(Parameters):
     )
 
 
-class IfMatch(Writer):
+class IfMatch(AuthorHeader):
     value: str | None = Field(None, alias="If-Match", max_length=200, description="ETag of the base version.")
 
 

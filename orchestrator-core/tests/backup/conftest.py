@@ -3,12 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from orchestrator_core.backup.snapshot import Place
+from orchestrator_core.backup.snapshot import DataPlace
 from support.data_folders import fill
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def place(tmp_path: Path) -> DataPlace:
     """A data folder in which `first` was said, with a model and what can be rebuilt."""
     data = tmp_path / "data"
     data.mkdir(mode=0o700)
@@ -19,4 +19,4 @@ def place(tmp_path: Path) -> Place:
     (data / "lock").touch()
     settings = tmp_path / "orchestrator.yaml"
     settings.write_text("server:\n  port: 5055\n")
-    return Place(data, data / "context", settings)
+    return DataPlace(data, data / "context", settings)

@@ -9,7 +9,7 @@ import pytest
 from orchestrator_core.backup.archive import check_archive, read_archive
 from orchestrator_core.backup.making import STEPS, archives_of, back_up, default_target, replica_of
 from orchestrator_core.backup.restoring import restore
-from orchestrator_core.backup.snapshot import DataSnapshot, Place, take_snapshot
+from orchestrator_core.backup.snapshot import DataPlace, DataSnapshot, take_snapshot
 from orchestrator_core.errors import BackupError
 from shared_context.errors import StoreCorrupt, StoreError, StoreFull
 from support.children import Child
@@ -25,7 +25,7 @@ def left_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name != ".orchestrator-backup.lock")
 
 
-def test_it_holds_everything_that_cannot_be_had_again(place: Place, tmp_path: Path):
+def test_it_holds_everything_that_cannot_be_had_again(place: DataPlace, tmp_path: Path):
     made = back_up(place, tmp_path / "backups")
     found = names(made.path)
     assert {
@@ -43,7 +43,7 @@ def test_it_holds_everything_that_cannot_be_had_again(place: Place, tmp_path: Pa
     assert left_in(tmp_path / "backups") == [made.path.name]
 
 
-def test_only_the_owner_can_read_it(place: Place, tmp_path: Path):
+def test_only_the_owner_can_read_it(place: DataPlace, tmp_path: Path):
     before = os.umask(0)
     try:
         made = back_up(place, tmp_path / "backups")
@@ -59,17 +59,17 @@ def test_documents_kept_elsewhere_are_in_it_but_not_what_lies_beside_them(tmp_pa
     (context / "source.py").write_text("not ours")
     (context / "house").mkdir()
     (context / "house" / "SESSION_LOG.md").write_text("of a project")
-    made = back_up(Place(data, context), tmp_path / "backups")
+    made = back_up(DataPlace(data, context), tmp_path / "backups")
     documents = {name for name in names(made.path) if name.startswith("documents/")}
     assert {"documents/SESSION_LOG.md", "documents/house/SESSION_LOG.md"} <= documents
     assert not any("source.py" in name for name in documents)
 
 
-def test_retention_keeps_the_newest_of_this_replica_only(place: Place, tmp_path: Path):
+def test_retention_keeps_the_newest_of_this_replica_only(place: DataPlace, tmp_path: Path):
     to = tmp_path / "backups"
     other_data = tmp_path / "other"
     fill(other_data, "of another replica")
-    other = back_up(Place(other_data, other_data / "context"), to).path
+    other = back_up(DataPlace(other_data, other_data / "context"), to).path
     (to / "orchestrator-backup-notes.txt").write_text("mine")
     made = [back_up(place, to, keep=keep).path for keep in (3, 3, 3, 3, 2)]
     assert archives_of(to, replica_of(place.data)) == made[-2:]
@@ -80,7 +80,7 @@ def test_retention_keeps_the_newest_of_this_replica_only(place: Place, tmp_path:
         back_up(place, to, keep=0)
 
 
-def test_a_damaged_database_is_refused_and_older_archives_stay(place: Place, tmp_path: Path):
+def test_a_damaged_database_is_refused_and_older_archives_stay(place: DataPlace, tmp_path: Path):
     to = tmp_path / "backups"
     good = back_up(place, to, keep=1).path
     content = bytearray((place.data / "memory.db").read_bytes())
@@ -91,17 +91,17 @@ def test_a_damaged_database_is_refused_and_older_archives_stay(place: Place, tmp
     assert left_in(to) == [good.name]
 
 
-def test_a_target_in_the_data_or_no_data_is_refused(place: Place, tmp_path: Path):
+def test_a_target_in_the_data_or_no_data_is_refused(place: DataPlace, tmp_path: Path):
     with pytest.raises(BackupError, match="part of what is backed up"):
         back_up(place, place.data / "backups")
     nothing = tmp_path / "nothing"
     with pytest.raises(BackupError, match="no data folder"):
-        back_up(Place(nothing, nothing / "context"), tmp_path / "backups")
+        back_up(DataPlace(nothing, nothing / "context"), tmp_path / "backups")
     assert not nothing.exists()
     assert default_target(place.data).parent == place.data.parent
 
 
-def test_two_backups_to_one_folder_take_turns(place: Place, tmp_path: Path):
+def test_two_backups_to_one_folder_take_turns(place: DataPlace, tmp_path: Path):
     def second(name: str) -> None:
         if name == "written":
             with pytest.raises(BackupError, match="Another backup"):
@@ -112,11 +112,11 @@ def test_two_backups_to_one_folder_take_turns(place: Place, tmp_path: Path):
 
 
 def test_data_replaced_while_it_is_copied_is_noticed(
-    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: DataPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     archive = back_up(place, tmp_path / "backups").path
 
-    def replaced_meanwhile(place: Place, target: Path) -> DataSnapshot:
+    def replaced_meanwhile(place: DataPlace, target: Path) -> DataSnapshot:
         snapshot = take_snapshot(place, target)
         restore(archive, place)
         return snapshot
@@ -127,7 +127,7 @@ def test_data_replaced_while_it_is_copied_is_noticed(
     assert left_in(tmp_path / "backups") == [archive.name]
 
 
-def test_a_full_disk_leaves_nothing_behind_and_older_archives_alone(place: Place, tmp_path: Path):
+def test_a_full_disk_leaves_nothing_behind_and_older_archives_alone(place: DataPlace, tmp_path: Path):
     with small_disk(tmp_path / "disk", 2048) as disk:
         to = disk / "backups"
         good = back_up(place, to, keep=1).path
@@ -141,13 +141,13 @@ def test_a_full_disk_leaves_nothing_behind_and_older_archives_alone(place: Place
         assert back_up(place, to, keep=1).removed == [good]
 
 
-def test_a_target_that_cannot_be_written_is_said(place: Place, tmp_path: Path):
+def test_a_target_that_cannot_be_written_is_said(place: DataPlace, tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(StoreError):
         back_up(place, tmp_path / "file" / "backups")
 
 
-def test_what_is_still_in_the_write_ahead_log_is_in_it(place: Place, tmp_path: Path):
+def test_what_is_still_in_the_write_ahead_log_is_in_it(place: DataPlace, tmp_path: Path):
     open_now = sqlite3.connect(place.data / "memory.db")
     open_now.execute("PRAGMA wal_autocheckpoint = 0")
     open_now.execute("CREATE TABLE only_in_the_log (x)")
@@ -171,7 +171,7 @@ KILLED = """
     import os, signal, sys
     from pathlib import Path
     from orchestrator_core.backup.making import back_up
-    from orchestrator_core.backup.snapshot import Place
+    from orchestrator_core.backup.snapshot import DataPlace
 
     data, to, fatal = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 
@@ -180,13 +180,13 @@ KILLED = """
             print("killed at", name)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    back_up(Place(data, data / "context"), to, keep=1, step=step)
+    back_up(DataPlace(data, data / "context"), to, keep=1, step=step)
     print("survived")
 """
 
 
 @pytest.mark.parametrize("fatal", STEPS)
-def test_a_kill_leaves_a_whole_archive_or_the_old_one(place: Place, tmp_path: Path, fatal: str):
+def test_a_kill_leaves_a_whole_archive_or_the_old_one(place: DataPlace, tmp_path: Path, fatal: str):
     to = tmp_path / "backups"
     old = back_up(place, to).path
     with Child(KILLED, place.data, to, fatal) as child:

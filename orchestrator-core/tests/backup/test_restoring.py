@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from orchestrator_core.backup.making import back_up
 from orchestrator_core.backup.restoring import STEPS, restore
-from orchestrator_core.backup.snapshot import Place
+from orchestrator_core.backup.snapshot import DataPlace
 from orchestrator_core.errors import BackupDamaged, BackupError, BackupFromFuture
 from shared_context.documents.context_folder import ContextFolder
 from shared_context.errors import StoreFull, StoreLocked
@@ -20,7 +20,7 @@ from support.small_disk import small_disk
 
 
 @pytest.fixture
-def archive(place: Place, tmp_path: Path) -> Path:
+def archive(place: DataPlace, tmp_path: Path) -> Path:
     """Of the data as it was; `second` was said since."""
     made = back_up(place, tmp_path / "backups").path
     fill(place.data, "second")
@@ -28,7 +28,7 @@ def archive(place: Place, tmp_path: Path) -> Path:
     return made
 
 
-def beside(place: Place) -> list[Path]:
+def beside(place: DataPlace) -> list[Path]:
     return sorted(path for path in place.data.parent.glob("data.*"))
 
 
@@ -40,7 +40,7 @@ def snapshot_of(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_the_data_is_what_it_was_and_the_former_is_kept(place: Place, archive: Path):
+def test_the_data_is_what_it_was_and_the_former_is_kept(place: DataPlace, archive: Path):
     done = restore(archive, place)
     assert said(place.data) == ["first"]
     log = logged(place.data)
@@ -53,7 +53,7 @@ def test_the_data_is_what_it_was_and_the_former_is_kept(place: Place, archive: P
 
 
 def test_it_works_where_two_names_cannot_be_exchanged(
-    place: Place, archive: Path, monkeypatch: pytest.MonkeyPatch
+    place: DataPlace, archive: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("shared_context.storage.atomic._renameat2", None)
     done = restore(archive, place)
@@ -62,13 +62,13 @@ def test_it_works_where_two_names_cannot_be_exchanged(
     assert said(done.replaced) == ["first", "second"]
 
 
-def test_models_stay_and_what_can_be_rebuilt_goes(place: Place, archive: Path):
+def test_models_stay_and_what_can_be_rebuilt_goes(place: DataPlace, archive: Path):
     restore(archive, place)
     assert sorted(path.name for path in (place.data / "models").iterdir()) == ["big.gguf", "new.gguf"]
     assert not (place.data / "search.db").exists()
 
 
-def test_the_former_data_can_be_discarded(place: Place, archive: Path):
+def test_the_former_data_can_be_discarded(place: DataPlace, archive: Path):
     assert restore(archive, place, discard=True).replaced is None
     assert beside(place) == []
     assert (place.data / "models" / "new.gguf").stat().st_size == 2_000_000
@@ -76,14 +76,14 @@ def test_the_former_data_can_be_discarded(place: Place, archive: Path):
 
 def test_a_machine_without_data_gets_it(archive: Path, tmp_path: Path):
     data, settings = tmp_path / "new" / "data", tmp_path / "new" / "config" / "orchestrator.yaml"
-    done = restore(archive, Place(data, data / "context", settings))
+    done = restore(archive, DataPlace(data, data / "context", settings))
     assert done.replaced is None
     assert said(data) == ["first"]
     assert settings.read_text() == "server:\n  port: 5055\n"
     assert [path.name for path in data.parent.iterdir() if path.name.startswith("data.")] == []
 
 
-def test_settings_that_are_there_are_not_replaced(place: Place, archive: Path):
+def test_settings_that_are_there_are_not_replaced(place: DataPlace, archive: Path):
     assert place.settings is not None
     assert restore(archive, place).settings is None
     place.settings.write_text("server:\n  port: 6000\n")
@@ -92,7 +92,7 @@ def test_settings_that_are_there_are_not_replaced(place: Place, archive: Path):
     assert done.settings is not None and "5055" in done.settings.read_text()
 
 
-def test_a_held_folder_is_refused(place: Place, archive: Path):
+def test_a_held_folder_is_refused(place: DataPlace, archive: Path):
     before = snapshot_of(place.data)
     with FolderLock(place.data), pytest.raises(StoreLocked, match="in use"):
         restore(archive, place)
@@ -117,7 +117,7 @@ def truncate(archive: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [change_byte, truncate])
-def test_a_damaged_archive_changes_nothing(place: Place, archive: Path, damage):
+def test_a_damaged_archive_changes_nothing(place: DataPlace, archive: Path, damage):
     before = snapshot_of(place.data)
     damage(archive)
     with pytest.raises(BackupDamaged):
@@ -127,7 +127,7 @@ def test_a_damaged_archive_changes_nothing(place: Place, archive: Path, damage):
 
 
 @pytest.mark.parametrize("name", ["memory.db", "runs.db", "context-state/documents.db"])
-def test_a_database_from_the_future_changes_nothing(place: Place, tmp_path: Path, name: str):
+def test_a_database_from_the_future_changes_nothing(place: DataPlace, tmp_path: Path, name: str):
     connection = sqlite3.connect(place.data / name)
     connection.execute("PRAGMA user_version = 999")
     connection.close()
@@ -139,7 +139,7 @@ def test_a_database_from_the_future_changes_nothing(place: Place, tmp_path: Path
     assert beside(place) == []
 
 
-def test_an_archive_with_something_else_in_it_is_refused(place: Place, tmp_path: Path):
+def test_an_archive_with_something_else_in_it_is_refused(place: DataPlace, tmp_path: Path):
     from orchestrator_core.backup.archive import describe, write_archive
 
     (tmp_path / "files" / "home").mkdir(parents=True)
@@ -153,20 +153,20 @@ def test_an_archive_with_something_else_in_it_is_refused(place: Place, tmp_path:
 
 
 def test_too_little_space_is_noticed_before_anything_is_extracted(
-    place: Place, archive: Path, tmp_path: Path
+    place: DataPlace, archive: Path, tmp_path: Path
 ):
     with small_disk(tmp_path / "disk", 4096) as disk:
         data = disk / "folder" / "data"
         fill(data, "on a small disk")
         before = snapshot_of(data)
         with pytest.raises(BackupError, match="bytes; .* are free"):
-            restore(archive, Place(data, data / "context"))
+            restore(archive, DataPlace(data, data / "context"))
         assert snapshot_of(data) == before
         assert [path.name for path in data.parent.iterdir()] == ["data"]
 
 
 def test_a_disk_that_fills_up_while_extracting_changes_nothing(
-    place: Place, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: DataPlace, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("orchestrator_core.backup.restoring.SPARE_BYTES", -(10**12))
     with small_disk(tmp_path / "disk") as disk:
@@ -175,7 +175,7 @@ def test_a_disk_that_fills_up_while_extracting_changes_nothing(
         (disk / "ballast").write_bytes(b"b" * (shutil.disk_usage(disk).free - 60_000))
         before = snapshot_of(data)
         with pytest.raises(StoreFull):
-            restore(archive, Place(data, data / "context"))
+            restore(archive, DataPlace(data, data / "context"))
         assert snapshot_of(data) == before
         assert [path.name for path in data.parent.iterdir()] == ["data"]
 
@@ -185,7 +185,7 @@ def test_a_disk_of_its_own_as_data_folder_is_refused(archive: Path, tmp_path: Pa
         fill(disk, "at the root")
         before = snapshot_of(disk)
         with pytest.raises(BackupError, match="disk of its own"):
-            restore(archive, Place(disk, disk / "context"))
+            restore(archive, DataPlace(disk, disk / "context"))
         assert snapshot_of(disk) == before
 
 
@@ -193,7 +193,7 @@ def test_documents_kept_elsewhere_are_put_back(tmp_path: Path):
     data, context = tmp_path / "data", tmp_path / "repository"
     fill(data, "first", context=context)
     (context / "source.py").write_text("not ours")
-    place = Place(data, context)
+    place = DataPlace(data, context)
     made = back_up(place, tmp_path / "backups").path
     fill(data, "second", context=context)
     done = restore(made, place)
@@ -213,14 +213,14 @@ def test_documents_go_where_they_are_kept_now(tmp_path: Path, was_outside: bool)
     fill(data, "first", context=then)
     log = then / "SESSION_LOG.md"
     log.write_text(log.read_text() + "typed, not taken in\n")
-    made = back_up(Place(data, then), tmp_path / "backups").path
+    made = back_up(DataPlace(data, then), tmp_path / "backups").path
     shutil.rmtree(data)
-    restore(made, Place(data, now))
+    restore(made, DataPlace(data, now))
     text = logged(data, now)
     assert "first" in text and text.endswith("typed, not taken in\n")
 
 
-def test_root_gives_the_data_back_to_its_owner(place: Place, archive: Path):
+def test_root_gives_the_data_back_to_its_owner(place: DataPlace, archive: Path):
     if os.geteuid() != 0:
         pytest.skip("only root can give files away")
     for path in (place.data, *place.data.rglob("*")):
@@ -234,7 +234,7 @@ KILLED = """
     import os, signal, sys
     from pathlib import Path
     from orchestrator_core.backup.restoring import restore
-    from orchestrator_core.backup.snapshot import Place
+    from orchestrator_core.backup.snapshot import DataPlace
 
     archive, data, context, fatal = *map(Path, sys.argv[1:4]), sys.argv[4]
 
@@ -243,7 +243,7 @@ KILLED = """
             print("killed at", name)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    restore(archive, Place(data, context), step=step)
+    restore(archive, DataPlace(data, context), step=step)
     print("survived")
 """
 
@@ -255,7 +255,7 @@ NOT_YET = ("extracted", "checked", "documents-aside", "ready")
 def test_a_kill_leaves_the_old_data_or_the_new(tmp_path: Path, fatal: str, outside: bool):
     data = tmp_path / "data"
     context = tmp_path / "repository" if outside else data / "context"
-    place = Place(data, context)
+    place = DataPlace(data, context)
     fill(data, "first", context=context)
     made = back_up(place, tmp_path / "backups").path
     fill(data, "second", context=context)

@@ -17,7 +17,7 @@ from gguf_scripted import scripted_model
 from orchestrator_core.engine import supervisor as supervising
 from orchestrator_core.engine.load import LoadSpec
 from orchestrator_core.engine.load_failure import MAX_FAILED_LOADS
-from orchestrator_core.engine.supervisor import State, Supervisor
+from orchestrator_core.engine.supervisor import EngineState, Supervisor
 from orchestrator_core.errors import BackendError, EngineLost, ModelUnusable
 from support.generations import greedy
 from support.waiting import wait_until
@@ -74,7 +74,7 @@ def dies_at_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_nothing_is_started_before_it_is_needed(make: Callable[..., Supervisor]) -> None:
     supervisor = make()
-    assert (supervisor.state, supervisor.pid) == (State.STOPPED, None)
+    assert (supervisor.state, supervisor.pid) == (EngineState.STOPPED, None)
     assert supervisor.peek("stats") is None
     assert ask(supervisor) == SENTENCE
 
@@ -169,7 +169,7 @@ def test_an_idle_engine_gives_its_memory_back_and_returns_on_demand(make: Callab
     pid = supervisor.pid
     assert pid is not None
     assert "".join(token.text for token in iter(stream.read, None)) == SENTENCE
-    wait_until(lambda: supervisor.state is State.STOPPED)
+    wait_until(lambda: supervisor.state is EngineState.STOPPED)
     assert not psutil.pid_exists(pid)
     assert supervisor.loaded is not None, "what is known of the model stays known"
     assert ask(supervisor) == SENTENCE

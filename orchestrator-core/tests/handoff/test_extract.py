@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from orchestrator_core.handoff.extract import MOST_ITEMS, extract
-from orchestrator_core.handoff.item import Item, Kind
+from orchestrator_core.handoff.item import HandoffItem, Kind
 from support.prompt_data import conversation
 
 
@@ -107,7 +107,7 @@ def test_secrets_and_comment_marks_are_left_out() -> None:
 def test_every_quote_is_in_its_message(texts: list[str]) -> None:
     messages = conversation(texts)
     by_id = {message.message_id: " ".join(message.content.split()) for message in messages}
-    items: list[Item] = extract(messages)
+    items: list[HandoffItem] = extract(messages)
     assert len(items) <= MOST_ITEMS
     assert all(" ".join(item.quote.split()) in by_id[item.message_id] for item in items)
 

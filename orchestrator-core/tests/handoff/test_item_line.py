@@ -7,20 +7,24 @@ from datetime import date
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from orchestrator_core.handoff.item import MAX_TEXT, Item, Kind
-from orchestrator_core.handoff.item_line import ItemLine, State, line_of, parse, storable
+from orchestrator_core.handoff.item import MAX_TEXT, HandoffItem, Kind
+from orchestrator_core.handoff.item_line import ItemLine, ItemState, line_of, parse, storable
 
 TODAY = date(2026, 11, 30)
 
 
 def test_a_task_shows_its_box_its_day_and_hides_its_origin() -> None:
-    item = Item(Kind.TODO, "Renew the certificate", "renew it by 2026-12-03", "m1", due=date(2026, 12, 3))
+    item = HandoffItem(
+        Kind.TODO, "Renew the certificate", "renew it by 2026-12-03", "m1", due=date(2026, 12, 3)
+    )
     line = str(line_of(item, TODAY))
     assert line == f"- [ ] Renew the certificate (due 2026-12-03) <!-- item:{item.item_id} 2026-11-30 m1 -->"
 
 
 def test_a_superseded_line_is_struck_with_its_day() -> None:
-    line = line_of(Item(Kind.OWNER, "Likes tea", "I like tea", "m1"), TODAY).superseded(date(2026, 12, 1))
+    line = line_of(HandoffItem(Kind.OWNER, "Likes tea", "I like tea", "m1"), TODAY).superseded(
+        date(2026, 12, 1)
+    )
     assert str(line).startswith("- ~~Likes tea~~ (until 2026-12-01) <!-- item:")
     assert parse(str(line)) == line
 
@@ -31,7 +35,7 @@ def test_a_superseded_line_is_struck_with_its_day() -> None:
     st.none() | st.dates(),
 )
 def test_a_written_line_is_read_back_the_same(text: str, kind: Kind, due: date | None) -> None:
-    line = line_of(Item(kind, text, text, "m-1", due=due), TODAY)
+    line = line_of(HandoffItem(kind, text, text, "m-1", due=due), TODAY)
     written = str(line)
     assert "\n" not in written
     read = parse(written)
@@ -43,15 +47,15 @@ def test_a_written_line_is_read_back_the_same(text: str, kind: Kind, due: date |
 @pytest.mark.parametrize(
     ("line", "text", "state"),
     [
-        ("- [x] water the plants", "water the plants", State.DONE),
-        ("  * by hand", "by hand", State.OPEN),
-        ("- a ~~b~~ c", "a ~~b~~ c", State.OPEN),
-        ("- ~~tea~~ (until 2026-12-01)", "tea", State.SUPERSEDED),
-        ("- broken <!-- item:zz", "broken <!-- item:zz", State.OPEN),
-        ("- day (due 2026-99-99)", "day", State.OPEN),
+        ("- [x] water the plants", "water the plants", ItemState.DONE),
+        ("  * by hand", "by hand", ItemState.OPEN),
+        ("- a ~~b~~ c", "a ~~b~~ c", ItemState.OPEN),
+        ("- ~~tea~~ (until 2026-12-01)", "tea", ItemState.SUPERSEDED),
+        ("- broken <!-- item:zz", "broken <!-- item:zz", ItemState.OPEN),
+        ("- day (due 2026-99-99)", "day", ItemState.OPEN),
     ],
 )
-def test_lines_written_by_hand_are_items(line: str, text: str, state: State) -> None:
+def test_lines_written_by_hand_are_items(line: str, text: str, state: ItemState) -> None:
     item = parse(line)
     assert item is not None and (item.text, item.state, item.created) == (text, state, None)
     assert item.item_id == parse(line).item_id  # type: ignore[union-attr]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from orchestrator_core.errors import InvalidRequest, NotFound
-from orchestrator_core.handoff.item import Item, Kind
+from orchestrator_core.handoff.item import HandoffItem, Kind
 from orchestrator_core.handoff.memory import MemoryItems
 from orchestrator_core.handoff.placement import DOCUMENTS, updated
 from shared_context.conversations.store import ConversationStore
@@ -17,8 +17,8 @@ from shared_context.documents.context_folder import ContextFolder
 from shared_context.documents.document_names import BRIEFING, LOG, PORTFOLIO
 
 TODAY = date(2026, 11, 30)
-NUTS = Item(Kind.OWNER, "Allergic to nuts", "I am allergic to nuts", "m1")
-TASK = Item(Kind.TODO, "Renew the certificate", "renew it", "m2")
+NUTS = HandoffItem(Kind.OWNER, "Allergic to nuts", "I am allergic to nuts", "m1")
+TASK = HandoffItem(Kind.TODO, "Renew the certificate", "renew it", "m2")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from orchestrator_core.handoff.item import Item, Kind, item_id
+from orchestrator_core.handoff.item import HandoffItem, Kind, item_id
 from orchestrator_core.handoff.item_line import parse
 from orchestrator_core.handoff.placement import DOCUMENTS, placed_items, updated
 from shared_context.documents.document_names import BRIEFING, PORTFOLIO, PROJECT
@@ -16,8 +16,8 @@ from shared_context.documents.starters import starter_text
 TODAY = date(2026, 11, 30)
 
 
-def item(kind: Kind, text: str, **fields: object) -> Item:
-    return Item(kind, text, text, "m1", **fields)  # type: ignore[arg-type]
+def item(kind: Kind, text: str, **fields: object) -> HandoffItem:
+    return HandoffItem(kind, text, text, "m1", **fields)  # type: ignore[arg-type]
 
 
 def texts_of(document: str, text: str, section: str) -> list[str]:

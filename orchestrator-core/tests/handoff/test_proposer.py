@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator_core.errors import BackendUnreachable
 from orchestrator_core.handoff.item import Kind
-from orchestrator_core.handoff.proposer import Model, Proposer
+from orchestrator_core.handoff.proposer import Proposer, ProposingModel
 from support.prompt_data import conversation
 
 TODAY = date(2026, 11, 30)
@@ -48,7 +48,7 @@ def asking(run: PlayedRun, **fields: Any) -> tuple[Proposer, list[Any]]:
         asked.append((messages, config))
         return run
 
-    model = Model(
+    model = ProposingModel(
         complete, lambda text: len(text) // 4, fields.pop("window", 8192), fields.pop("busy", lambda: False)
     )
     clock = iter(range(0, 10_000, 10))

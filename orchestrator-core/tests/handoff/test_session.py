@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from orchestrator_core.errors import Conflict, InvalidRequest
 from orchestrator_core.handoff import session as session_module
-from orchestrator_core.handoff.item import Item, Kind
+from orchestrator_core.handoff.item import HandoffItem, Kind
 from orchestrator_core.handoff.session import Confirmation, DocumentEdit, Draft, Handoffs
 from shared_context.conversations.store import ConversationStore
 from shared_context.documents.context_folder import ContextFolder
@@ -248,7 +248,7 @@ def test_a_very_long_session_is_read_as_far_as_bounds_allow(
 class Proposing:
     """Stands for `Proposer`: finds one item, and leaves the rest of the session unread."""
 
-    def __init__(self, item: Item, unread: int) -> None:
+    def __init__(self, item: HandoffItem, unread: int) -> None:
         self._item = item
         self._unread = unread
 
@@ -258,7 +258,9 @@ class Proposing:
 
 def test_what_the_model_proposed_is_drafted_and_markers_are_read_where_it_was_not(desk: Desk) -> None:
     desk.say("The old pump leaks.", "Its seal is broken.", "TODO: order a seal.", "Fine.")
-    found = Item(Kind.DONE, "Found the leak: the seal.", "Its seal is broken.", "m1", by_assistant=True)
+    found = HandoffItem(
+        Kind.DONE, "Found the leak: the seal.", "Its seal is broken.", "m1", by_assistant=True
+    )
     desk.handoffs._proposer = Proposing(found, unread=2)  # type: ignore[assignment]
     draft = desk.handoffs.draft("default")
     assert "- Found the leak: the seal. (assistant)" in draft.entry

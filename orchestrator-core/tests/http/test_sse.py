@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from orchestrator_core.errors import ServerStopping
 from orchestrator_core.runs.spec import RunEvent
 from orchestrator_http import sse, watching
-from orchestrator_http.watching import ClientGone, Watcher
+from orchestrator_http.watching import ClientGone, RunWatcher
 from support.desktop import events
 
 
@@ -44,7 +44,7 @@ def test_line_breaks_never_break_a_frame():
 
 def test_silence_is_filled_with_pings(services, monkeypatch):
     monkeypatch.setattr(watching, "PING_S", 0.0)
-    frames = sse.run_frames("r1", Watcher(services, lambda: False).events(Silent()))
+    frames = sse.run_frames("r1", RunWatcher(services, lambda: False).events(Silent()))
     assert [next(frames) for _ in range(4)] == [
         b": run r1\n\n",
         b'id: 1\ndata: {"token":"Hi"}\n\n',
@@ -55,13 +55,13 @@ def test_silence_is_filled_with_pings(services, monkeypatch):
 
 def test_no_ping_comes_before_its_time(services):
     ticks = iter([False] * 50 + [True])
-    watcher = Watcher(services, lambda: next(ticks))
+    watcher = RunWatcher(services, lambda: next(ticks))
     with pytest.raises(ClientGone):
         assert list(watcher.events(Silent())) == [RunEvent(1, "token", {"token": "Hi"})]
 
 
 def test_a_closing_server_ends_the_stream_and_says_where_to_go_on(services):
-    watched = Watcher(services, lambda: False).events(Silent())
+    watched = RunWatcher(services, lambda: False).events(Silent())
     next(watched)
     services.closing.set()
     with pytest.raises(ServerStopping) as caught:

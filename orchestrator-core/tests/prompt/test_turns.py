@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, timedelta, timezone
 
 import pytest
-from orchestrator_core.prompt.history import History
+from orchestrator_core.prompt.history import ConversationHistory
 from orchestrator_core.prompt.turns import Turn, question_text, time_line, turns_of
 from support.prompt_data import AT, conversation, message
 
@@ -59,7 +59,7 @@ def test_what_is_neither_question_nor_answer_is_no_turn() -> None:
 
 def test_history_counts_what_it_drops_and_keeps_whole_turns() -> None:
     said = conversation([f"t{n}" for n in range(20)])
-    history = History(said, None, lambda turn: 10, window=1000)
+    history = ConversationHistory(said, None, lambda turn: 10, window=1000)
     kept = history.kept(45)
     assert kept.turns
     assert kept.message_count + kept.dropped == 20
@@ -71,8 +71,8 @@ def test_history_counts_what_it_drops_and_keeps_whole_turns() -> None:
 
 def test_turns_too_old_to_be_loaded_count_as_dropped_and_do_not_move_the_cut() -> None:
     said = conversation([f"t{n}" for n in range(80)])
-    whole = History(said, 40, lambda turn: 10, window=1000).kept(100)
-    partly = History(said[-30:], 40, lambda turn: 10, window=1000).kept(100)
+    whole = ConversationHistory(said, 40, lambda turn: 10, window=1000).kept(100)
+    partly = ConversationHistory(said[-30:], 40, lambda turn: 10, window=1000).kept(100)
     assert [turn.texts for turn in partly.turns] == [turn.texts for turn in whole.turns]
     assert partly.dropped == whole.dropped
 
@@ -84,5 +84,5 @@ def test_only_turns_that_could_fit_the_window_are_counted() -> None:
         counted.append(turn)
         return 10
 
-    History(conversation([f"t{n}" for n in range(2000)]), None, cost, window=200)
+    ConversationHistory(conversation([f"t{n}" for n in range(2000)]), None, cost, window=200)
     assert len(counted) == 21

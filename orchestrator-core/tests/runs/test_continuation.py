@@ -19,9 +19,9 @@ from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.runs.continuation import (
     Enough,
     GiveUp,
-    Progress,
     Retry,
     RetryPolicy,
+    RunProgress,
     after_failure,
     remaining_config,
     total_usage,
@@ -37,32 +37,32 @@ POLICY = RetryPolicy()
 @pytest.mark.parametrize("kind", [EngineLost, BackendUnreachable, BackendTimeout, BackendLoading])
 @pytest.mark.parametrize("shown", [True, False])
 def test_what_may_pass_is_tried_again(kind: type[OrchestratorError], shown: bool) -> None:
-    assert after_failure(kind("x"), Progress(shown, 1, 1), POLICY) == Retry(POLICY.first_delay_s)
+    assert after_failure(kind("x"), RunProgress(shown, 1, 1), POLICY) == Retry(POLICY.first_delay_s)
 
 
 @pytest.mark.parametrize("kind", [ModelUnusable, InvalidRequest, OrchestratorError])
 def test_what_will_not_pass_ends_the_run(kind: type[OrchestratorError]) -> None:
     error = kind("x")
-    assert after_failure(error, Progress(True, 1, 1), POLICY) == GiveUp(error)
+    assert after_failure(error, RunProgress(True, 1, 1), POLICY) == GiveUp(error)
 
 
 def test_a_full_queue_is_the_caller_s_problem_only_at_the_first_try() -> None:
     error = Overloaded("full")
-    assert after_failure(error, Progress(False, 1, 1), POLICY) == GiveUp(error)
-    assert isinstance(after_failure(error, Progress(False, 2, 2), POLICY), Retry)
-    assert isinstance(after_failure(error, Progress(True, 1, 1), POLICY), Retry)
+    assert after_failure(error, RunProgress(False, 1, 1), POLICY) == GiveUp(error)
+    assert isinstance(after_failure(error, RunProgress(False, 2, 2), POLICY), Retry)
+    assert isinstance(after_failure(error, RunProgress(True, 1, 1), POLICY), Retry)
 
 
 def test_a_window_that_filled_up_ends_the_answer_and_one_too_small_is_an_error() -> None:
     error = ContextLengthExceeded("x")
-    assert after_failure(error, Progress(True, 1, 1), POLICY) == Enough()
-    assert after_failure(error, Progress(False, 1, 1), POLICY) == GiveUp(error)
+    assert after_failure(error, RunProgress(True, 1, 1), POLICY) == Enough()
+    assert after_failure(error, RunProgress(False, 1, 1), POLICY) == GiveUp(error)
 
 
 @given(st.booleans(), st.integers(1, 50), st.integers(0, 50))
 def test_patience_is_bounded(shown: bool, in_a_row: int, before: int) -> None:
     in_all = in_a_row + before
-    step = after_failure(EngineLost("x"), Progress(shown, in_a_row, in_all), POLICY)
+    step = after_failure(EngineLost("x"), RunProgress(shown, in_a_row, in_all), POLICY)
     allowed = in_a_row < (POLICY.after_text if shown else POLICY.before_text) and in_all < POLICY.in_all
     assert isinstance(step, Retry if allowed else GiveUp)
 

@@ -29,7 +29,7 @@ LOOSE_OBJECTS = 600
 _CHANGE = re.compile(rb"^Change: (\S+)$", re.MULTILINE)
 
 
-class History:
+class GitHistory:
     """The repository. Used by one thread at a time (but for packing), in one process.
 
     Args:

@@ -22,7 +22,7 @@ from shared_context.documents.conflicts import (
 from shared_context.documents.crdt import SharedLines
 from shared_context.documents.document_database import DocumentDatabase, StoredVersion
 from shared_context.documents.document_names import is_log
-from shared_context.documents.history import History, text_version
+from shared_context.documents.history import GitHistory, text_version
 from shared_context.documents.line_diff import LineChange, changed_lines, join_lines, split_lines
 from shared_context.errors import StoreError
 from shared_context.storage.identity import new_id, now
@@ -34,7 +34,7 @@ Step = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class DocumentState:
     """A document at one moment; `version` is the whole id, `at` ISO 8601 UTC."""
 
     text: str
@@ -57,17 +57,17 @@ class VersionedLines:
         self._database = DocumentDatabase(state / "documents.db")
         self.history_problem: str | None = None
         try:
-            self._history = History(state / "history.git")
+            self._history = GitHistory(state / "history.git")
         except BaseException:
             self._database.close()
             raise
-        self._states: dict[str, State] = {}
+        self._states: dict[str, DocumentState] = {}
         self._lines = self._load()
         self._waiting = self._database.waiting()
         self.record_history()
 
     @property
-    def history(self) -> History:
+    def history(self) -> GitHistory:
         return self._history
 
     def paths(self) -> list[str]:
@@ -76,14 +76,14 @@ class VersionedLines:
     def texts(self, path: str) -> list[str]:
         return self._lines.texts(path)
 
-    def state(self, path: str) -> State | None:
+    def state(self, path: str) -> DocumentState | None:
         """None when the document was never written."""
         if path not in self._states:
             last = self._database.versions(path, 1)
             if not last:
                 return None
             text = join_lines(self._lines.texts(path))
-            self._states[path] = State(
+            self._states[path] = DocumentState(
                 text, last[0].version, last[0].author, last[0].at, len(self.conflicts(path))
             )
         return self._states[path]

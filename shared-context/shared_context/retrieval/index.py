@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from shared_context.retrieval.passages import Passage, document_in
 from shared_context.retrieval.question import Question, Term, read
-from shared_context.retrieval.scoring import Place, Postings, Scored, Weights, joined, judged, rank
+from shared_context.retrieval.scoring import PassageTraits, Postings, Scored, Weights, joined, judged, rank
 from shared_context.retrieval.segments import asked_part, pairs_in
 from shared_context.storage.database import Database
 
@@ -178,7 +178,9 @@ class PassageIndex:
                             one.thread,
                             one.item,
                             one.part,
-                            Place(one.thread, one.speaker, one.at, len(one.text), asked_part(one.text)),
+                            PassageTraits(
+                                one.thread, one.speaker, one.at, len(one.text), asked_part(one.text)
+                            ),
                         )
 
     def scrub(self) -> None:
@@ -327,7 +329,7 @@ class Order:
     def __init__(self) -> None:
         self._keys: dict[str, list[tuple[str, str, int, int]]] = {}
         self._threads: dict[str, list[int]] = {}
-        self._places: dict[int, Place] = {}
+        self._places: dict[int, PassageTraits] = {}
         self._ranks: dict[int, int] = {}
         self._length = 0
         self.documents: set[str] = set()
@@ -343,11 +345,11 @@ class Order:
             ORDER BY position"""
         )
         for position, thread, item, part, *place in rows:
-            order.add(position, thread, item, part, Place(thread, *place))
+            order.add(position, thread, item, part, PassageTraits(thread, *place))
         order.last = last
         return order
 
-    def add(self, position: int, thread: str, item: str, part: int, place: Place) -> None:
+    def add(self, position: int, thread: str, item: str, part: int, place: PassageTraits) -> None:
         # Sections of a document stand in the order they were put in, whatever their dates.
         key = (place.at, item, part, position) if place.speaker else ("", "", 0, position)
         keys = self._keys.setdefault(thread, [])
@@ -370,7 +372,7 @@ class Order:
     def mean_length(self) -> float:
         return self._length / max(1, len(self._places))
 
-    def place(self, position: int) -> Place:
+    def place(self, position: int) -> PassageTraits:
         return self._places[position]
 
     def members(self, thread: str) -> Sequence[int]:

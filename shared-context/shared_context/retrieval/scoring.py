@@ -63,7 +63,7 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PassageTraits:
     """What scoring knows of a passage without reading it.
 
     Args:
@@ -85,7 +85,7 @@ class Layout(Protocol):
     def count(self) -> int: ...
     @property
     def mean_length(self) -> float: ...
-    def place(self, position: int) -> Place: ...
+    def place(self, position: int) -> PassageTraits: ...
     def members(self, thread: str) -> Sequence[int]:
         """Positions of a thread's passages, in order."""
 
@@ -215,7 +215,7 @@ def _beside(position: int, layout: Layout) -> list[int]:
     ]
 
 
-def _circumstances(place: Place, wanted: Wanted, weights: Weights) -> float:
+def _circumstances(place: PassageTraits, wanted: Wanted, weights: Weights) -> float:
     factor = 1.0 - weights.asking * place.asked
     if place.speaker and place.speaker in wanted.speakers:
         factor *= 1 + weights.speaker

@@ -33,21 +33,21 @@ def test_each_filter_at_its_narrowest_leaves_the_likeliest_token(
 
 
 def test_the_repetition_penalty_keeps_a_token_from_coming_back(backend: TransformersBackend) -> None:
-    from orchestrator_core.backends.transformers_model import Sampler, torch
+    from orchestrator_core.backends.transformers_model import TorchSampler, torch
 
     logits = torch.tensor([5.0, 4.0, -1.0])
-    plain = Sampler(GenerationConfig(greedy=True, repetition_penalty=1.0), "cpu")
-    strict = Sampler(GenerationConfig(greedy=True, repetition_penalty=1.5), "cpu")
+    plain = TorchSampler(GenerationConfig(greedy=True, repetition_penalty=1.0), "cpu")
+    strict = TorchSampler(GenerationConfig(greedy=True, repetition_penalty=1.5), "cpu")
     assert [plain.choose(logits, [0]), strict.choose(logits, [0]), strict.choose(logits, [])] == [0, 1, 0]
     assert strict.choose(logits, [0, *[2] * 64]) == 0  # forgotten after 64 tokens
     assert answer(backend, repetition_penalty=10.0) != answer(backend)
 
 
 def test_numbers_that_overflowed_are_named() -> None:
-    from orchestrator_core.backends.transformers_model import Sampler, torch
+    from orchestrator_core.backends.transformers_model import TorchSampler, torch
 
     with pytest.raises(BackendError, match="overflowed"):
-        Sampler(GenerationConfig(), "cpu").choose(torch.tensor([float("nan"), 1.0]), [])
+        TorchSampler(GenerationConfig(), "cpu").choose(torch.tensor([float("nan"), 1.0]), [])
 
 
 @pytest.mark.parametrize("constraint", [{"json_schema": {}}, {"grammar": 'root ::= "a"'}])
