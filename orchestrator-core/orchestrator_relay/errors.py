@@ -14,7 +14,14 @@ RelayError
 ├── AnswerLost                    a request was sent and its answer lost or late; it may have happened
 ├── BodyCutShort                  the body of a request ended before its time (an OSError)
 ├── BodyUnwanted                  the answer has come: the rest of the body is not sent
-└── AnswerUnwanted                the client has left: the rest of the answer is not sent
+├── AnswerUnwanted                the client has left: the rest of the answer is not sent
+├── InvalidIdentity               a text or key is no public identity
+├── IdentityUnusable              the file of this machine's keys is damaged, or others may read it
+├── SignatureRejected             a message is not signed by who it should be, or was altered
+│   ├── ClockOff                  rightly signed, at a moment that is not now; tells the server's time
+│   └── RequestReplayed           rightly signed, and taken before; tells the server's time
+└── SealBroken                    bytes that were not sealed to this key, or were altered
+    └── AnswerCutShort            a sealed answer ended before its time
 
 These are this package's own: whoever sends requests over the relay translates them at his boundary (the
 VPS's hub into `TierUnreachable` and `TierLost`).
@@ -140,3 +147,62 @@ class AnswerUnwanted(RelayError):
     """Nobody waits for this answer any more."""
 
     code = "answer_unwanted"
+
+
+class InvalidIdentity(RelayError):
+    """A text or a key is no public identity."""
+
+    code = "invalid_request"
+
+
+class IdentityUnusable(RelayError):
+    """The file of this machine's keys cannot be used, and was left as it is."""
+
+    code = "configuration_error"
+
+
+class SignatureRejected(RelayError):
+    """A message is not signed by who it should be, or not as it stands. No secret and nothing of the
+    message is in the text."""
+
+    code = "invalid_signature"
+
+
+class ClockOff(SignatureRejected):
+    """Rightly signed, but at a moment that is not now.
+
+    Args:
+        server_time: Unix time, in seconds, of whoever verified: sign anew with it, once.
+    """
+
+    code = "clock_off"
+
+    def __init__(self, message: str, *, server_time: int) -> None:
+        super().__init__(message, hint="Sign it again with the time in server_time.")
+        self.server_time: Final = server_time
+
+
+class RequestReplayed(SignatureRejected):
+    """Rightly signed, and taken before. Sign it anew to ask again.
+
+    Args:
+        server_time: Unix time, in seconds, of whoever verified.
+    """
+
+    code = "request_replayed"
+
+    def __init__(self, message: str, *, server_time: int) -> None:
+        super().__init__(message, hint="Sign the request anew, with another nonce.")
+        self.server_time: Final = server_time
+
+
+class SealBroken(RelayError):
+    """Bytes that were not sealed to this key for this purpose, or that were altered, cut or reordered."""
+
+    code = "seal_broken"
+
+
+class AnswerCutShort(SealBroken):
+    """A sealed answer ended before its time: what came of it is authentic, and not all."""
+
+    code = "answer_cut_short"
