@@ -18,6 +18,9 @@ SharedContextError
 │   ├── ExchangeRejected    what the peer sent cannot be taken in; nothing was
 │   ├── PeerUnreachable     no answer, in spite of trying again
 │   └── PeerRefused         the peer answered with an error
+├── DeviceError             a paired device cannot be used
+│   ├── DeviceNotFound      the household never let it in
+│   └── DeviceRejected      it cannot be let in, renamed or given that
 └── DocumentError           a handoff document cannot be used
     ├── DocumentNotFound    not one of the four names, or no such version
     ├── DocumentRejected    not UTF-8, or larger than 4 MiB
@@ -198,6 +201,28 @@ class PeerRefused(ExchangeError):
     def __init__(self, message: str, hint: str | None = None, *, peer_status: int = 0) -> None:
         super().__init__(message, hint)
         vars(self)["peer_status"] = peer_status
+
+
+class DeviceError(SharedContextError):
+    """Base: something about a paired device."""
+
+    type = "invalid_request_error"
+    code = "device_error"
+    status = 400
+
+
+class DeviceNotFound(DeviceError):
+    """The household never let a device with this id in."""
+
+    type = "not_found_error"
+    code = "device_not_found"
+    status = 404
+
+
+class DeviceRejected(DeviceError):
+    """A device cannot be let in, or a field of it cannot be stored."""
+
+    code = "device_rejected"
 
 
 class DocumentError(SharedContextError):

@@ -250,10 +250,24 @@ _M005 = (
 )
 
 
+def m006_devices(connection: sqlite3.Connection) -> None:
+    connection.execute(_M006)
+
+
+# Paired devices are registers: fields `grant`, `name` and `revoked` of a device's id, see
+# `shared_context.devices`. When a device was seen is this replica's own.
+_M006 = """CREATE TABLE devices_seen (
+        device_id TEXT PRIMARY KEY,
+        at TEXT NOT NULL,
+        way TEXT NOT NULL
+    ) WITHOUT ROWID"""
+
+
 MIGRATIONS = (
     m001_conversations,
     m002_replication,
     m003_sessions,
     m004_versions,
     m005_quotations,
+    m006_devices,
 )

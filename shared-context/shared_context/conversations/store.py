@@ -88,9 +88,9 @@ class ConversationStore:
         with self._database.write() as connection:
             if not _is_there(connection, conversation_id):
                 ensure_row(connection, conversation_id, moment)
-                self._set(connection, conversation_id, "state", moment)
+                self.set_register(connection, conversation_id, "state", moment)
                 if title is not None or register(connection, conversation_id, "title") is not None:
-                    self._set(connection, conversation_id, "title", title)
+                    self.set_register(connection, conversation_id, "title", title)
                 refresh(connection, conversation_id)
             return _conversation(connection, conversation_id)
 
@@ -130,7 +130,7 @@ class ConversationStore:
         title = _clean_title(title)
         with self._database.write() as connection:
             _conversation(connection, conversation_id)
-            self._set(connection, conversation_id, "title", title)
+            self.set_register(connection, conversation_id, "title", title)
             refresh(connection, conversation_id)
             return _conversation(connection, conversation_id)
 
@@ -143,9 +143,9 @@ class ConversationStore:
         with self._database.write() as connection:
             self.clear(conversation_id)
             if register(connection, conversation_id, "title") is not None:
-                self._set(connection, conversation_id, "title", None)
+                self.set_register(connection, conversation_id, "title", None)
             if conversation_id != DEFAULT_CONVERSATION:
-                self._set(connection, conversation_id, "state", None)
+                self.set_register(connection, conversation_id, "state", None)
             refresh(connection, conversation_id)
 
     def delete_message(self, message_id: str) -> builtins.list[str]:
@@ -292,10 +292,14 @@ class ConversationStore:
         with self._database.read() as connection:
             return search_messages(connection, query, limit)
 
-    def _set(
+    def set_register(
         self, connection: sqlite3.Connection, conversation_id: str, field: str, value: str | None
     ) -> None:
-        """Say something anew about a conversation; the latest to say so wins on every replica."""
+        """Say something anew about a conversation (or a device); the latest to say so wins on every replica.
+
+        Args:
+            connection: of `database.write()`.
+        """
         there = register(connection, conversation_id, field)
         stamp = self.clock.stamp(self.writer.origin, over=there.stamp if there else None)
         sequence = self.writer.take(connection)

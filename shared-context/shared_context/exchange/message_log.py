@@ -21,7 +21,15 @@ from shared_context.conversations.messages import Message
 from shared_context.conversations.rows import Register, ensure_row, refresh, set_register
 from shared_context.conversations.store import ConversationStore, insert_message
 from shared_context.conversations.versions import regroup
-from shared_context.exchange.wire import DeletionRecord, MessageRecord, Record, Span, StateRecord, TitleRecord
+from shared_context.exchange.wire import (
+    DeletionRecord,
+    DeviceRecord,
+    MessageRecord,
+    Record,
+    Span,
+    StateRecord,
+    TitleRecord,
+)
 from shared_context.storage.clock import time_of
 
 log = logging.getLogger(__name__)
@@ -119,6 +127,11 @@ class MessageLog:
                 return _apply_message(connection, origin, record)
             case DeletionRecord():
                 return _apply_deletion(connection, origin, record)
+            case DeviceRecord():
+                self._store.clock.observe(record.stamp)
+                new = Register(record.value, record.stamp)
+                set_register(connection, record.device_id, record.field, new, origin, record.sequence)
+                return set()
             case TitleRecord():
                 name, value = "title", record.title
             case StateRecord():
@@ -196,6 +209,9 @@ def _deletion_record(row: sqlite3.Row) -> JsonObject:
 def _register_record(row: sqlite3.Row) -> JsonObject:
     fields = dict(row)
     name, value = fields.pop("field"), fields.pop("value")
+    if name not in ("title", "state"):
+        device_id = fields.pop("conversation_id")
+        return {"kind": "device", **fields, "device_id": device_id, "field": name, "value": value}
     return {"kind": name, **fields, "title" if name == "title" else "created_at": value}
 
 

@@ -114,7 +114,22 @@ class StateRecord(Wire):
     stamp: Stamp
 
 
-Record = Annotated[MessageRecord | DeletionRecord | TitleRecord | StateRecord, Field(discriminator="kind")]
+class DeviceRecord(Wire):
+    """Something about a paired device. The latest stamp wins; a device that was ever revoked stays so."""
+
+    kind: Literal["device"]
+    sequence: Sequence
+    device_id: Annotated[str, Field(pattern=r"^[a-z0-9]{1,64}$")]
+    field: Literal["grant", "name", "revoked"]
+    value: Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(whole_characters)] = Field(
+        description="A grant signed by the household, a name, or the moment of the revocation."
+    )
+    stamp: Stamp
+
+
+Record = Annotated[
+    MessageRecord | DeletionRecord | TitleRecord | StateRecord | DeviceRecord, Field(discriminator="kind")
+]
 
 
 class Span(Wire):
