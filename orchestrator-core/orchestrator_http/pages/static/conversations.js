@@ -1,6 +1,7 @@
 // The list of conversations, and the search in all of them.
 
 import { drop, json, patch } from "./api.js";
+import { ask } from "./ask.js";
 import { $, arrange, isAbort, latestOnly, node } from "./dom.js";
 
 const list = $("conversations");
@@ -124,22 +125,6 @@ async function remove(id, name) {
   await drop(`conversations/${encodeURIComponent(id)}`);
   if (id === current) open("");
   else await refresh();
-}
-
-/** A small dialog; resolves to the text (or "" without a field), null when cancelled. */
-function ask({ title, text: words = "", value = null, action }) {
-  const dialog = $("ask-dialog");
-  $("ask-title").textContent = title;
-  $("ask-text").textContent = words;
-  $("ask-ok").textContent = action;
-  $("ask-input").hidden = value === null;
-  $("ask-input").value = value ?? "";
-  dialog.returnValue = "";
-  dialog.showModal();
-  $("ask-input").select();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "ok" ? $("ask-input").value : null), { once: true });
-  });
 }
 
 function when(iso) {

@@ -6,6 +6,7 @@ import * as chat from "./chat.js";
 import * as conversations from "./conversations.js";
 import { $ } from "./dom.js";
 import * as handoff from "./handoff.js";
+import * as memory from "./memory.js";
 import * as messages from "./messages.js";
 import * as status from "./status.js";
 
@@ -63,7 +64,6 @@ $("new").addEventListener("click", () => open(""));
 $("menu").addEventListener("click", () => toggleSidebar(!$("sidebar").classList.contains("shown")));
 $("veil").addEventListener("click", () => toggleSidebar(false));
 $("theme").addEventListener("click", nextTheme);
-$("ask-cancel").addEventListener("click", () => $("ask-dialog").close());
 addEventListener("hashchange", () => { if (location.hash.slice(1) !== chat.shown().id) open(location.hash.slice(1)); });
 
 showTheme();
@@ -74,6 +74,7 @@ handoff.start({
   explain: chat.explain,
   done: () => chat.notice("The session is handed off: the log has its entry, the next session begins with the new briefing.", true),
 });
+memory.start({ explain: chat.explain, forgotten: () => chat.refresh().catch(chat.explain) });
 conversations.start(open, chat.explain);
 open(location.hash.slice(1));
 changes.start(() => chat.refresh().catch(() => {})); // what cannot be read now is read after the next change
