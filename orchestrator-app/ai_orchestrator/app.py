@@ -7,8 +7,8 @@ from importlib.metadata import version
 from flask import Flask
 from orchestrator_core.assistant import Assistant, open_assistant
 from orchestrator_core.assistant.debounced import Debounced
+from orchestrator_core.backends.switching import backend_for_server
 from orchestrator_core.settings import Settings
-from orchestrator_http.deferred_backend import backend_for_server
 from orchestrator_http.factory import create_http_app
 from orchestrator_http.keys import refuse_open_bind
 from orchestrator_http.routes import handoff

@@ -27,6 +27,7 @@ from orchestrator_core.assistant.collaborators import Collaborators
 from orchestrator_core.assistant.prompting import Prompting
 from orchestrator_core.backends.factory import choose_backend, create_backend
 from orchestrator_core.backends.model_files import resolve_model_path
+from orchestrator_core.backends.registered import in_force
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import InvalidRequest
 from orchestrator_core.runs.manager import RunManager
@@ -283,5 +284,6 @@ def _check_model_is_there(settings: Settings) -> None:
     Raises:
         ModelNotFound, ConfigurationError: before anything is loaded.
     """
+    settings = in_force(settings)
     if choose_backend(settings).value == "llama_cpp":
         resolve_model_path(settings)

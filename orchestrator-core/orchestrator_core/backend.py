@@ -30,12 +30,14 @@ class Prompt:
         tools: OpenAI-shaped tool definitions, for backends that render their own template.
         stable_prefix: how many characters of the joined text are the snapshot of the
             documents: the part that stays identical from turn to turn.
+        edition: of the backend in whose template and tokens it was made; None: of any.
     """
 
     pieces: tuple[str, ...]
     messages: tuple[ChatMessage, ...] = ()
     tools: tuple[dict[str, Any], ...] = ()
     stable_prefix: int = 0
+    edition: int | None = None
 
     @property
     def text(self) -> str:
@@ -118,6 +120,19 @@ class SpecialTokens:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelNames:
+    """What a version of the registry is called in descriptions and receipts.
+
+    Args:
+        model: its reference.
+        base: the model that its adapter is attached to.
+    """
+
+    model: str
+    base: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class BackendDescription:
     """What is running, for receipts, /model/info and logs."""
 
@@ -125,6 +140,8 @@ class BackendDescription:
     model: str
     context_length: int
     adapter: str | None = None
+    base: str | None = None
+    """The model that the adapter was attached to."""
     quantization: str | None = None
     device: str = "cpu"
     device_reason: str = ""
@@ -149,6 +166,13 @@ class ChatBackend(ABC):
 
     `load` and `close` are idempotent. Every other method loads first if need be.
     """
+
+    edition: int = 0
+    """Of the backends that follow one another in a server, which one this is."""
+
+    def current(self) -> ChatBackend:
+        """The one that answers now: what fits one model only, a template or numbers of tokens, is taken from it."""
+        return self
 
     @abstractmethod
     def load(self) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from orchestrator_core.assistant import open_assistant
+from orchestrator_core.backends.switching import SwitchingBackend
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.generation import ChatSampling, GenerationConfig
 from orchestrator_core.settings import Settings
-from orchestrator_http.deferred_backend import DeferredBackend
 from support.scripted import ScriptedBackend
 
 
@@ -61,6 +61,6 @@ def test_request_before_owner_before_model(
 def test_the_advice_of_a_model_that_came_after_the_start_counts(tmp_path: Path) -> None:
     backend = Advising(["Yes."])
     settings = Settings.model_validate({"data": tmp_path})
-    with open_assistant(settings, backend=DeferredBackend(lambda: backend)) as assistant:
+    with open_assistant(settings, backend=SwitchingBackend(lambda: backend)) as assistant:
         assistant.ask(ChatRequest(message="Well?")).wait(20)
     assert backend.calls[0].config.temperature == 0.0

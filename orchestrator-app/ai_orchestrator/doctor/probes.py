@@ -27,6 +27,7 @@ from orchestrator_core.backends.model_files import (
     find_local,
     resolve_model_path,
 )
+from orchestrator_core.backends.registered import in_force, reference_of
 from orchestrator_core.child_environment import child_environment
 from orchestrator_core.errors import ConfigurationError, OrchestratorError
 from orchestrator_core.settings import ENVIRONMENT, Settings, default_config_file
@@ -122,6 +123,8 @@ def see_engine(model: ModelSeen) -> EngineSeen:
 def see_model(settings: Settings) -> ModelSeen:
     name, backend = settings.model.path, ""
     try:
+        name = reference_of(settings) or name
+        settings = in_force(settings)
         backend = choose_backend(settings).value
         if backend == "openai":
             with closing(create_backend(settings)) as remote:

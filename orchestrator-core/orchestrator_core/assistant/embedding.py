@@ -11,6 +11,7 @@ from shared_context.retrieval.static_vectors import NAME, StaticEmbedder
 from orchestrator_core.backend import ChatBackend
 from orchestrator_core.backends.gguf_embedder import GgufEmbedder
 from orchestrator_core.backends.model_files import resolve_model_path
+from orchestrator_core.backends.registered import in_force
 from orchestrator_core.engine.saved_prefix import fingerprint
 from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.settings import Settings
@@ -51,7 +52,7 @@ def open_embedding(
 def _model_file(settings: Settings) -> Path | None:
     """None for a remote model: its name is all that is known."""
     try:
-        return resolve_model_path(settings)
+        return resolve_model_path(in_force(settings))
     except OrchestratorError:
         return None
 

@@ -20,6 +20,7 @@ from orchestrator_core.assistant.storing import AnswerStore
 from orchestrator_core.assistant.tier_forwarding import TierForwarding
 from orchestrator_core.backend import ChatBackend
 from orchestrator_core.backends.factory import create_backend
+from orchestrator_core.backends.switching import SwitchingBackend
 from orchestrator_core.runs.manager import RunManager
 from orchestrator_core.runs.store import RunStore
 from orchestrator_core.settings import Settings
@@ -94,6 +95,8 @@ def open_assistant(
         later = None if remote is None or tier == HOME else _later(folder, conversations, runs, remote, tier)
         folder.watch()
         forgetting = Forgetting(conversations, runs, memory)
+        if isinstance(backend, SwitchingBackend):
+            backend.on_switch(prewarmer.changed)
         stop_watching = context.on_change(lambda names: prewarmer.changed())
         # Last to first. The backend is closed twice: a warming that was just about to ask it
         # something may have loaded it again.

@@ -51,12 +51,13 @@ class Prompting:
 
     @property
     def builder(self) -> PromptBuilder:
-        """Loads the model when it is used first."""
+        """Loads the model when it is used first. Another model has its own template and tokens."""
+        backend = self._with.backend.current()
         with self._builder_lock:
-            if self._builder is None:
+            if self._builder is None or self._builder.backend is not backend:
                 chosen = self._with.settings.context
                 self._builder = PromptBuilder(
-                    self._with.backend,
+                    backend,
                     system_prompt=chosen.system_prompt,
                     share=chosen.share,
                     answer_tokens=self._with.settings.generation.max_new_tokens or USUAL_ANSWER,

@@ -11,7 +11,7 @@ import pkgutil
 from collections.abc import Callable
 from typing import cast
 
-from orchestrator_core.backend import ChatBackend
+from orchestrator_core.backend import ChatBackend, ModelNames
 from orchestrator_core.backends.adapters import is_adapter
 from orchestrator_core.backends.choice import Choice
 from orchestrator_core.backends.model_files import (
@@ -22,6 +22,7 @@ from orchestrator_core.backends.model_files import (
     model_not_found,
     resolve_model_path,
 )
+from orchestrator_core.backends.registered import Registered, registered
 from orchestrator_core.errors import ConfigurationError, ModelUnusable
 from orchestrator_core.settings import BUILTIN_MODEL, Settings
 
@@ -29,13 +30,26 @@ log = logging.getLogger(__name__)
 
 
 def create_backend(settings: Settings) -> ChatBackend:
-    """The backend that `settings` asks for; it loads when it is first used.
+    """The backend of the model that is to answer: the registry's active one, else the one that `settings` name.
+    It loads when it is first used.
 
     Raises:
         ModelNotFound: `model.backend` is `auto` and `model.path` names nothing that is known.
+        ModelUnusable: the registry's version is not whole.
         ConfigurationError: `model.backend` is `openai` and `model.url` is missing or wrong, or it is
             an import path that leads nowhere.
     """
+    known = registered(settings)
+    return create_plain_backend(settings) if known is None else create_registered_backend(known)
+
+
+def create_registered_backend(known: Registered) -> ChatBackend:
+    """The backend of one version of the registry; its answers name it."""
+    return create_plain_backend(known.settings, ModelNames(known.version.reference, known.base))
+
+
+def create_plain_backend(settings: Settings, names: ModelNames | None = None) -> ChatBackend:
+    """The backend for what `settings` name, whatever the registry says; see `create_backend`."""
     choice = choose_backend(settings)
     log.info("Backend %s: %s", choice.value, choice.reason)
     if settings.quantization.enabled and choice.value != "transformers":
@@ -48,11 +62,11 @@ def create_backend(settings: Settings) -> ChatBackend:
         case "transformers":
             from orchestrator_core.backends.transformers import TransformersBackend
 
-            return TransformersBackend(settings)
+            return TransformersBackend(settings, names=names)
         case "llama_cpp":
             from orchestrator_core.backends.llama_cpp import LlamaCppBackend
 
-            return LlamaCppBackend(settings, path=resolve_model_path(settings))
+            return LlamaCppBackend(settings, path=resolve_model_path(settings), names=names)
         case import_path:
             return _imported(import_path)(settings)
 

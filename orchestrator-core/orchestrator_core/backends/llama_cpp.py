@@ -18,6 +18,7 @@ from orchestrator_core.backend import (
     ChatBackend,
     FinishReason,
     Generation,
+    ModelNames,
     Prompt,
     SpecialTokens,
     Token,
@@ -49,10 +50,14 @@ class LlamaCppBackend(ChatBackend):
 
     Args:
         settings: `model`, `engine`, `lora` and `data` are looked at.
+        names: instead of the file's.
     """
 
-    def __init__(self, settings: Settings, *, path: Path | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, path: Path | None = None, names: ModelNames | None = None
+    ) -> None:
         self._settings = settings
+        self._names = names
         self._path = path if path is not None else Path(settings.model.path).expanduser()
         self._supervisor = Supervisor(self._spec(), idle_unload_s=settings.engine.idle_unload_s)
 
@@ -79,9 +84,10 @@ class LlamaCppBackend(ChatBackend):
         adapter = self._adapter()
         return BackendDescription(
             backend="llama_cpp",
-            model=self._path.name,
+            model=self._path.name if self._names is None else self._names.model,
             context_length=loaded.context_length,
             adapter=Path(adapter).name if adapter else None,
+            base=None if adapter is None else (self._names and self._names.base) or self._path.name,
             quantization=loaded.quantization,
             device=loaded.device,
             device_reason=loaded.device_reason,

@@ -21,6 +21,7 @@ from orchestrator_core.backend import (
     ChatBackend,
     FinishReason,
     Generation,
+    ModelNames,
     Prompt,
     SpecialTokens,
     Token,
@@ -71,12 +72,16 @@ class TransformersBackend(ChatBackend):
     Hub ids are looked up in the local cache first; HF_HUB_OFFLINE is respected. Code that a model
     brings along is never run.
 
+    Args:
+        names: instead of the model's.
+
     Raises:
         ModelUnusable, ConfigurationError: an adapter's folder is broken, or a second one is named.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, names: ModelNames | None = None) -> None:
         self._settings = settings
+        self._names = names
         self._named = look_up(settings)
         self._name = self._named.model
         self._loading = threading.Lock()
@@ -130,7 +135,8 @@ class TransformersBackend(ChatBackend):
         loaded, settings = self._loaded, self._settings
         return BackendDescription(
             backend="transformers",
-            model=self._name,
+            model=self._name if self._names is None else self._names.model,
+            base=None if self._names is None else self._names.base,
             context_length=loaded.context_length
             if loaded
             else settings.model.context_length or DEFAULT_CONTEXT_LENGTH,

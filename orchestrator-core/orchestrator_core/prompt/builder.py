@@ -74,7 +74,7 @@ class PromptBuilder:
         recall_share: float | None = None,
         zone: tzinfo | None = None,
     ) -> None:
-        self._backend = backend
+        self.backend = backend
         self._system = (DEFAULT_SYSTEM_PROMPT if system_prompt is None else system_prompt).strip()
         self._share = share
         self._answer_tokens = answer_tokens
@@ -103,7 +103,7 @@ class PromptBuilder:
         """
         needed = self._needed_tokens(request)
         room = self._room(request, needed)
-        window = self._backend.context_length
+        window = self.backend.context_length
         for plan in self._plans(request, room, needed):
             prompt = self._render(request, plan)
             tokens = self._count(request, prompt)
@@ -132,14 +132,14 @@ class PromptBuilder:
         while plan.recalled.uses:
             prompt = self._render(request, plan)
             tokens = self._count(request, prompt)
-            if tokens + room.max_new_tokens <= self._backend.context_length:
+            if tokens + room.max_new_tokens <= self.backend.context_length:
                 return self._built(request, plan, prompt, tokens, room)
             plan.recalled = plan.recalled.without_last
         return None
 
     def _recall_room(self) -> int:
         """Tokens kept for recalled passages, the same every turn, so that history does not move."""
-        return room_of(self._backend.context_length, self._recall_share)
+        return room_of(self.backend.context_length, self._recall_share)
 
     def documents_prompt(self, documents: Sequence[Document]) -> Prompt | None:
         """The prefix that all prompts with these documents share, for prewarming; None if empty."""
@@ -207,7 +207,7 @@ class PromptBuilder:
         Raises:
             ContextLengthExceeded: it does not fit.
         """
-        special = self._backend.special_tokens()
+        special = self.backend.special_tokens()
         if special.adds_bos and special.bos:
             text = text.removeprefix(special.bos)
         return self._fitted(Prompt.raw(text), config, tier, reason)
@@ -220,10 +220,10 @@ class PromptBuilder:
         reason: str,
         shown: str = "",
     ) -> BuiltPrompt:
-        window = self._backend.context_length
-        tokens = self._backend.count_prompt(prompt)
+        window = self.backend.context_length
+        tokens = self.backend.count_prompt(prompt)
         if shown:
-            tokens += self._backend.count_tokens(shown)
+            tokens += self.backend.count_tokens(shown)
         free = window - tokens
         if free < 1:
             raise too_long(window, tokens, 1, False)
@@ -238,7 +238,7 @@ class PromptBuilder:
         Raises:
             ContextLengthExceeded: see `check`.
         """
-        window, wanted = self._backend.context_length, request.config.max_new_tokens
+        window, wanted = self.backend.context_length, request.config.max_new_tokens
         room = answer_room(window, wanted, explicit=request.explicit_max_tokens, needed=needed)
         if room is None:
             raise too_long(window, needed, wanted or USUAL_ANSWER, request.explicit_max_tokens)
@@ -247,7 +247,7 @@ class PromptBuilder:
     def _plans(self, request: PromptRequest, room: AnswerRoom, needed: int) -> Iterator[_Plan]:
         """What to keep, best first. The caller notes the excess of a plan that did not fit;
         the last plan is what `check` has counted, so it fits."""
-        window = self._backend.context_length
+        window = self.backend.context_length
         history = ConversationHistory(
             request.history, request.turns_before, self._turn_cost, window, self._zone
         )
@@ -299,7 +299,7 @@ class PromptBuilder:
         return ChatMessage(Role.SYSTEM, _SEPARATOR.join(part for part in parts if part))
 
     def _snapshot(self, documents: Sequence[Document], step: float) -> Snapshot:
-        budget = int(self._backend.context_length * self._share * step)
+        budget = int(self.backend.context_length * self._share * step)
         return self._snapshots.make(documents, budget)
 
     def _needed_tokens(self, request: PromptRequest) -> int:
@@ -312,7 +312,7 @@ class PromptBuilder:
 
     def _count(self, request: PromptRequest, prompt: Prompt) -> int:
         """Tokens of the prompt and of the beginning of its answer."""
-        return self._backend.count_prompt(prompt) + (self.count(request.shown) if request.shown else 0)
+        return self.backend.count_prompt(prompt) + (self.count(request.shown) if request.shown else 0)
 
     def _turn_cost(self, turn: Turn) -> int:
         return sum(self.count(text) for text in turn.texts) + self._frame_tokens()
@@ -321,9 +321,9 @@ class PromptBuilder:
         """Tokens the template puts around a question and its answer."""
         if self._turn_frame is None:
             asked, answer = ChatMessage(Role.USER, "a"), ChatMessage(Role.ASSISTANT, "a")
-            short = self._backend.count_prompt(self.template.render([asked]))
-            long = self._backend.count_prompt(self.template.render([asked, answer, asked]))
-            self._turn_frame = max(0, long - short - 2 * self._backend.count_tokens("a"))
+            short = self.backend.count_prompt(self.template.render([asked]))
+            long = self.backend.count_prompt(self.template.render([asked, answer, asked]))
+            self._turn_frame = max(0, long - short - 2 * self.backend.count_tokens("a"))
         return self._turn_frame
 
     def _built(
@@ -349,14 +349,15 @@ class PromptBuilder:
     def _receipt(
         self, tier: str, reason: str, config: GenerationConfig, tokens: int, room: AnswerRoom
     ) -> Receipt:
-        about = self._backend.describe()
+        about = self.backend.describe()
         return Receipt(
             tier=tier,
             model=about.model,
             adapter=about.adapter,
+            base=about.base,
             reason=reason,
             prompt_tokens=tokens,
-            max_tokens=config.limit(self._backend.context_length - tokens),
+            max_tokens=config.limit(self.backend.context_length - tokens),
             max_tokens_lowered_from=room.lowered_from,
         )
 
@@ -389,7 +390,7 @@ def _prefix(prompt: Prompt, length: int) -> Prompt:
             break
         pieces.append(piece[:left])
         left -= len(piece)
-    return Prompt(tuple(pieces), stable_prefix=prompt.stable_prefix)
+    return Prompt(tuple(pieces), stable_prefix=prompt.stable_prefix, edition=prompt.edition)
 
 
 def _limited(config: GenerationConfig, room: AnswerRoom) -> GenerationConfig:

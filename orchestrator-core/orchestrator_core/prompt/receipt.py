@@ -55,7 +55,10 @@ class Receipt(_Part):
 
     tier: str
     model: str
+    """Of a model of the registry its reference, which names the version."""
     adapter: str | None = None
+    base: str | None = None
+    """The model that the adapter was attached to."""
     reason: str = ""
     """Why this tier answered."""
     snapshot: str = ""

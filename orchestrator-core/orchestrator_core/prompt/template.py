@@ -38,9 +38,17 @@ class ChatTemplate:
         source: the model's Jinja template, or None.
         special: its control tokens.
         tool_source: its template for conversations with tools, where that is another one.
+        edition: of the backend; see `Prompt`.
     """
 
-    def __init__(self, source: str | None, special: SpecialTokens, tool_source: str | None = None) -> None:
+    def __init__(
+        self,
+        source: str | None,
+        special: SpecialTokens,
+        tool_source: str | None = None,
+        edition: int | None = None,
+    ) -> None:
+        self._edition = edition
         self._special = special
         self._source = (source or "").strip() and source
         self._tool_source = tool_source or self._source
@@ -55,7 +63,12 @@ class ChatTemplate:
     @classmethod
     def for_backend(cls, backend: ChatBackend) -> ChatTemplate:
         """The template of the backend's model; loads the model if need be."""
-        return cls(backend.chat_template(), backend.special_tokens(), backend.chat_template(tools=True))
+        return cls(
+            backend.chat_template(),
+            backend.special_tokens(),
+            backend.chat_template(tools=True),
+            backend.edition,
+        )
 
     def render(
         self,
@@ -86,7 +99,7 @@ class ChatTemplate:
         safe_tools = [self._guard.mark_all(tool, marks.cut) for tool in tools]
         text = self._text(guarded, safe_tools, today, marks.stable if begun else "")
         pieces, stable = split_marked(self._bos_once(text), marks)
-        return Prompt(pieces, messages=tuple(messages), tools=tuple(tools), stable_prefix=stable)
+        return Prompt(pieces, tuple(messages), tuple(tools), stable, self._edition)
 
     def ways_for(self, messages: Messages, tools: Tools = ()) -> Iterator[Way]:
         """The ways in which the template keeps all that was said, best first."""

@@ -73,6 +73,7 @@ class ModelInfoAnswer(BaseModel):
     model: str
     context_length: int
     adapter: str | None
+    base: str | None
     quantization: str | None
     device: str
     device_reason: str

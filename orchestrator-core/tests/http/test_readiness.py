@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from orchestrator_core.backends.switching import SwitchingBackend
 from orchestrator_core.errors import (
     BackendError,
     BackendLoading,
@@ -10,7 +11,6 @@ from orchestrator_core.errors import (
     ModelNotFound,
     ServerStopping,
 )
-from orchestrator_http.deferred_backend import DeferredBackend
 from orchestrator_http.readiness import RETRY_AFTER_S, ModelLoader
 from support.scripted import ScriptedBackend
 
@@ -102,7 +102,7 @@ def test_a_backend_that_could_not_be_chosen_is_made_when_it_can_be():
             raise answer
         return answer
 
-    backend = DeferredBackend(make)
+    backend = SwitchingBackend(make)
     assert backend.stats().loaded is False
     with pytest.raises(ModelNotFound):
         backend.load()
