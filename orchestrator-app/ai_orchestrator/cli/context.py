@@ -205,7 +205,7 @@ def conflicts(conflict_id: str | None, as_json: bool, config: str | None, data: 
     for conflict in listed:
         terminal.write(f"{conflict['conflict_id']}  {conflict['name']}, line {conflict['line']}\n")
         for side in conflict["sides"]:
-            indented = "\n".join(f"    {line}" for line in side["text"].splitlines())
+            indented = "\n".join(f"    {line}" for line in side["text"].splitlines() or ["(deleted)"])
             terminal.write(f"  {side['author']}:\n{indented}\n")
 
 

@@ -114,7 +114,7 @@ class RestoreBody(Body):
 
 class ConflictSideInfo(Answer):
     author: str
-    text: str
+    text: str = Field(description="Empty: this side deleted what the other one changed.")
 
 
 class ConflictInfo(Answer):

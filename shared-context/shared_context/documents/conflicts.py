@@ -21,9 +21,13 @@ RIVALS_WITHIN = 200
 over the document, and they were neighbours."""
 
 
+UNKNOWN = "unknown"
+"""The author of what nobody has signed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hunk:
-    """Lines put in together: one side of a conflict."""
+    """Lines put in together, or the deletion of what they stand for: one side of a conflict."""
 
     key: str
     author: str
@@ -33,7 +37,7 @@ class Hunk:
 
 @dataclass(frozen=True, slots=True)
 class HunkConflict:
-    """Hunks that stand for the same earlier lines, by their place in the document."""
+    """Hunks that stand for the same earlier lines, by their place in the document; a deletion is the last."""
 
     hunks: tuple[Hunk, ...]
 
@@ -48,6 +52,9 @@ class HunkConflict:
         return sorted(index for hunk in self.hunks for index in hunk.indexes)
 
 
+_DELETION = Hunk("deleted", UNKNOWN, (), "")
+
+
 def find_conflicts(lines: Sequence[Line], ids: LineIds) -> list[HunkConflict]:
     """The conflicts in the order of the document."""
     indexes = _hunks(lines)
@@ -55,15 +62,16 @@ def find_conflicts(lines: Sequence[Line], ids: LineIds) -> list[HunkConflict]:
     for hunk, overlapping in _sharing(lines):
         groups.join(hunk, overlapping)
     for at, line in enumerate(lines):
-        if line.rivals and line.hunk is not None:
+        if line.rivals and line.hunk is not None and not line.is_disputed:
             for key in _rivals(lines, at, ids, indexes):
                 groups.join(line.hunk, key)
-    conflicts = [
-        HunkConflict(
-            tuple(sorted((_hunk(key, indexes[key], lines) for key in keys), key=lambda h: h.indexes))
-        )
-        for keys in groups.larger_than_one()
-    ]
+    disputed = {line.hunk for line in lines if line.is_disputed}
+    conflicts: list[HunkConflict] = []
+    for keys in groups.all():
+        deletion = [] if disputed.isdisjoint(keys) else [_DELETION]
+        if len(keys) + len(deletion) > 1:
+            hunks = sorted((_hunk(key, indexes[key], lines) for key in keys), key=lambda hunk: hunk.indexes)
+            conflicts.append(HunkConflict((*hunks, *deletion)))
     return sorted(conflicts, key=lambda conflict: conflict.hunks[0].indexes)
 
 
@@ -77,6 +85,8 @@ def repeated_sides(conflicts: Sequence[HunkConflict], ids: LineIds) -> list[int]
     for conflict in conflicts:
         by_text: dict[str, list[Hunk]] = defaultdict(list)
         for hunk in conflict.hunks:
+            if not hunk.indexes:
+                continue
             by_text[hunk.text].append(hunk)
         for same in (hunks for hunks in by_text.values() if len(hunks) > 1):
             firsts = ids([hunk.indexes[0] for hunk in same])
@@ -106,7 +116,7 @@ def _hunks(lines: Sequence[Line]) -> dict[str, list[int]]:
 
 
 def _hunk(key: str, indexes: list[int], lines: Sequence[Line]) -> Hunk:
-    author = next((lines[i].author for i in indexes if lines[i].author), "unknown")
+    author = next((lines[i].author for i in indexes if lines[i].author), UNKNOWN)
     return Hunk(key, author, tuple(indexes), "\n".join(lines[i].text for i in indexes))
 
 
@@ -155,11 +165,11 @@ class _Groups:
     def join(self, one: str, other: str) -> None:
         self._parent[self._root(one)] = self._root(other)
 
-    def larger_than_one(self) -> list[list[str]]:
+    def all(self) -> list[list[str]]:
         groups: dict[str, list[str]] = defaultdict(list)
         for key in list(self._parent):
             groups[self._root(key)].append(key)
-        return [keys for keys in groups.values() if len(keys) > 1]
+        return list(groups.values())
 
     def _root(self, key: str) -> str:
         self._parent.setdefault(key, key)

@@ -6,10 +6,12 @@ One Yjs document holds an array per handoff document, keyed by its path. An elem
 - for lines that replaced others, `{"t": text, "h": hunk}`: lines put in together share a hunk.
   The first also has `"o"`: the runs `[client, clock, length]` of ids of the lines it stands for,
   inherited from what it replaced; `"a"`: the author; and, when it was put beside lines that
-  somebody else had put there, `"r"`: their runs.
+  somebody else had put there, `"r"`: their runs, or `DELETION` when what it stands for was deleted.
 
 Two hunks standing for the same line were made at once: that is a conflict, and every replica
 finds it in the shared state by itself. It ends when one side is left, so resolving needs no protocol.
+A deletion leaves nothing to find: whoever merges it with an edit puts the edit's lines in again as a hunk
+that says so. What replaces such a hunk stands for the hunk, not for what was deleted: it is the decision.
 
 Knows nothing of files, storage and versions. Not safe for use by two threads at once.
 """
@@ -27,7 +29,7 @@ import pycrdt
 from pycrdt import Array, Assoc, Doc, StickyIndex, TransactionEvent
 
 from shared_context.documents.document_names import is_document_path
-from shared_context.documents.line import Line, LineRun, runs_of
+from shared_context.documents.line import DELETION, Line, LineRun, runs_of
 from shared_context.documents.line_diff import LineChange, join_lines
 from shared_context.documents.update_format import check_update
 from shared_context.errors import DocumentRejected
@@ -103,6 +105,8 @@ class SharedLines:
         work = sum(1 + len(change.lines) for change in changes)
         with self._recording() as updates, self._at_once(work <= LINES_PER_TRANSACTION):
             for change in reversed(changes):
+                if change.disputed and any(line.is_disputed for line in lines[change.start : change.stop]):
+                    continue
                 lines[change.start : change.stop] = self._perform(array, lines, change, author)
         self._lines[path] = lines
         if len(updates) > 1:
@@ -212,6 +216,9 @@ class SharedLines:
             over += lines[index].over
         if change.rivals and not over:
             rivals = runs_of(self._ids(array, change.rivals))
+        if change.disputed:
+            rivals = [DELETION]
+            author = next((line.author for line in lines[change.start : change.stop] if line.author), author)
         if not over and not rivals:
             return [Line(text) for text in change.lines]
         hunk = secrets.token_urlsafe(6)
@@ -220,8 +227,9 @@ class SharedLines:
         return [head, *(Line(text, hunk) for text in rest)]
 
     def _standing_for(self, array: Array[Any], lines: list[Line], removed: range) -> list[LineRun]:
-        inherited = [run for i in removed for run in lines[i].over]
-        own = [i for i in removed if not lines[i].over]
+        inherits = [bool(lines[i].over) and not lines[i].is_disputed for i in removed]
+        inherited = [run for i, does in zip(removed, inherits, strict=True) if does for run in lines[i].over]
+        own = [i for i, does in zip(removed, inherits, strict=True) if not does]
         return [*inherited, *runs_of(self._ids(array, own))]
 
     def _ids(self, array: Array[Any], indexes: Sequence[int]) -> list[tuple[int, int]]:

@@ -37,7 +37,7 @@ class DocumentVersion:
 
 @dataclass(frozen=True, slots=True)
 class ConflictSide:
-    """What one device wrote."""
+    """What one device wrote; the empty text: it deleted what the other side changed."""
 
     author: str
     text: str
@@ -45,7 +45,7 @@ class ConflictSide:
 
 @dataclass(frozen=True, slots=True)
 class LineConflict:
-    """A place two devices changed at once. Both texts are in the document, the first side
+    """A place two devices changed at once. All texts are in the document, the first side
     beginning at line `line` (from 1), until a person resolves it."""
 
     conflict_id: str

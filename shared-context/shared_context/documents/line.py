@@ -20,6 +20,11 @@ class LineRun(NamedTuple):
     length: int
 
 
+DELETION = LineRun(0, 0, 1)
+"""Among a line's rivals: somebody deleted what it stands for. No line has this id, and replicas that do not know
+its meaning look for such a line and go on without it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A line's text and, when it replaced others, what it stands for (see `crdt`)."""
@@ -29,6 +34,11 @@ class Line:
     over: tuple[LineRun, ...] = ()
     rivals: tuple[LineRun, ...] = ()
     author: str = ""
+
+    @property
+    def is_disputed(self) -> bool:
+        """Whether somebody deleted what this line stands for, and nobody has decided yet."""
+        return DELETION in self.rivals
 
     def element(self) -> Any:
         if self.hunk is None:

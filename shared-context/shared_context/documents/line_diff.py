@@ -25,13 +25,15 @@ class LineChange:
     """The lines from `start` to before `stop` give way to `lines`.
 
     `rivals` are the indexes of lines that somebody else put where these lines belong; they stay,
-    and the two are in conflict. All indexes are those before any change.
+    and the two are in conflict. `disputed`: one side wrote `lines`, the other deleted what they stand
+    for. All indexes are those before any change.
     """
 
     start: int
     stop: int
     lines: tuple[str, ...] = ()
     rivals: tuple[int, ...] = ()
+    disputed: bool = False
 
 
 def split_lines(text: str) -> list[str]:
@@ -97,14 +99,19 @@ def merge_edit(base: Sequence[str], mine: Sequence[str], current: Sequence[str])
 
     - lines only one side changed: that side's change;
     - lines both changed: both stay, theirs first, marked as rivals, unless they are equal;
-    - deleted by one, changed by the other: the changed line stays;
+    - deleted by one, changed by the other: the changed line stays, marked as disputed;
     - both inserted at one place: both stay, theirs first, equal lines once.
     """
     edits = changed_lines(base, mine)
     if not edits:
         return []
     theirs = _Theirs(changed_lines(base, current))
-    return [change for edit in edits for change in theirs.bring_in(edit)]
+    changes = [change for edit in edits for change in theirs.bring_in(edit)]
+    rivals = {index for change in changes for index in change.rivals}
+    disputed = {
+        change: None for edit in edits for change in theirs.disputed_by(edit) if change.start not in rivals
+    }
+    return sorted([*changes, *disputed], key=lambda change: (change.start, change.stop))
 
 
 class _Steps:
@@ -219,9 +226,18 @@ class _Theirs:
         if lines:
             yield LineChange(at, at, lines)
 
-    def _replace(self, edit: LineChange) -> Iterator[LineChange]:
+    def disputed_by(self, edit: LineChange) -> Iterator[LineChange]:
+        """What marks the lines that they made of what this edit deletes."""
+        for placed in () if edit.lines else self._rivals(edit):
+            if placed.change.lines:
+                yield LineChange(placed.start, placed.stop, placed.change.lines, disputed=True)
+
+    def _rivals(self, edit: LineChange) -> list[_Placed]:
         near = self._placed[bisect_right(self._stops, edit.start) : bisect_left(self._starts, edit.stop)]
-        rivals = [placed for placed in near if _overlap(placed.change, edit)]
+        return [placed for placed in near if _overlap(placed.change, edit)]
+
+    def _replace(self, edit: LineChange) -> Iterator[LineChange]:
+        rivals = self._rivals(edit)
         lines, at = edit.lines, None
         if len(rivals) == 1 and (rivals[0].change.start, rivals[0].change.stop) == (edit.start, edit.stop):
             at, lines = _beyond(rivals[0], lines)
@@ -236,7 +252,8 @@ class _Theirs:
             pieces = [*(p for p in pieces if p[1] <= at), (at, at), *(p for p in pieces if p[0] >= at)]
         for start, stop in pieces:
             new = lines if (start, stop) == (at, at) else ()
-            yield LineChange(start, stop, new, rivals_there if new else ())
+            disputed = bool(new and rivals and not rivals_there)
+            yield LineChange(start, stop, new, rivals_there if new else (), disputed)
 
     def _alive(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """Ranges of the current text that hold base lines `start` to before `stop`, unchanged."""

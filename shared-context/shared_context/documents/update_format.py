@@ -78,6 +78,21 @@ def structs_of(reader: Reader) -> Iterator[Struct]:
         raise DocumentRejected("The update cannot be read: it ends too early.") from error
 
 
+def deleted_runs(update: bytes) -> Iterator[tuple[int, int, int]]:
+    """What an update says is deleted: client, first clock, number of clocks.
+
+    Args:
+        update: one that the library wrote.
+    """
+    reader = Reader(update)
+    for _ in structs_of(reader):
+        pass
+    for _ in range(reader.number()):
+        client, count = reader.number(), reader.number()
+        for _ in range(count):
+            yield client, reader.number(), reader.number()
+
+
 def read_values(reader: Reader, count: int) -> None:
     """Read over so many values, with all that is in them."""
     open_lists = [(count, False)]

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from shared_context.documents.conflicts import (
+    UNKNOWN,
     HunkConflict,
     LineIds,
     find_conflicts,
@@ -20,9 +21,11 @@ from shared_context.documents.conflicts import (
     repeated_sides,
 )
 from shared_context.documents.crdt import SharedLines
+from shared_context.documents.deleted_lines import disputed_hunks
 from shared_context.documents.document_database import DocumentDatabase, StoredVersion
 from shared_context.documents.document_names import is_log
 from shared_context.documents.history import GitHistory, text_version
+from shared_context.documents.line import Line
 from shared_context.documents.line_diff import LineChange, changed_lines, join_lines, split_lines
 from shared_context.errors import StoreError
 from shared_context.storage.identity import new_id, now
@@ -143,12 +146,16 @@ class VersionedLines:
             DocumentRejected: see `SharedLines.receive`. StoreError: it could not be stored.
         """
         before = self._lines.state_vector(), self._lines.update_since(self._lines.state_vector())
+        lines = {path: self._lines.lines(path) for path in self._lines.paths()} if tidy else {}
         touched = self._lines.receive(update)
         try:
             after = self._lines.state_vector(), self._lines.update_since(self._lines.state_vector())
             if before == after:
                 return set()
-            tidied = [self._tidy(path) for path in sorted(touched)] if tidy else []
+            tidied: list[bytes] = []
+            if tidy:
+                for path in sorted(touched):
+                    tidied += [self._tidy(path), self._mark_disputed(path, lines.get(path, []), before[1])]
             return self._store([update, *tidied], touched, author, None)
         except BaseException:
             # Whatever half of it was taken in is not in the database.
@@ -267,6 +274,12 @@ class VersionedLines:
         if is_log(path):
             repeated.update(repeated_entries(lines, ids))
         return self._lines.delete(path, sorted(repeated)) if repeated else b""
+
+    def _mark_disputed(self, path: str, before: Sequence[Line], own_update: bytes) -> bytes:
+        """Say of edits that have come what they stand for had been deleted here."""
+        in_conflict = {index for conflict in self.conflicts(path) for index in conflict.indexes}
+        changes = disputed_hunks(before, own_update, self._lines.lines(path), in_conflict)
+        return self._lines.change(path, changes, UNKNOWN) if changes else b""
 
     def _ids(self, path: str) -> LineIds:
         lines = self._lines

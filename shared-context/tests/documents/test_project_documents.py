@@ -201,3 +201,21 @@ def test_an_entry_after_a_missing_final_newline_starts_on_its_own_line(folder: C
     content = file_of(folder, LOG).read_bytes()
     assert content.split(b"\r\n")[2] == b"line"
     assert content.endswith(b"-->\r\n\r\nx\r\n")
+
+
+@pytest.mark.parametrize(
+    ("current", "late"), [("one\n2\nthree\n", "one\nthree\n"), ("one\nthree\n", "one\n2\nthree\n")]
+)
+def test_a_late_edit_of_a_deleted_line_or_deletion_of_an_edited_one_is_a_conflict(
+    folder: ContextFolder, current: str, late: str
+) -> None:
+    base = folder.edit(BRIEFING, "one\ntwo\nthree\n")
+    folder.edit(BRIEFING, current, base_version=base.version, author="vps")
+    for _ in range(2):
+        edited = folder.edit(BRIEFING, late, base_version=base.version)
+        assert edited.text == "one\n2\nthree\n"
+        (conflict,) = folder.conflicts()
+        assert [side.text for side in conflict.sides] == ["2", ""]
+        assert conflict.sides[0].author == ("vps" if "2" in current else folder._author)
+    assert folder.resolve(conflict.conflict_id, "").text == "one\nthree\n"
+    assert folder.conflicts() == []
