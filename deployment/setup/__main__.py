@@ -3,6 +3,7 @@
     python3 deployment/setup desktop     what the desktop needs with GGUF models (no torch)
     python3 deployment/setup dev         everything, for tests and training
     python3 deployment/setup vps --venv DIR   the VPS tier, copied into DIR so that it needs no repository
+    python3 deployment/setup llama-source     fetch llama.cpp's source (its converters), print its folder
 
 Standard library only: it runs before anything is installed. Safe to repeat and to
 interrupt; a second run finds what is there and takes a moment.
@@ -38,7 +39,7 @@ PROFILES = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="setup", description=__doc__.splitlines()[0])
-    parser.add_argument("profile", choices=sorted(PROFILES))
+    parser.add_argument("profile", choices=[*sorted(PROFILES), "llama-source"])
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv")
     parser.add_argument(
         "--engine",
@@ -52,6 +53,8 @@ def main() -> int:
         help="folder of packages to look in first; a llama-cpp-python wheel there saves compiling",
     )
     options = parser.parse_args()
+    if options.profile == "llama-source":
+        return _llama_source()
     if options.wheelhouse:
         # As a URL, because pip separates several by spaces.
         links = [os.environ.get("PIP_FIND_LINKS", ""), options.wheelhouse.resolve().as_uri()]
@@ -81,6 +84,16 @@ def main() -> int:
     except KeyboardInterrupt:
         console.say("interrupted; run the same command again to go on")
         return 130
+    return 0
+
+
+def _llama_source() -> int:
+    try:
+        folder = fetched.fetch_llama_source(Path(sys.executable))
+    except console.SetupError as error:
+        console.failure(error)
+        return 1
+    sys.stdout.write(f"{folder}\n")
     return 0
 
 

@@ -54,6 +54,15 @@ def fetch(python: Path, log: Path) -> None:
             say(f"{label} could not be fetched; the tests that need it are skipped: {error}")
 
 
+def fetch_llama_source(python: Path) -> Path:
+    """`llama_source()`, fetched if it is missing. Raises SetupError."""
+    folder = llama_source().parents[1]
+    if not folder.is_dir():
+        log = environment.cache() / "fetch.log"
+        _fetch("llama.cpp's source", folder, LLAMA_SOURCE, _unpack_llama_source, python, log)
+    return llama_source()
+
+
 def _fetch(
     label: str,
     folder: Path,

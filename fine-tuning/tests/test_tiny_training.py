@@ -74,7 +74,7 @@ def test_the_loss_falls_and_progress_is_reported(tmp_path):
     assert reports[-1].left_s == 0
     rows = list(csv.DictReader((tmp_path / "loss.csv").read_text("utf-8").splitlines()))
     assert int(rows[-1]["step"]) == 75
-    assert (tmp_path / "loss.svg").is_file()
+    assert (tmp_path / "loss_curve.png").is_file()
 
 
 def test_a_folder_of_another_recipe_is_refused_and_left_alone(tmp_path):
