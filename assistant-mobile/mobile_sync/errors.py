@@ -1,0 +1,49 @@
+"""The errors of reach. What a server answers is raised as `orchestrator_core.errors.from_body` makes it.
+
+ReachError
+├── NotPaired            this device belongs to no household yet
+├── NothingReachable     no road leads to a server now; nothing was sent
+├── ConnectionCut        every road was lost after the request was sent: it may have happened
+└── EntryNotFound        the outbox has no such entry
+"""
+
+from __future__ import annotations
+
+from orchestrator_core.errors import ApplicationError
+
+
+class ReachError(ApplicationError):
+    """Base of this package's errors."""
+
+    type = "backend_error"
+    code = "reach_error"
+
+
+class NotPaired(ReachError):
+    """This device belongs to no household yet."""
+
+    type = "authentication_error"
+    code = "not_paired"
+    status = 401
+
+
+class NothingReachable(ReachError):
+    """No road leads to a server now; nothing was sent."""
+
+    code = "nothing_reachable"
+    status = 503
+
+
+class ConnectionCut(ReachError):
+    """Every road was lost after the request was sent: it may have happened."""
+
+    code = "connection_cut"
+    status = 502
+
+
+class EntryNotFound(ReachError):
+    """The outbox has no such entry: it was delivered, or deleted."""
+
+    type = "not_found_error"
+    code = "entry_not_found"
+    status = 404
