@@ -15,6 +15,7 @@ OrchestratorError
 │   ├── InvalidRequest            a field is missing, of the wrong type or out of range
 │   │   └── ContextLengthExceeded the prompt can never fit the model's window
 │   ├── Unauthorized              no valid key
+│   │   └── SignatureInvalid      no valid signature of a device
 │   ├── Forbidden                 known caller, forbidden target (foreign Host, path outside)
 │   ├── NotFound                  unknown conversation, run, document
 │   ├── Conflict                  the thing is in a state that forbids this
@@ -127,6 +128,28 @@ class Unauthorized(RequestError):
     type = "authentication_error"
     code = "unauthorized"
     status = 401
+
+
+class SignatureInvalid(Unauthorized):
+    """A request is signed by nobody who may ask, or not as it stands, or not now.
+
+    Args:
+        server_time: Unix time, in seconds, for a client that shall sign again with it.
+    """
+
+    code = "invalid_signature"
+    server_time: int | None = None
+
+    def __init__(
+        self,
+        message: str,
+        hint: str | None = None,
+        *,
+        code: str | None = None,
+        server_time: int | None = None,
+    ) -> None:
+        super().__init__(message, hint, code=code)
+        vars(self)["server_time"] = server_time
 
 
 class Forbidden(RequestError):
@@ -302,14 +325,24 @@ class Unsupported(BackendError):
 
 FURTHER_CODES: Mapping[type[ApplicationError], tuple[str, ...]] = {
     OrchestratorError: ("given_up",),
-    InvalidRequest: ("headers_too_large",),
+    InvalidRequest: ("headers_too_large", "seal_broken"),
     Unauthorized: ("revoked",),
+    SignatureInvalid: (
+        "clock_off",
+        "device_revoked",
+        "no_household",
+        "request_replayed",
+        "unknown_key",
+        "wrong_household",
+    ),
     Forbidden: (
+        "beyond_scope",
         "expired_code",
         "foreign_host",
         "foreign_origin",
         "not_a_desktop",
         "not_for_desktops",
+        "readable_key",
         "unknown_certificate",
         "used_code",
         "wrong_code",

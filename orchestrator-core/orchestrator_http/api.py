@@ -46,6 +46,9 @@ ForDesktop = Literal["none", "source", "any"]
 """Which enrolled desktops may use the route with their own credential: none (it takes the API key), the source
 of truth, or extra ones too."""
 
+Scope = Literal["ask", "memory", "admin"]
+"""What a caller must have been given, see `shared_context.devices.device.SCOPES`."""
+
 _OPERATIONS = "orchestrator_operations"
 
 
@@ -79,6 +82,7 @@ class Declaration(TypedDict, total=False):
     repeatable: bool
     quiet: bool
     for_desktop: ForDesktop
+    scope: Scope
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ class Operation:
         repeatable: changes nothing, whatever its method: who asks twice only gets two answers. The VPS may
             then answer what was lost on the way to the desktop. So is all that any model can answer.
         quiet: polled by machines or by the page; logged at DEBUG only.
+        scope: what a device or key must have been given to use it.
     """
 
     method: str
@@ -117,6 +122,7 @@ class Operation:
     repeatable: bool = False
     quiet: bool = False
     for_desktop: ForDesktop = "none"
+    scope: Scope = "memory"
 
     @property
     def name(self) -> str:

@@ -1,7 +1,7 @@
 """What happens to every request before and after its route: checks, errors, headers, a log line.
 
-The order of the checks: Host and Origin (a browser's preflight for an allowed page goes no further), then the key (of a relayed request the other tier has
-checked it), then whether the server is being stopped (new work is refused; looking, and
+The order of the checks: Host and Origin (a browser's preflight for an allowed page goes no further), then who asks and what he may
+(`callers`), then whether the server is being stopped (new work is refused; looking, and
 stopping a run, is not). Security headers are on every answer, also on refusals.
 """
 
@@ -14,12 +14,11 @@ import time
 from collections.abc import Callable
 
 from flask import Flask, Response, g, request
-from orchestrator_relay.wsgi_call import is_relayed
 
-from orchestrator_http import cors
+from orchestrator_http import callers, cors, signed_answers
 from orchestrator_http.api import JSON, current_operation
 from orchestrator_http.error_formats import error_format
-from orchestrator_http.keys import KeyGuard, authorization
+from orchestrator_http.keys import KeyGuard
 from orchestrator_http.origins import HostGuard
 from orchestrator_http.problems import Problem, problem_from, unexpected
 from orchestrator_http.services import Services
@@ -51,16 +50,20 @@ def guard(app: Flask, services: Services, keys: KeyGuard, hosts: HostGuard) -> N
         if g.foreign_origin is not None and cors.is_preflight(request.method, request.headers.get):
             return Response(status=204, headers=cors.preflight_headers(request.headers.get))
         operation = current_operation()
-        if request.endpoint is None or (operation is not None and operation.open):
+        unguarded = request.endpoint is None or (operation is not None and operation.open)
+        g.caller = None
+        if callers.claims_signature() or not unguarded:
+            g.caller = callers.identify(services, keys, operation)
+        if unguarded:
             return None
-        if not is_relayed(request.environ):
-            keys.check(authorization(request.headers.get), request.remote_addr or "")
+        callers.refuse_beyond(g.caller, operation)
         if services.stopping.is_set() and request.method in ("POST", "PUT", "PATCH"):
             raise stopping()
         return None
 
     app.before_request(before)
     app.after_request(_finish(services))
+    app.after_request(lambda response: signed_answers.sign(services, response))
     app.register_error_handler(Exception, error_response)
 
 

@@ -15,10 +15,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from orchestrator_core.errors import ConfigurationError, Overloaded, Unauthorized
+from orchestrator_core.errors import ConfigurationError, Forbidden, Overloaded, Unauthorized
 from orchestrator_core.settings import ServerSettings
 from pydantic import SecretStr
+from shared_context.devices.device import SCOPES
 
 from orchestrator_http.origins import is_loopback
 
@@ -35,6 +38,21 @@ MAX_ADDRESSES = 1024
 """Addresses remembered at once; the longest silent one is forgotten first."""
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks.
+
+    Args:
+        kind: "device" (it signed), "key", "tier" (the VPS, in its own name), or "anyone" where no key is needed.
+        id: of the device or the named key; "" for the others.
+    """
+
+    kind: Literal["device", "key", "tier", "anyone"]
+    scopes: frozenset[str] = frozenset(SCOPES)
+    id: str = ""
+    name: str = ""
 
 
 class FailedAttempts:
@@ -84,6 +102,7 @@ class KeyGuard:
         verifiers: know further keys, those of enrolled desktops for example. Each is asked within the
             request, may raise `Forbidden` for a key that is right and used where it must not be, and
             compares in constant time.
+        named: the holder of a key that was made with `orchestrator keys add`; None: it is none.
     """
 
     def __init__(
@@ -91,6 +110,7 @@ class KeyGuard:
         keys: Sequence[SecretStr],
         attempts: FailedAttempts | None = None,
         verifiers: Sequence[Callable[[str], bool]] = (),
+        named: Callable[[str], Caller | None] = lambda key: None,
     ) -> None:
         secrets = [key.get_secret_value() for key in keys]
         if any(len(secret) < SHORT_KEY for secret in secrets):
@@ -100,37 +120,72 @@ class KeyGuard:
         self._digests = [_digest(secret) for secret in secrets]
         self._attempts = FailedAttempts() if attempts is None else attempts
         self._verifiers = tuple(verifiers)
+        self._named = named
+        self._warned = False
 
     @property
     def required(self) -> bool:
         return bool(self._digests or self._verifiers)
 
-    def check(self, authorization: str | None, address: str) -> None:
-        """
+    def check(self, authorization: str | None, address: str, *, private: bool = True) -> Caller:
+        """Whose key it is.
+
+        Args:
+            private: nobody on the way could read the key.
+
         Raises:
             Unauthorized: no key, or a wrong one.
             Overloaded: a wrong one, after too many from this address.
+            Forbidden: a named key that others could read on its way.
         """
-        if self.accepts(authorization):
-            return
+        caller = self._holder(authorization)
+        if caller is not None:
+            if not private:
+                self._readable(caller)
+            return caller
         if authorization is not None:
-            self._attempts.add(address, "API key")
+            self.failed(address, "API key")
         raise Unauthorized(
             "The API key is wrong." if authorization else "This server needs an API key.",
             hint="Send the header Authorization: Bearer <key>, with the key from server.api_key.",
         )
 
-    def accepts(self, authorization: str | None) -> bool:
-        """Whether the header carries a valid key; every key is compared, in constant time."""
-        if not self.required:
-            return True
+    def failed(self, address: str, what: str) -> None:
+        """Somebody at this address was refused.
+
+        Raises:
+            Overloaded: too often.
+        """
+        self._attempts.add(address, what)
+
+    def _holder(self, authorization: str | None) -> Caller | None:
+        """Whose key the header carries; every key is compared, in constant time."""
         scheme, _, key = (authorization or "").partition(" ")
-        key = key.strip()
+        key = key.strip() if scheme.lower() == "bearer" else ""
         given = _digest(key)
         matches = [hmac.compare_digest(given, digest) for digest in self._digests]
-        if scheme.lower() != "bearer":
-            return False
-        return any(matches) or any(verify(key) for verify in self._verifiers if key)
+        if key and (any(matches) or any(verify(key) for verify in self._verifiers)):
+            return Caller("key")
+        named = self._named(key) if key else None
+        return named or (None if self.required else Caller("anyone"))
+
+    def _readable(self, caller: Caller) -> None:
+        """
+        Raises:
+            Forbidden.
+        """
+        if caller.id:
+            raise Forbidden(
+                "This key is for loopback and TLS only: on this network everybody can read it.",
+                code="readable_key",
+                hint="Use https, or pair the device that asks (`orchestrator pair`): its key never travels.",
+            )
+        if caller.kind == "key" and not self._warned:
+            self._warned = True
+            _log.warning(
+                "server.api_key was sent over plain HTTP: everybody on that network could read it. Paired devices "
+                "(`orchestrator pair`) send no key."
+            )
 
 
 def authorization(header: Callable[[str], str | None]) -> str | None:

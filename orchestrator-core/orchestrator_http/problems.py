@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator_core.chat_request import invalid_request
-from orchestrator_core.errors import ApplicationError
+from orchestrator_core.errors import ApplicationError, SignatureInvalid
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
@@ -24,6 +24,7 @@ class Problem:
     Args:
         param: the request field at fault.
         headers: extra response headers (Retry-After, Allow, WWW-Authenticate).
+        server_time: Unix time in seconds, for a client whose clock is off.
     """
 
     status: int
@@ -33,10 +34,13 @@ class Problem:
     hint: str | None = None
     param: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    server_time: int | None = None
 
     def body(self) -> dict[str, Any]:
         """DESIGN §6's error body."""
-        return {"error": {"type": self.type, "code": self.code, "message": self.message, "hint": self.hint}}
+        fields = {"type": self.type, "code": self.code, "message": self.message, "hint": self.hint}
+        told = {} if self.server_time is None else {"server_time": self.server_time}
+        return {"error": {**fields, **told}}
 
     def openai_body(self) -> dict[str, Any]:
         """OpenAI's error body; the hint joins the message, for there is no field for it."""
@@ -81,7 +85,16 @@ def _from_application(error: ApplicationError) -> Problem:
         headers["Retry-After"] = str(max(1, error.retry_after_s))
     if error.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="orchestrator"'
-    return Problem(error.status, error.type, error.code, error.message, error.hint, error.param, headers)
+    return Problem(
+        error.status,
+        error.type,
+        error.code,
+        error.message,
+        error.hint,
+        error.param,
+        headers,
+        error.server_time if isinstance(error, SignatureInvalid) else None,
+    )
 
 
 def _from_werkzeug(error: HTTPException) -> Problem:

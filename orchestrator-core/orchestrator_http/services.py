@@ -21,6 +21,7 @@ from orchestrator_relay.wsgi_call import is_relayed
 from shared_context.exchange.change_feed import ChangeFeed
 from shared_context.exchange.replica import Replica
 
+from orchestrator_http.household import Household
 from orchestrator_http.readiness import ModelLoader
 from orchestrator_http.response_cache import ResponseCache
 
@@ -115,6 +116,11 @@ class Services:
     def replica(self) -> Replica:
         """This server's memory, as a partner in exchanges."""
         return Replica(self.assistant.conversations, self.assistant.context, name=self.assistant.tier)
+
+    @cached_property
+    def household(self) -> Household:
+        """This server's keys, and the devices that may ask."""
+        return Household(self.settings.data, self.assistant.conversations, self.assistant.tier)
 
     @cached_property
     def handoffs(self) -> Handoffs:

@@ -25,6 +25,8 @@ HeaderValue = Annotated[str, Field(max_length=32 * 1024, pattern=r"^[\t\x20-\x7e
 Headers = Annotated[tuple[tuple[HeaderName, HeaderValue], ...], Field(max_length=MAX_HEADERS)]
 Name = Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Text = Annotated[str, Field(max_length=2000)]
+PublicKeys = Annotated[str, Field(pattern=r"^(?:[A-Za-z0-9_-]{86})?$")]
+""""" from a tier that tells none."""
 Address = Annotated[str, Field(max_length=64, pattern=r"^[0-9A-Fa-f:.]*$")]
 """Of IP; "" or None when it is not known."""
 
@@ -92,6 +94,7 @@ class Hello(Head):
     Args:
         replica: id of its memory.
         max_streams: requests it serves at once.
+        identity: its public keys (`PublicIdentity.text`); the source's are the household's.
     """
 
     protocol: int = PROTOCOL
@@ -99,6 +102,7 @@ class Hello(Head):
     replica: Name = ""
     version: Name = ""
     max_streams: Annotated[int, Field(ge=1, le=65536)] = 256
+    identity: PublicKeys = ""
 
 
 class Welcome(Head):
@@ -110,6 +114,7 @@ class Welcome(Head):
         heartbeat_s, silence_s: what the other side does; both ends may have their own.
         address: from where this connection comes, as the VPS sees it.
         before: from where the same credential was used last, when that was another place.
+        identity: its public keys, as in HELLO.
     """
 
     protocol: int = PROTOCOL
@@ -121,6 +126,7 @@ class Welcome(Head):
     silence_s: Annotated[float, Field(gt=0, le=3600)] = 6.0
     address: Address | None = None
     before: Address | None = None
+    identity: PublicKeys = ""
 
 
 class Goodbye(Head):

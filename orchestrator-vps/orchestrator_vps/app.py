@@ -58,7 +58,7 @@ def create_app(
         opened.callback(hub.close)
         services = Services.around(settings, assistant, version=version("orchestrator"))
         services.notices.append(hub.notices)
-        hub.attach(services.replica, services.changes)
+        hub.attach(services.replica, services.changes, services.household)
         opened.callback(services.changes.close)
         enrolment = Enrolment(
             credentials,
@@ -77,6 +77,7 @@ def create_app(
         app.wsgi_app = Front(app.wsgi_app)  # type: ignore[method-assign]
         app.extensions[_HUB] = hub
         app.extensions[_CLOSE] = opened.pop_all()
+    services.household.identity  # noqa: B018 - made at the first start
     services.model.start()
     return app
 

@@ -17,12 +17,14 @@ from datetime import timedelta
 from orchestrator_core.errors import InvalidRequest, NotFound, TierUnreachable
 from orchestrator_core.settings import RelaySettings
 from orchestrator_core.tiers.remote import TierState
+from orchestrator_http.household import Household
 from orchestrator_relay import heads
 from orchestrator_relay.client_stream import RelayStream
 from orchestrator_relay.connection import Ending, Messages, RelayConnection
-from orchestrator_relay.errors import GreetingRefused, SocketClosed
+from orchestrator_relay.errors import GreetingRefused, InvalidIdentity, SocketClosed
 from orchestrator_relay.greeting import receive_hello, refuse, welcome
 from orchestrator_relay.heads import RequestHead, Status, Welcome
+from orchestrator_relay.identity import PublicIdentity
 from pydantic import ValidationError
 from shared_context.errors import SharedContextError
 from shared_context.exchange.change_feed import ChangeFeed
@@ -79,12 +81,14 @@ class Hub:
         self._drops: deque[float] = deque(maxlen=100)
         self._last_ending = ""
         self._replica: Replica | None = None
+        self._household: Household | None = None
         self._changes: ChangeFeed | None = None
         self._closed = threading.Event()
 
-    def attach(self, replica: Replica, changes: ChangeFeed) -> None:
-        """The memory whose changes the source is told of. Once, before the first connection."""
-        self._replica, self._changes = replica, changes
+    def attach(self, replica: Replica, changes: ChangeFeed, household: Household | None = None) -> None:
+        """The memory whose changes the source is told of, and the household that it names. Once, before the first
+        connection."""
+        self._replica, self._changes, self._household = replica, changes, household
         threading.Thread(target=self._look_after, name="hub", daemon=True).start()
 
     # A desktop's connection
@@ -99,6 +103,7 @@ class Hub:
         try:
             hello = receive_hello(socket)
             link = self._admit(desktop, socket, min(hello.max_streams, self._relay.max_streams), address)
+            self._join(desktop, hello.identity)
         except (GreetingRefused, SocketClosed, SharedContextError) as error:
             _log.warning("The desktop %s was not let in from %s: %s", desktop.desktop_id, address, error)
             socket.close()
@@ -271,6 +276,7 @@ class Hub:
                 heartbeat_s=self._relay.heartbeat_s,
                 silence_s=self._relay.silence_s,
                 address=address,
+                identity=self._household.identity.public.text() if self._household is not None else "",
                 before=None if places.same(desktop.address, address) else desktop.address,
             )
             welcome(socket, greeting)
@@ -282,6 +288,15 @@ class Hub:
                 self._links[desktop.desktop_id] = link
                 self._changed.notify_all()
         return link
+
+    def _join(self, desktop: EnrolledDesktop, identity: str) -> None:
+        """The source's keys are the household's; those of an extra desktop are nothing here."""
+        if self._household is None or desktop.role != "source" or not identity:
+            return
+        try:
+            self._household.join(PublicIdentity.parse(identity))
+        except (OSError, InvalidIdentity) as error:
+            _log.error("The household's keys cannot be kept: %s", error)
 
     def _check_place(self, link: DesktopLink, place: str) -> None:
         if link.connection.ping(PROBE_S):

@@ -18,13 +18,12 @@ from flask import Flask, Response, g, request
 from orchestrator_core.assistant.asking import NO_ROOM
 from orchestrator_core.errors import InvalidRequest, NotFound, TierLost, TierUnreachable, from_body
 from orchestrator_core.tiers.router import RequestedTier, RouteReason
-from orchestrator_http import sse
+from orchestrator_http import callers, sse
 from orchestrator_http.api import EVENTS, Operation, current_operation
 from orchestrator_http.bodies import whole_body
 from orchestrator_http.chat_answers import is_for_assistant
 from orchestrator_http.error_formats import error_format
 from orchestrator_http.factory import key_guard
-from orchestrator_http.keys import authorization
 from orchestrator_http.problems import problem_from
 from orchestrator_http.services import Services
 from orchestrator_http.watching import ClientGone, stopping
@@ -122,7 +121,8 @@ class Relaying:
         """Addresses without a view pass the edge unchecked, for there they lead nowhere."""
         if request.endpoint is not None:
             return
-        key_guard(self._app).check(authorization(request.headers.get), request.remote_addr or "")
+        keys = key_guard(self._app)
+        callers.refuse_beyond(g.caller or callers.identify(self._services, keys, None), None)
         if self._services.stopping.is_set() and request.method in ("POST", "PUT", "PATCH"):
             raise stopping()
 

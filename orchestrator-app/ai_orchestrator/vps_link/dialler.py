@@ -66,6 +66,7 @@ class Dialler:
         hello: what this desktop says of itself.
         status: told with each heartbeat; must not wait.
         serve: answers what the VPS passes on.
+        welcomed: told of each greeting; must not wait.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Dialler:
         partner: Partner,
         state: LinkStateFile,
         backoff: Backoff | None = None,
+        welcomed: Callable[[Welcome], None] = lambda welcome: None,
     ) -> None:
         self._credential = credential
         self._relay = relay
@@ -88,6 +90,7 @@ class Dialler:
         self._partner = partner
         self._state = state
         self._backoff = backoff or Backoff()
+        self._welcomed = welcomed
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._connection: RelayConnection | None = None
@@ -157,6 +160,7 @@ class Dialler:
         except BaseException:
             socket.release()
             raise
+        self._welcomed(welcome)
         connection = RelayConnection(
             socket,
             serve=self._serve,

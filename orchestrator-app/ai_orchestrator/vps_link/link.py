@@ -10,10 +10,13 @@ from orchestrator_core.errors import ConfigurationError
 from orchestrator_core.own_commands import runnable
 from orchestrator_core.settings import Settings
 from orchestrator_http.services import Services
-from orchestrator_relay.heads import Hello, RequestHead, Status
+from orchestrator_relay.errors import InvalidIdentity
+from orchestrator_relay.heads import Hello, RequestHead, Status, Welcome
+from orchestrator_relay.identity import PublicIdentity
 from orchestrator_relay.pinning import session_for
 from orchestrator_relay.server_stream import RequestBody, ServedResponse
 from orchestrator_relay.wsgi_call import App, WsgiCall
+from shared_context.errors import SharedContextError
 from shared_context.exchange.sync_client import SyncClient
 
 from ai_orchestrator.vps_link import credentials
@@ -131,6 +134,7 @@ class VpsLink:
             status=self._status,
             serve=self._serve,
             partner=self._exchanger,
+            welcomed=self._welcomed,
             state=self._state,
         )
         self._dialler.start()
@@ -162,7 +166,20 @@ class VpsLink:
             replica=self._services.replica.replica_id,
             version=self._services.version,
             max_streams=self._settings.relay.max_streams,
+            identity=self._services.household.identity.public.text(),
         )
+
+    def _welcomed(self, welcome: Welcome) -> None:
+        """The VPS is a member of the household: its keys go into the registry, where the phones find them."""
+        if welcome.role != "source" or not welcome.identity:
+            return
+        try:
+            public = PublicIdentity.parse(welcome.identity)
+            devices = self._services.household.devices
+            if devices.lookup(public.id) is None:
+                devices.add(public.id, name=welcome.tier, kind="vps", public=public.text())
+        except (InvalidIdentity, SharedContextError) as error:
+            _log.warning("The keys of the VPS are not in the registry of devices: %s", error)
 
     def _status(self) -> Status:
         exchanger = self._exchanger

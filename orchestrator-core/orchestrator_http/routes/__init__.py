@@ -19,6 +19,7 @@ from orchestrator_http.routes import (
     raw,
     responses,
     runs,
+    sealed,
     search,
     sync,
 )
@@ -42,4 +43,5 @@ SHARED: tuple[Api, ...] = (
     embeddings.api,
     raw.api,
     health.api,
+    sealed.api,
 )

@@ -11,7 +11,7 @@ from orchestrator_http.routes.asking import STREAM_ERRORS
 from orchestrator_http.routes.completing import collected_completions, streamed_completions
 from orchestrator_http.schemas.common import JsonObject
 
-api = Api("anthropic", answered_by="any_model")
+api = Api("anthropic", scope="ask", answered_by="any_model")
 
 
 @api.route(

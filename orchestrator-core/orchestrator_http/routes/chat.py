@@ -16,7 +16,7 @@ from orchestrator_http.services import services
 if TYPE_CHECKING:
     from orchestrator_core.runs.run import Run
 
-api = Api("chat", answered_by="here", for_desktop="source")
+api = Api("chat", scope="ask", answered_by="here", for_desktop="source")
 
 CHAT_ERRORS = (409, *STREAM_ERRORS)
 

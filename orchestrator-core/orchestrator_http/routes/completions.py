@@ -30,8 +30,8 @@ from orchestrator_http.services import services
 DEFAULT_TEXT_TOKENS = 16
 """Of `/v1/completions`, as OpenAI publishes it. An answer to messages is as long as the window lets it be."""
 
-chat_api = Api("chat-completions", answered_by="any_model")
-text_api = Api("text-completions", answered_by="any_model")
+chat_api = Api("chat-completions", scope="ask", answered_by="any_model")
+text_api = Api("text-completions", scope="ask", answered_by="any_model")
 
 
 @chat_api.route(

@@ -14,7 +14,7 @@ from orchestrator_http.schemas.openai import EmbeddingRequest
 from orchestrator_http.schemas.openai_answers import Embedding, EmbeddingList, EmbeddingUsage
 from orchestrator_http.services import services
 
-api = Api("embeddings", answered_by="any_model")
+api = Api("embeddings", scope="ask", answered_by="any_model")
 
 
 @api.route("POST", "/v1/embeddings", summary="One vector per text", errors=(502, 504))

@@ -19,7 +19,7 @@ from orchestrator_http.schemas.health import (
 )
 from orchestrator_http.services import services
 
-api = Api("health", answered_by="here", quiet=True)
+api = Api("health", scope="ask", answered_by="here", quiet=True)
 
 
 @api.route("GET", "/health", summary="Whether the server answers", open=True)

@@ -13,7 +13,7 @@ from orchestrator_http.schemas.common import Parameters
 from orchestrator_http.schemas.openai_answers import ModelCard, ModelCards
 from orchestrator_http.services import services
 
-api = Api("models")
+api = Api("models", scope="ask")
 
 
 class ModelPath(Parameters):

@@ -18,7 +18,7 @@ from orchestrator_http.routes.embeddings import embedded
 from orchestrator_http.schemas.common import JsonObject
 from orchestrator_http.services import services
 
-api = Api("ollama", answered_by="any_model", any_type=True)
+api = Api("ollama", scope="ask", answered_by="any_model", any_type=True)
 ANSWERS: dict[str, Any] = {"errors": STREAM_ERRORS, "media": (JSON, NDJSON), "answer": JsonObject}
 
 

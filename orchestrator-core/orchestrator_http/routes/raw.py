@@ -10,7 +10,7 @@ from orchestrator_http.routes.asking import STREAM_ERRORS, full_answer
 from orchestrator_http.schemas.raw import GenerateAnswer
 from orchestrator_http.services import services
 
-api = Api("raw", answered_by="any_model")
+api = Api("raw", scope="ask", answered_by="any_model")
 
 
 @api.route("POST", "/generate", summary="Continue a raw prompt", errors=STREAM_ERRORS, answer=GenerateAnswer)

@@ -21,7 +21,7 @@ from orchestrator_http.routes.completing import collected_completions, streamed_
 from orchestrator_http.schemas.common import JsonObject, Parameters
 from orchestrator_http.services import services
 
-api = Api("responses", answered_by="any_model")
+api = Api("responses", scope="ask", answered_by="any_model")
 
 
 class ResponsePath(Parameters):

@@ -14,7 +14,7 @@ from orchestrator_http.services import services
 STOP_WAIT_S = 5.0
 """How long DELETE waits for the run to end, so that its answer says `cancelled`."""
 
-api = Api("runs", answered_by="run_tier", for_desktop="source")
+api = Api("runs", scope="ask", answered_by="run_tier", for_desktop="source")
 
 
 @api.route("GET", "/runs/<run_id>", summary="A run and its text so far", errors=(404,))

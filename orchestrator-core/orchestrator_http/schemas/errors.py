@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from orchestrator_http.schemas.common import Answer
 
@@ -14,6 +14,9 @@ class ErrorFields(Answer):
     code: str
     message: str
     hint: str | None
+    server_time: int | None = Field(
+        None, description="Unix time here; only with `clock_off` and `request_replayed`, else absent."
+    )
 
 
 class ErrorAnswer(BaseModel):
