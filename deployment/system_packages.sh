@@ -6,6 +6,9 @@ PATH=$PATH:/usr/sbin:/sbin # where some of them are, for those who do not have i
 
 # command:package
 needed=(
+  avahi-browse:avahi-utils
+  avahi-daemon:avahi-daemon
+  dbus-daemon:dbus
   g++:build-essential
   make:build-essential
   chromium:chromium

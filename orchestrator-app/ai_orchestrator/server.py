@@ -19,11 +19,14 @@ from orchestrator_core.logs import configure_logging, stop_logging
 from orchestrator_core.settings import Settings
 from orchestrator_http.binding import bind, close_all, reachable_url
 from orchestrator_http.keys import refuse_open_bind
+from orchestrator_http.origins import is_loopback
 from orchestrator_http.routes.sync import largest_body
 from orchestrator_http.services import Services
+from orchestrator_relay.identity import Identity
 from shared_context.storage import reserve
 
 from ai_orchestrator import server_file
+from ai_orchestrator.advertisement import Advertisement
 from ai_orchestrator.app import app_services, create_app
 from ai_orchestrator.listener import Listener
 from ai_orchestrator.vps_link.link import VpsLink
@@ -51,6 +54,7 @@ class Server:
         self._given = assistant
         self._listener: Listener | None = None
         self._link: VpsLink | None = None
+        self._advertisement: Advertisement | None = None
         self.services: Services
 
     def start(self) -> Server:
@@ -70,6 +74,7 @@ class Server:
         self._listener.start()
         self._link = VpsLink(self.settings, self.services, app)
         self._link.start()
+        self._advertise([one.getsockname()[0] for one in sockets])
         if self._given is None:
             server_file.announce(self.settings.data, self.url)
         _log.info("Listening on %s, data in %s", self.url, self.settings.data)
@@ -86,6 +91,8 @@ class Server:
         hurry = hurry or threading.Event()
         runs = self.services.assistant.runs
         self.services.stopping.set()
+        if self._advertisement is not None:
+            self._advertisement.close()
         if self._link is not None:
             self._link.begin_stop()
         self.services.model.stop_waiting()
@@ -105,6 +112,12 @@ class Server:
         if self._given is None:
             self.services.assistant.close()
         _log.info("Stopped")
+
+    def _advertise(self, bound: list[str]) -> None:
+        if not self.settings.server.advertise or all(map(is_loopback, bound)):
+            return
+        household = Identity.load_or_create(self.settings.data).id
+        self._advertisement = Advertisement(household, self.services.version, bound, self.port).start()
 
     def __enter__(self) -> Server:
         return self.start()

@@ -153,6 +153,8 @@ class ServerSettings(Section):
     max_body_bytes: int = Field(2 * 1024 * 1024, ge=1024)
     max_message_chars: int = Field(200_000, ge=1)
     threads: int = Field(48, ge=2, le=1024)
+    advertise: bool = True
+    """Let phones in the networks at home find the server (multicast DNS), when it listens beyond loopback."""
 
 
 class ContextSettings(Section):

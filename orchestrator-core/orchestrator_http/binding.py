@@ -11,19 +11,23 @@ from typing import Any
 from orchestrator_core.errors import ConfigurationError, PortInUse
 
 BACKLOG = 256
+EVERYWHERE = "*"
+"""Host that means all addresses of this machine, IPv4 and IPv6."""
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
     """Listening sockets on every address `host` stands for (localhost has two).
 
     Args:
+        host: `*` stands for all addresses of both families.
         port: 0 takes any free one, the same for all addresses.
 
     Raises:
         PortInUse, ConfigurationError: the message says what to do.
     """
     try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        name = None if host == EVERYWHERE else host
+        addresses = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise ConfigurationError(
             f"Cannot listen on {host!r}: {error.strerror}.", hint="Use an address of this machine."
@@ -55,7 +59,7 @@ def reachable_url(host: str, port: int) -> str:
 
     A wildcard address is reached through loopback; IPv6 goes into brackets.
     """
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", EVERYWHERE: "127.0.0.1"}.get(host, host)  # noqa: S104
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

@@ -22,7 +22,7 @@ class HostGuard:
     """Checks Host and Origin against the names of this server.
 
     Args:
-        bind_host: the address the server listens on. A wildcard (0.0.0.0, ::) stands for
+        bind_host: the address the server listens on. A wildcard (0.0.0.0, ::, *) stands for
             this machine's own addresses, never for every name.
         allowed: further names, without port (`settings.server.allowed_hosts`).
         origins: patterns of pages that may call besides our own (`settings.server.allowed_origins`).
@@ -149,7 +149,7 @@ def _plain(name: str) -> str:
 
 def _is_wildcard(host: str) -> bool:
     name = _plain(host)
-    if name == "":
+    if name in ("", "*"):
         return True
     try:
         return ipaddress.ip_address(name).is_unspecified

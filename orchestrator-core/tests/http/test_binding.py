@@ -19,6 +19,12 @@ def test_localhost_is_bound_on_all_its_addresses_with_one_port() -> None:
     close_all(sockets)
 
 
+def test_a_star_stands_for_all_addresses_of_both_families() -> None:
+    sockets = bind("*", 0)
+    assert {one.getsockname()[0] for one in sockets} >= {"0.0.0.0"}
+    close_all(sockets)
+
+
 def test_a_port_in_use_is_told_with_what_to_do() -> None:
     taken = bind("127.0.0.1", 0)
     port = taken[0].getsockname()[1]
@@ -34,6 +40,7 @@ def test_a_port_in_use_is_told_with_what_to_do() -> None:
         ("127.0.0.1", "http://127.0.0.1:80"),
         ("0.0.0.0", "http://127.0.0.1:80"),
         ("::", "http://[::1]:80"),
+        ("*", "http://127.0.0.1:80"),
         ("desk.lan", "http://desk.lan:80"),
     ],
 )

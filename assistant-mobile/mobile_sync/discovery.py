@@ -1,0 +1,242 @@
+"""Where the desktop may be, and where it is: candidates from hints, presence from what a probe answers.
+
+Hints are what multicast DNS says, addresses of the settings, and addresses at which it was seen before. Anybody on a
+network can say anything there, so a hint is only a reason to knock: a candidate counts when a probe has proved, with
+the household's key, who answers.
+
+Covered: hosts that pretend to be the desktop (they are skipped, and learn nothing but that somebody knocked), floods of
+advertisements, IPv6, a network that changes, hosts that accept and say nothing.
+Not covered: which of several present addresses is to be used (`router`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import TimeoutError as FuturesTimeout
+from dataclasses import dataclass
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from orchestrator_relay.interfaces import InterfaceAddress, interface_addresses, url_of
+from orchestrator_relay.multicast_dns import SERVICE_TYPE, MulticastDns
+from zeroconf import ServiceBrowser, ServiceStateChange, Zeroconf
+from zeroconf.asyncio import AsyncServiceInfo
+
+STATIC_PEERS = "ORCHESTRATOR_PEERS"
+"""Environment variable: URLs of the desktop, separated by commas."""
+
+PROBE_S = 2.0
+FAILED_S = 10.0
+"""Seconds for which an address that did not prove itself is left alone."""
+RESOLVE_MS = 3000
+RESOLVE_AGAIN_S = 2.0
+MAX_SERVICES = 32
+MAX_CANDIDATES = 32
+API = "1"
+
+Source = Literal["known", "static", "multicast"]
+Probe = Callable[[str, float], bool]
+"""`probe(url, timeout_s)`: whether the household's desktop answers at this URL, proved with its key. Raises nothing."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A URL at which the desktop may answer.
+
+    Args:
+        url: scheme, address and port, without a slash at the end.
+        source: who says so.
+    """
+
+    url: str
+    source: Source
+
+
+class Discovery:
+    """Looks around from `start` to `close`. Safe from any thread.
+
+    Args:
+        household: id; advertisements of other households are left alone.
+        probe: proves who answers.
+        static: URLs of the settings; those of `ORCHESTRATOR_PEERS` are added.
+        known: URLs at which the desktop was seen before, the latest first; asked each time.
+        changed: called when an advertisement or the network changed, from another thread.
+        addresses: lists this machine's addresses.
+    """
+
+    def __init__(
+        self,
+        household: str,
+        probe: Probe,
+        *,
+        static: Iterable[str] = (),
+        known: Callable[[], Iterable[str]] = lambda: (),
+        changed: Callable[[], None] = lambda: None,
+        addresses: Callable[[], tuple[InterfaceAddress, ...]] = interface_addresses,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._household = household
+        self._probe = probe
+        self._static = [*static, *static_peers(environ)]
+        self._known = known
+        self._changed = changed
+        self._lock = threading.Lock()
+        self._advertised: dict[str, list[str]] = {}
+        self._failed: dict[str, float] = {}
+        self._network = MulticastDns(self._joined, addresses)
+
+    def start(self) -> Self:
+        self._network.start()
+        return self
+
+    def close(self) -> None:
+        self._network.close()
+
+    def candidates(self) -> list[Candidate]:
+        """All hints, without repetition: addresses seen before, then advertised ones, then those of the settings. Asks nobody."""
+        with self._lock:
+            advertised = [url for urls in self._advertised.values() for url in urls]
+        hints: dict[str, Source] = {}
+        sources: tuple[tuple[Source, Iterable[str]], ...] = (
+            ("known", self._known()),
+            ("static", self._static),
+            ("multicast", advertised),
+        )
+        for source, urls in sources:
+            for url in urls:
+                hints.setdefault(url.rstrip("/"), source)
+        return [Candidate(url, source) for url, source in hints.items()][:MAX_CANDIDATES]
+
+    def present(self, timeout_s: float = PROBE_S) -> list[Candidate]:
+        """The candidates that prove themselves now, the quickest first. Each is knocked at once, at the same time.
+
+        Takes as long as the slowest, and at most `timeout_s`. One that failed is not knocked again for
+        `FAILED_S`, unless the network changed.
+        """
+        waiting = [one for one in self.candidates() if not self.failed_lately(one.url)]
+        if not waiting:
+            return []
+        pool = ThreadPoolExecutor(len(waiting), thread_name_prefix="probe")
+        try:
+            knocks = {pool.submit(self._probe, one.url, timeout_s): one for one in waiting}
+            return list(self._answering(knocks, timeout_s))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def failed_lately(self, url: str) -> bool:
+        with self._lock:
+            return self._failed.get(url, 0.0) > time.monotonic()
+
+    def failed(self, url: str) -> None:
+        """Leave this URL alone for a while."""
+        with self._lock:
+            while len(self._failed) >= 2 * MAX_CANDIDATES:
+                del self._failed[min(self._failed, key=self._failed.__getitem__)]
+            self._failed[url] = time.monotonic() + FAILED_S
+
+    def forget_failures(self) -> None:
+        """The network is another one: what failed may answer."""
+        with self._lock:
+            self._failed.clear()
+
+    def _answering(self, knocks: Mapping[Future[bool], Candidate], timeout_s: float) -> Iterable[Candidate]:
+        silent = dict(knocks)
+        try:
+            for answer in as_completed(knocks, timeout_s):
+                candidate = silent.pop(answer)
+                if answer.exception() is None and answer.result():
+                    yield candidate
+                else:
+                    self.failed(candidate.url)
+        except FuturesTimeout:
+            for candidate in silent.values():
+                self.failed(candidate.url)
+
+    # Multicast DNS
+
+    def _joined(self, zeroconf: Zeroconf, own: tuple[InterfaceAddress, ...]) -> None:
+        with self._lock:
+            self._advertised.clear()
+        self.forget_failures()
+        ServiceBrowser(zeroconf, SERVICE_TYPE, handlers=[self._heard])
+        self._changed()
+
+    def _heard(
+        self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange
+    ) -> None:
+        if state_change is ServiceStateChange.Removed:
+            with self._lock:
+                self._advertised.pop(name, None)
+            self._changed()
+            return
+        with self._lock:
+            if name not in self._advertised and len(self._advertised) >= MAX_SERVICES:
+                return
+            self._advertised.setdefault(name, [])
+        if zeroconf.loop is not None:
+            asyncio.run_coroutine_threadsafe(self._resolve(zeroconf, name), zeroconf.loop)
+
+    async def _resolve(self, zeroconf: Zeroconf, name: str) -> None:
+        info = AsyncServiceInfo(SERVICE_TYPE, name)
+        while not await info.async_request(zeroconf, RESOLVE_MS):
+            # Packets are lost; a service that is gone for good says goodbye, or its record expires.
+            await asyncio.sleep(RESOLVE_AGAIN_S)
+            if zeroconf.done or name not in self._advertised:
+                return
+        urls = self._urls(info)
+        with self._lock:
+            if name not in self._advertised or self._advertised[name] == urls:
+                return
+            self._advertised[name] = urls
+            for url in urls:
+                self._failed.pop(url, None)
+        self._changed()
+
+    def _urls(self, info: AsyncServiceInfo) -> list[str]:
+        hints = info.decoded_properties
+        if hints.get("id", self._household) != self._household or hints.get("api", API) != API:
+            return []
+        port = info.port or 0
+        return [
+            url_of(address, port) for address in info.parsed_addresses() if port and _may_be_knocked(address)
+        ]
+
+
+def static_peers(environ: Mapping[str, str]) -> list[str]:
+    """The URLs of `ORCHESTRATOR_PEERS`; `host:port` means plain HTTP. What is no URL is logged and left out."""
+    peers = []
+    for text in environ.get(STATIC_PEERS, "").split(","):
+        if not text.strip():
+            continue
+        url = text.strip() if "://" in text else f"http://{text.strip()}"
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            usable = False
+        if usable:
+            peers.append(url.rstrip("/"))
+        else:
+            _log.warning(
+                "%s: %r is no address of a server; write http://192.168.1.20:5000", STATIC_PEERS, text[:80]
+            )
+    return peers
+
+
+def _may_be_knocked(address: str) -> bool:
+    """An advertisement may not send us to ourselves, to many, or to an address without its link."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    linked = parsed.version == 6 and parsed.is_link_local
+    return not (parsed.is_loopback or parsed.is_multicast or parsed.is_unspecified or linked)
