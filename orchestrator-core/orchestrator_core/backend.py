@@ -65,10 +65,12 @@ class Token:
         text: never empty.
         count: native tokens this text stands for (0 when unknown; several when a
             character needed more than one, or when held-back text is released).
+        is_thought: it belongs to what the model thinks, which is no part of the answer.
     """
 
     text: str
     count: int = 1
+    is_thought: bool = False
 
 
 @dataclass(frozen=True, slots=True)

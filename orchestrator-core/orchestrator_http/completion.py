@@ -171,8 +171,8 @@ class Completion:
 
     def _parts(self, run: Run, heard: Heard, reader: AnswerReader | None) -> Iterator[Part | None]:
         for piece in self._listen(run, heard):
-            if piece is None:
-                yield None
+            if piece is None or isinstance(piece, Thought):
+                yield piece
             elif reader is None:
                 yield Said(piece)
             else:
@@ -203,8 +203,8 @@ class Completion:
         """The grammar vouches for the call, so its arguments are passed on as they come."""
         reader, arguments, heard = CallReader(), "", Heard()
         for piece in self._listen(run, heard):
-            if piece is None:
-                yield None
+            if not isinstance(piece, str):
+                yield _delta(piece)
                 continue
             more = reader.feed(piece)
             if more and not arguments:
@@ -238,8 +238,8 @@ class Completion:
         for attempt in range(1, ATTEMPTS + 1):
             heard = Heard()
             for piece in self._listen(run, heard):
-                if piece is None:
-                    yield None
+                if not isinstance(piece, str):
+                    yield _delta(piece)
             if heard.cut_off:
                 if reason != "tool_calls" and heard.text:
                     yield Text(heard.text)
@@ -256,14 +256,17 @@ class Completion:
             yield self._finished(reason)
             return
 
-    def _listen(self, run: Run, heard: Heard) -> Iterator[str | None]:
-        """The run's text in pieces, None for silence; `heard` is filled on the way."""
+    def _listen(self, run: Run, heard: Heard) -> Iterator[str | Thought | None]:
+        """The run's text in pieces, the thoughts that the run itself told apart, None for silence; `heard` is
+        filled with the text on the way."""
         for event in self._watch(run):
             if event is None:
                 yield None
             elif event.kind == "token":
                 heard.text += event.data["token"]
                 yield event.data["token"]
+            elif event.kind == "thinking":
+                yield Thought(event.data["thinking"])
             elif event.kind == "error":
                 raise failure(run, event)
             elif event.kind == "done":

@@ -48,15 +48,15 @@ PING = comment("ping")
 
 
 def run_frames(run_id: str, events: Iterable[RunEvent | None]) -> Iterator[bytes]:
-    """A run's events as DESIGN §6 wants them: tokens and the end without a name, seams and
-    errors with one. A comment comes first: servers send no headers before the first byte of the
+    """A run's events as DESIGN §6 wants them: tokens and the end without a name, all else
+    with one. A comment comes first: servers send no headers before the first byte of the
     body, and a client wants to know its run while the model still reads the prompt."""
     yield comment(f"run {run_id}")
     for event in events:
         if event is None:
             yield PING
             continue
-        name = event.kind if event.kind in ("seam", "error") else None
+        name = None if event.kind in ("token", "done") else event.kind
         yield frame(event.data, event_id=event.offset, event=name)
 
 

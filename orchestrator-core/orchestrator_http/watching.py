@@ -123,7 +123,7 @@ class _Timing:
     def see(self, event: RunEvent) -> None:
         now = time.monotonic()
         match event.kind:
-            case "token":
+            case "token" | "thinking":
                 histogram = self._metrics.first_token if self._first else self._metrics.token
                 histogram.observe(now - self._last)
                 self._first, self._last = False, now

@@ -74,3 +74,10 @@ def test_thoughts_are_no_part_of_the_answer(client: openai.OpenAI) -> None:
     assert "".join(delta.content or "" for delta in deltas) == "Hello there."
     thoughts = "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas)
     assert thoughts.strip() == "Let me see."
+
+
+@pytest.mark.parametrize("client", THOUGHT.items(), ids=THOUGHT, indirect=True)
+def test_nor_are_they_of_the_assistants(client: openai.OpenAI) -> None:
+    asked = {"model": "orchestrator", "messages": HELLO, "temperature": 0, "max_tokens": 400}
+    message = client.chat.completions.create(**asked).choices[0].message
+    assert (message.content, message.reasoning_content.strip()) == ("Hello there.", "Let me see.")

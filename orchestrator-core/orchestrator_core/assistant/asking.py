@@ -243,10 +243,12 @@ class Asking:
         return self._runs.start(self._own_spec(spec, built))
 
     def _own_spec(self, spec: RunSpec, built: BuiltPrompt) -> RunSpec:
+        form = self._prompting.builder.template.answer_format.without_calls()
         return replace(
             spec,
             prompt=built.prompt,
-            config=built.config,
+            config=built.config.having({"visible_tokens": list(form.tokens)}),
+            answer_format=form,
             tier=self._with.tier,
             model=built.receipt.model,
             reason=built.receipt.reason,

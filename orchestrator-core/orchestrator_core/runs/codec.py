@@ -12,6 +12,7 @@ from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import ChatMessage, Role
 from orchestrator_core.runs.event_log import Entry
 from orchestrator_core.runs.spec import Relayed, RunResult, RunSpec, RunState
+from orchestrator_core.text.answer_format import AnswerFormat
 
 
 def pack_spec(spec: RunSpec) -> str:
@@ -28,6 +29,8 @@ def pack_spec(spec: RunSpec) -> str:
         fields["continues"] = spec.continues
     if spec.relayed is not None:
         fields["relayed"] = asdict(spec.relayed)
+    if spec.answer_format is not None:
+        fields["answer_format"] = asdict(spec.answer_format)
     return _json({**fields, "receipt": spec.receipt, "config": spec.config.model_dump()})
 
 
@@ -39,12 +42,14 @@ def unpack_spec(spec: str, prompt: str | None) -> RunSpec:
     fields = json.loads(spec)
     config = GenerationConfig.model_validate(fields.pop("config"))
     relayed = fields.pop("relayed", None)
+    form = fields.pop("answer_format", None)
     return RunSpec(
         **fields,
         config=config,
         prompt=_prompt(prompt),
         durable=True,
         relayed=None if relayed is None else Relayed(**relayed),
+        answer_format=None if form is None else _answer_format(form),
     )
 
 
@@ -96,6 +101,11 @@ def _prompt(text: str | None) -> Prompt:
         tools=tuple(fields["tools"]),
         stable_prefix=fields["stable_prefix"],
     )
+
+
+def _answer_format(fields: dict[str, Any]) -> AnswerFormat:
+    opening, closing = fields["thought"]
+    return AnswerFormat((), (opening, closing), fields["content"], tuple(fields["tokens"]))
 
 
 def _json(value: Any) -> str:

@@ -86,6 +86,13 @@ class EventLog:
             entries = self._entries[:]
         return "".join(entry for entry in entries if isinstance(entry, str))
 
+    @property
+    def thoughts(self) -> str:
+        with self._changed:
+            entries = self._entries[:]
+        events = (entry for entry in entries if not isinstance(entry, str))
+        return "".join(data["thinking"] for kind, data in events if kind == "thinking")
+
     def count_tokens(self) -> int:
         with self._changed:
             return sum(isinstance(entry, str) for entry in self._entries)

@@ -173,7 +173,8 @@ class Producer:
                     self._write_seam(piece, {})
                     continue
                 self._in_a_row = 0
-                self._run.show(piece.text, piece.count)
+                say = self._run.think if piece.is_thought else self._run.show
+                say(piece.text, piece.count)
                 self._flusher.touch(self._run)
                 # One place is kept for the final event.
                 if len(self._run.log) >= MAX_EVENTS - 1:
@@ -217,7 +218,7 @@ class Producer:
 
     def _write_seam(self, seam: Seam, more: dict[str, Any]) -> None:
         data = {"tier": seam.tier, "model": seam.model, "reason": seam.reason}
-        visible = bool(more) or self._run.has_text
+        visible = bool(more) or len(self._run.log) > 0
         offset = self._run.log.append(("seam", {**data, **more})) if visible else 0
         self._seams.append(_seam_note(data, offset, len(self._run.text)))
         self._flusher.touch(self._run)

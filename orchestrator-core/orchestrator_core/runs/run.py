@@ -77,6 +77,11 @@ class Run:
         """The answer so far: all tokens joined."""
         return self.log.text
 
+    @property
+    def thoughts(self) -> str:
+        """What the model thought so far."""
+        return self.log.thoughts
+
     def events(self, after: int = 0, timeout: float | None = None) -> Iterator[RunEvent | None]:
         """The events after an offset: those there are, then those that come, as they come.
 
@@ -174,6 +179,13 @@ class Run:
             self._produced += count
             self._token_events += 1
             self.log.append(text)
+
+    def think(self, text: str, count: int) -> None:
+        """Add what the model thinks: it is seen, and no part of the answer."""
+        with self._lock:
+            self._state = RunState.RUNNING
+            self._produced += count
+            self.log.append(("thinking", {"thinking": text}))
 
     def conclude(self, result: RunResult) -> None:
         """Production is over; the answer is about to be stored."""

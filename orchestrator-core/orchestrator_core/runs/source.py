@@ -6,14 +6,15 @@ text that was shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from orchestrator_core.backend import ChatBackend, FinishReason, Generation, Token, Usage
 from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.runs.continuation import remaining_config
 from orchestrator_core.runs.run import Run
+from orchestrator_core.text.answer_reader import AnswerReader, Part, Said, Thought
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,15 @@ class BackendSource:
         config = remaining_config(run.spec.config, run.produced)
         if config is None:
             return None
-        shown = run.spec.shown + run.text
-        return _Stopping(self._backend.generate(run.spec.prompt, config, continue_from=shown), run)
+        prompt, shown, form = run.spec.prompt, run.spec.shown + run.text, run.spec.answer_format
+        if form is None:
+            return _OwnAttempt(self._backend.generate(prompt, config, continue_from=shown), run, None)
+        thinking = form.begins_thinking(prompt.text)
+        if thinking and shown:
+            # Thoughts are not kept: what is shown stands behind their end, whatever they were.
+            prompt = replace(prompt, pieces=(*prompt.pieces, f"{form.thought[1]}\n\n{form.content}"))
+        reader = AnswerReader(form, thinking=thinking and not shown)
+        return _OwnAttempt(self._backend.generate(prompt, config, continue_from=shown), run, reader)
 
     def speaker(self, run: Run) -> tuple[str, str]:
         try:
@@ -80,12 +88,19 @@ class BackendSource:
         """The backend belongs to others."""
 
 
-class _Stopping:
-    """A generation that ends with the next token when the run is to stop: that token is not said."""
+class _OwnAttempt:
+    """A generation that ends with the next token when the run is to stop: that token is not said.
 
-    def __init__(self, generation: Generation, run: Run) -> None:
+    Args:
+        reader: tells thoughts from text; None: all is text.
+    """
+
+    def __init__(self, generation: Generation, run: Run, reader: AnswerReader | None) -> None:
         self._generation = generation
         self._run = run
+        self._reader = reader
+        self._unsaid = 0
+        """Tokens whose text the reader still holds."""
         self.cancel = generation.cancel
 
     @property
@@ -102,8 +117,20 @@ class _Stopping:
             for token in tokens:
                 if self._run.stop_wanted:
                     return
-                yield token
+                if self._reader is None or token.is_thought:
+                    yield token
+                    continue
+                self._unsaid += token.count
+                yield from self._read(self._reader.feed(token.text))
+            if self._reader is not None:
+                yield from self._read(self._reader.finish())
         finally:
             close = getattr(tokens, "close", None)
             if close is not None:
                 close()
+
+    def _read(self, parts: Iterable[Part]) -> Iterator[Token]:
+        for part in parts:
+            if isinstance(part, Said | Thought):
+                count, self._unsaid = self._unsaid, 0
+                yield Token(part.text, count, is_thought=isinstance(part, Thought))

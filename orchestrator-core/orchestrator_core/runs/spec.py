@@ -9,6 +9,7 @@ from typing import Any, Literal
 from orchestrator_core.backend import FinishReason, Prompt, Usage
 from orchestrator_core.errors import ApplicationError
 from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.text.answer_format import AnswerFormat
 
 
 class RunState(StrEnum):
@@ -63,6 +64,7 @@ class RunSpec:
         supersedes: message_id of the answer that this one takes the place of.
         continues: text of that answer, when this one goes on with it: the run's first token.
         relayed: another tier produces the text; the prompt is empty then.
+        answer_format: how the model writes thoughts, which are then no part of the text; it has no calls. None: all it says is.
     """
 
     run_id: str
@@ -80,9 +82,10 @@ class RunSpec:
     supersedes: str | None = None
     continues: str = ""
     relayed: Relayed | None = None
+    answer_format: AnswerFormat | None = None
 
 
-EventKind = Literal["token", "seam", "done", "error"]
+EventKind = Literal["token", "thinking", "seam", "done", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,8 @@ class RunEvent:
     Args:
         offset: 1-based and rising by one, except that each restart of the server leaps to a
             new range: an offset that somebody may have seen is never used for anything else.
-        kind: token, seam, done or error; the last two end the run.
-        data: token `{"token"}`; seam `{"tier", "model", "reason"}`, after a restart also
+        kind: token, thinking, seam, done or error; the last two end the run.
+        data: token `{"token"}`; thinking `{"thinking"}`; seam `{"tier", "model", "reason"}`, after a restart also
             `"from": M`: text that came after offset M was lost, discard it; done: the
             fields of a `/chat` answer with `"done": true` and `finish_reason`; error: the
             error body.

@@ -9,7 +9,7 @@ not significant.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 MARK = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]")
@@ -96,6 +96,13 @@ class AnswerFormat:
         between = self.content.strip()
         tokens = sorted((token for token in self.tokens if token in between), key=between.find)
         return (tokens[0], tokens[-1]) if len(tokens) > 1 else None
+
+    def without_calls(self) -> AnswerFormat:
+        """For answers to whoever offers no tools."""
+        called = "\n".join(literal for form in self.calls for literal in form.literals())
+        others = "\n".join((*self.thought, self.content))
+        tokens = tuple(token for token in self.tokens if token in others or token not in called)
+        return replace(self, calls=(), tokens=tokens)
 
     def begins_thinking(self, prompt: str) -> bool:
         """Whether the prompt itself opens the thoughts of the answer."""

@@ -85,7 +85,7 @@ class RelayedSource:
             if _only_left(run):
                 raise
             raise give_up(run, self._tier, str(error)) from error
-        return RelayedAttempt(run, relayed, self._tier, self._remote, self._response, shown)
+        return RelayedAttempt(run, relayed, self._tier, self._remote, self._response, shown, run.thoughts)
 
     @staticmethod
     def _found_again(remote: RemoteTier, run: Run, relayed: Relayed) -> RemoteResponse:
@@ -106,7 +106,7 @@ class RelayedAttempt:
     """What the other tier says, as long as it does.
 
     Args:
-        shown: beginning of the answer that was shown already; the stream repeats it.
+        shown, thoughts: beginning of the answer that was shown already; the stream repeats it.
     """
 
     def __init__(
@@ -117,6 +117,7 @@ class RelayedAttempt:
         remote: RemoteTier,
         response: RemoteResponse,
         shown: str,
+        thoughts: str,
     ) -> None:
         self.usage = Usage()
         self.finish_reason: FinishReason | None = None
@@ -126,6 +127,7 @@ class RelayedAttempt:
         self._remote = remote
         self._response = response
         self._repeated = shown
+        self._repeated_thoughts = thoughts
         self._before = run.produced
         self._lock = threading.Lock()
         self._stopping = False
@@ -174,7 +176,11 @@ class RelayedAttempt:
                 text = self._new(event.data["token"])
                 if text:
                     yield Token(text)
-            case "seam" if not self._repeated:
+            case "thinking":
+                text = self._new_thought(event.data["thinking"])
+                if text:
+                    yield Token(text, is_thought=True)
+            case "seam" if not (self._repeated or self._repeated_thoughts):
                 yield Seam(*(str(event.data.get(name) or "") for name in ("tier", "model", "reason")))
             case "error":
                 raise TierRefused(from_body(event.data))
@@ -194,6 +200,15 @@ class RelayedAttempt:
             raise TierLost("it says something else now")
         self._repeated = repeated[len(text) :]
         return ""
+
+    def _new_thought(self, text: str) -> str:
+        """As `_new`. What was thought anew there is shown anew."""
+        repeated = self._repeated_thoughts
+        if repeated.startswith(text):
+            self._repeated_thoughts = repeated[len(text) :]
+            return ""
+        self._repeated_thoughts = ""
+        return text.removeprefix(repeated)
 
     def _unsaid(self, done: dict[str, Any]) -> str:
         """What the whole answer has and its tokens lacked: nothing, of an honest tier."""

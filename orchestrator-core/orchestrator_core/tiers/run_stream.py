@@ -18,7 +18,7 @@ from orchestrator_core.event_stream import EventReader, EventTooLong, NotAnEvent
 class StreamEvent:
     """
     Args:
-        name: `token`, `seam`, `done` or `error`.
+        name: `token`, `thinking`, `seam`, `done` or `error`.
     """
 
     name: str
@@ -53,7 +53,7 @@ def _parsed(name: str, payload: str) -> StreamEvent | None:
         raise TierLost("it sent something that is no answer") from error
     if not isinstance(data, dict):
         raise TierLost("it sent something that is no answer")
-    if name in ("seam", "error"):
+    if name in ("seam", "error") or (name == "thinking" and isinstance(data.get(name), str)):
         return StreamEvent(name, data)
     if name != "message":
         return None  # of a newer version

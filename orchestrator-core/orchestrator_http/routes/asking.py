@@ -109,7 +109,7 @@ def raise_early_failure(run: Run) -> None:
     for event in run.events(after=0, timeout=PEEK_S):
         if event is not None and event.kind == "error":
             raise failure(run, event)
-        if event is None or event.kind in ("token", "done") or time.monotonic() >= deadline:
+        if event is None or event.kind in ("token", "thinking", "done") or time.monotonic() >= deadline:
             return
 
 

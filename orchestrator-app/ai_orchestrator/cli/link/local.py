@@ -137,7 +137,8 @@ class LocalAnswer:
             self._offset = event.offset
             if event.kind == "error":
                 raise from_body(event.data)
-            yield AnswerEvent(event.kind, event.data)
+            if event.kind != "thinking":  # A terminal shows the answer alone.
+                yield AnswerEvent(event.kind, event.data)
 
     def cancel(self) -> None:
         self._run.cancel()

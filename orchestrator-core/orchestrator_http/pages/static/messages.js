@@ -72,6 +72,7 @@ export function grow({ former = null, goesOn = false } = {}) {
   } else put(item);
   let waiting = null;
   const draw = () => {
+    if (waiting.thoughts) think(item, waiting.thoughts);
     item.querySelector(".bubble").replaceChildren(marked(waiting.text, waiting.seams));
     waiting = null;
     if (following) scrollToEnd();
@@ -133,6 +134,16 @@ function bare(item, stays) {
   const bubble = item.querySelector(".bubble");
   if (!stays) bubble.replaceChildren();
   item.replaceChildren(item.querySelector(".who"), bubble);
+}
+
+/** What the model thinks before it answers, folded. It is not stored. */
+function think(item, thoughts) {
+  let shown = item.querySelector(".thoughts");
+  if (!shown) {
+    shown = node("details", { class: "label thoughts" }, node("summary", {}, "Thoughts"), node("p", {}));
+    item.querySelector(".bubble").before(shown);
+  }
+  shown.querySelector("p").textContent = thoughts;
 }
 
 function put(item) {

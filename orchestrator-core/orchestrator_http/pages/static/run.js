@@ -21,18 +21,20 @@ export class Answer {
     if (id <= this.offset) return;
     this.offset = id;
     if (event === "seam") this.items.push({ offset: id, seam: data });
-    else if (data.token !== undefined) this.items.push({ offset: id, token: data.token });
+    else if (data.token !== undefined || data.thinking !== undefined) this.items.push({ offset: id, ...data });
   }
 
-  /** The text, and its seams with their places in it (UTF-16). */
+  /** The text, its seams with their places in it (UTF-16), and what the model thought before. */
   read() {
     let text = "";
+    let thoughts = "";
     const seams = [];
-    for (const { token, seam } of this.items) {
+    for (const { token = "", thinking = "", seam } of this.items) {
       if (seam) seams.push({ ...seam, at: text.length });
-      else text += token;
+      text += token;
+      thoughts += thinking;
     }
-    return { text, seams };
+    return { text, seams, thoughts };
   }
 }
 
