@@ -4,7 +4,8 @@
 tools, and local version tags ("+cpu"), so that the same file fits CPU and GPU builds.
 
 `deployment/vps/requirements.txt`, `build-requirements.txt`: what a VPS installs, and what it compiles the engine with, with the hashes of
-the wheels for every Python and processor that deploy_vps.sh supports. pip resolves them; nothing is downloaded but metadata.
+the wheels for every Python and processor that deploy_vps.sh supports. `source-requirements.txt`: the packages that are published as source
+only, with the hash of the source. pip resolves them; nothing is downloaded but metadata and those sources.
 """
 
 import json
@@ -28,6 +29,8 @@ LIBC = (
     "manylinux1",
 )
 """Ubuntu 22.04 has glibc 2.35, the others newer ones."""
+SOURCES = ("http-ece",)
+"""Published as source only: pure Python, built by the setuptools of the lock."""
 BUILD = ("scikit-build-core[pyproject]>=0.9.2", "cmake>=3.21", "ninja")
 
 
@@ -48,8 +51,11 @@ def vps_requirements() -> list[str]:
     return [*needed, *project["project"]["optional-dependencies"]["vps"]]
 
 
-def hashed(requirements: list[str]) -> list[str]:
+def hashed(requirements: list[str], wheels: Path | None = None) -> list[str]:
     """`name==version` with the hash of each wheel that one of the supported machines would install.
+
+    Args:
+        wheels: folder with wheels of what is published as source only; they are not part of the result.
 
     Raises:
         subprocess.CalledProcessError: pip finds no wheel.
@@ -60,7 +66,9 @@ def hashed(requirements: list[str]) -> list[str]:
             here = {"python_version": python, "platform_machine": processor}
             parsed = map(Requirement, requirements)
             wanted = [str(line) for line in parsed if line.marker is None or line.marker.evaluate(here)]
-            for name, sha256 in _resolved(wanted, python, processor):
+            for name, sha256 in _resolved(wanted, python, processor, wheels):
+                if name.partition("==")[0] in SOURCES:
+                    continue
                 hashes.setdefault(name, {}).setdefault(processor, set()).add(sha256)
     return [_locked(name, by_processor) for name, by_processor in sorted(hashes.items())]
 
@@ -76,18 +84,37 @@ def _locked(name: str, hashes: dict[str, set[str]]) -> str:
     )
 
 
-def _resolved(requirements: list[str], python: str, processor: str) -> list[tuple[str, str]]:
+def _resolved(
+    requirements: list[str], python: str, processor: str, wheels: Path | None
+) -> list[tuple[str, str]]:
+    with tempfile.TemporaryDirectory() as folder:
+        return _would_install(
+            *("--only-binary", ":all:", "--python-version", python, "--target", folder),
+            *(f"--platform={libc}_{processor}" for libc in LIBC),
+            *(() if wheels is None else ("--find-links", str(wheels))),
+            *requirements,
+        )
+
+
+def _sources(wheels: Path) -> list[str]:
+    """The locked sources. Their wheels, which pip needs to resolve what depends on them, are put into `wheels`."""
+    pip(
+        *("wheel", "--quiet", "--no-deps", "-w", str(wheels)),
+        *("-c", str(ROOT / "constraints.txt"), *SOURCES),
+    )
+    sources = _would_install("--no-deps", "--no-binary", ":all:", *SOURCES)
+    return [
+        _locked(name, {processor: {sha256} for processor in PROCESSORS}) for name, sha256 in sorted(sources)
+    ]
+
+
+def _would_install(*arguments: str) -> list[tuple[str, str]]:
+    """`name==version` and SHA-256 of each file that pip would install."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report")
-        subprocess.run(  # noqa: S603
-            [
-                *(sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"),
-                *("--only-binary", ":all:", "--python-version", python, "--target", folder),
-                *(f"--platform={libc}_{processor}" for libc in LIBC),
-                *("--report", str(report), "-c", str(ROOT / "constraints.txt"), *requirements),
-            ],
-            check=True,
-            stdout=sys.stderr,
+        pip(
+            *("install", "--quiet", "--dry-run", "--ignore-installed", "--report", str(report)),
+            *("-c", str(ROOT / "constraints.txt"), *arguments),
         )
         items = json.loads(report.read_text())["install"]
     return [
@@ -97,6 +124,10 @@ def _resolved(requirements: list[str], python: str, processor: str) -> list[tupl
         )
         for item in items
     ]
+
+
+def pip(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "pip", *arguments], check=True, stdout=sys.stderr)  # noqa: S603
 
 
 def write(path: Path, lines: list[str], purpose: str) -> None:
@@ -109,5 +140,9 @@ if __name__ == "__main__":
     if sys.argv[1:] != ["vps"]:
         write(ROOT / "constraints.txt", constraints(), "the versions everything was tested with.")
     vps = ROOT / "deployment/vps"
-    write(vps / "requirements.txt", hashed(vps_requirements()), "what a VPS installs.")
+    with tempfile.TemporaryDirectory() as built:
+        sources = _sources(Path(built))
+        wheels = hashed(vps_requirements(), Path(built))
+    write(vps / "source-requirements.txt", sources, "what a VPS installs from source.")
+    write(vps / "requirements.txt", wheels, "what a VPS installs.")
     write(vps / "build-requirements.txt", hashed(list(BUILD)), "what compiles the engine there.")

@@ -56,7 +56,8 @@ def install(
 
     Args:
         editable: use the repository's files where they are; else copy them into the environment.
-        lock: exactly these packages, by their hashes, instead of what `extras` and the constraints allow.
+        lock: exactly these packages, by their hashes, instead of what `extras` and the constraints allow; those
+            published as source only are in the file `source-requirements.txt` beside it.
     """
     stamp = venv / f"installed-{profile}.txt"
     wanted = fingerprint(root)
@@ -66,8 +67,14 @@ def install(
     pip = [interpreter(venv), "-m", "pip", "install", "--disable-pip-version-check"]
     commands = [[*pip, "-c", root / "constraints.txt", *(["-e"] if editable else []), requirement]]
     if lock is not None:
+        # The lock is complete. Building with what it installed keeps pip from fetching tools that it does not name.
+        locked, from_source = (
+            [*pip, "--no-deps", "--require-hashes"],
+            ["--no-build-isolation", "--no-binary", ":all:"],
+        )
         commands = [
-            [*pip, "--require-hashes", "--only-binary", ":all:", "-r", lock],
+            [*locked, "--only-binary", ":all:", "-r", lock],
+            [*locked, *from_source, "-r", lock.with_name("source-requirements.txt")],
             [*pip, "--no-deps", "--no-build-isolation", root],
         ]
     for command in commands:

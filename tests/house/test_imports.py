@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAVY = {"torch", "transformers", "llama_cpp", "matplotlib", "peft", "bitsandbytes"}
+HEAVY = {"torch", "transformers", "llama_cpp", "matplotlib", "peft", "bitsandbytes", "pywebpush", "aiohttp"}
 
 AT_MODULE_LEVEL = {
     "fine-tuning/fine_tuning/qlora_trainer.py",

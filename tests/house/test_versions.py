@@ -54,7 +54,8 @@ def test_what_a_vps_installs_is_locked_by_hash_in_the_versions_of_the_constraint
         *project["project"]["optional-dependencies"]["vps"],
     ]
     names = {re.match(r"[A-Za-z0-9_.-]+", line)[0].lower().replace("_", "-") for line in declared}
-    locked = pins("deployment/vps/requirements.txt")
+    sources = pins("deployment/vps/source-requirements.txt")
+    locked = pins("deployment/vps/requirements.txt") | sources
     assert names <= set(locked)
     known = pins("constraints.txt")
     assert {name: locked[name] for name in locked if name in known} == {
@@ -62,7 +63,7 @@ def test_what_a_vps_installs_is_locked_by_hash_in_the_versions_of_the_constraint
     }
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "build-requirements.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "source-requirements.txt", "build-requirements.txt"])
 def test_every_package_of_a_lock_has_hashes(name):
     lines = (ROOT / "deployment/vps" / name).read_text().replace("\\\n", " ").splitlines()[1:]
     assert lines

@@ -134,7 +134,8 @@ def _download(root: Path, requirements: list[str], engine: Path, wheels: Path) -
             shutil.copy(config, target)
     authorities = Path("etc/ssl/certs/ca-certificates.crt")
     shutil.copy("/" / authorities, root / authorities)
-    shutil.copy(ROOT / "constraints.txt", root / "root")
+    for file in (ROOT / "constraints.txt", ROOT / "deployment/vps/source-requirements.txt"):
+        shutil.copy(file, root / "root")
     (root / "root/requirements.txt").write_text("\n".join(requirements))
     (root / "wheels").mkdir()
     shutil.copy(engine, root / "wheels")
@@ -142,7 +143,8 @@ def _download(root: Path, requirements: list[str], engine: Path, wheels: Path) -
         root,
         "apt-get -qq install --no-install-recommends --yes python3-venv && python3 -m venv /venv && "
         "/venv/bin/pip wheel --quiet --wheel-dir /wheels --find-links /wheels -c /root/constraints.txt "
-        "-r /root/requirements.txt",
+        "-r /root/requirements.txt && /venv/bin/pip download --quiet --dest /wheels --no-deps --no-binary :all: "
+        "--require-hashes -r /root/source-requirements.txt",
     )
     partial = wheels.with_name(f".{wheels.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
