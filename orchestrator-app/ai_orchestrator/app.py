@@ -15,6 +15,7 @@ from orchestrator_http.routes import handoff
 from orchestrator_http.services import Services
 
 from ai_orchestrator.overflow import EnrolledVps
+from ai_orchestrator.vps_link.push_tier import PushTier
 
 TIER = "desktop"
 QUIET_S = 20.0
@@ -39,7 +40,9 @@ def create_app(settings: Settings, assistant: Assistant | None = None) -> Flask:
     if assistant is None:
         vps = None if settings.relay.overflow_queue is None else EnrolledVps(settings)
         assistant = open_assistant(settings, tier=TIER, backend=backend_for_server(settings), remote=vps)
-    services = Services.around(settings, assistant, version=version("orchestrator"))
+    services = Services.around(
+        settings, assistant, version=version("orchestrator"), next_tier=PushTier(settings)
+    )
     if vps is not None:
         vps.replica = services.replica
         assistant.also_close(vps.close)

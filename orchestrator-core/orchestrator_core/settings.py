@@ -25,7 +25,7 @@ from pydantic_settings import (
 from orchestrator_core.errors import ConfigurationError
 from orchestrator_core.generation import ChatSampling
 from orchestrator_core.settings_sources import ENVIRONMENT, Flags, Variables, YamlFile, explain
-from orchestrator_core.web_origin import parse_pattern
+from orchestrator_core.web_origin import WEB_SCHEMES, WebOrigin, parse_pattern
 
 __all__ = [
     "BUILTIN_MODEL",
@@ -75,6 +75,13 @@ def _backend(text: str) -> str:
 def _origins(values: list[str]) -> list[str]:
     for value in values:
         parse_pattern(value)
+    return values
+
+
+def _plain_origins(values: list[str]) -> list[str]:
+    for value in values:
+        if WebOrigin.parse(value).scheme not in WEB_SCHEMES or "*" in value:
+            raise ValueError("name each push service as http(s)://host[:port]")
     return values
 
 
@@ -203,6 +210,15 @@ class RelaySettings(Section):
     """Requests under way at once through one relay connection."""
 
 
+class PushSettings(Section):
+    """Messages to devices whose owner is not looking."""
+
+    contact: str = Field("mailto:owner@example.org", pattern=r"^(mailto:|https://)[\x21-\x7e]{3,200}$")
+    """How a push service can reach whoever runs this server (RFC 8292)."""
+    local_services: Annotated[Words, AfterValidator(_plain_origins)] = Field(default_factory=list)
+    """Origins of push services that may lie at private addresses, and without TLS."""
+
+
 class LogSettings(Section):
     level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
     max_bytes: int = Field(5 * 1024 * 1024, ge=10_000)
@@ -230,6 +246,7 @@ class Settings(BaseSettings):
     context: ContextSettings = Field(default_factory=ContextSettings)
     handoff: HandoffSettings = Field(default_factory=HandoffSettings)
     relay: RelaySettings = Field(default_factory=RelaySettings)
+    push: PushSettings = Field(default_factory=PushSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @property

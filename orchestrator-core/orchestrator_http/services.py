@@ -22,6 +22,8 @@ from shared_context.exchange.change_feed import ChangeFeed
 from shared_context.exchange.replica import Replica
 
 from orchestrator_http.household import Household
+from orchestrator_http.push.opening import open_push
+from orchestrator_http.push.pushing import NextTier, Push
 from orchestrator_http.readiness import ModelLoader
 from orchestrator_http.response_cache import ResponseCache
 
@@ -79,6 +81,7 @@ class Services:
         stopping: set when no new work is taken any more.
         closing: set when streams have to end as well.
         notices: each says what the owner has to know and to act upon.
+        next_tier: sends push messages in this server's place, where there is one.
     """
 
     settings: Settings
@@ -94,12 +97,19 @@ class Services:
     stopping: threading.Event = field(default_factory=threading.Event)
     closing: threading.Event = field(default_factory=threading.Event)
     notices: list[Callable[[], list[str]]] = field(default_factory=list)
+    next_tier: NextTier | None = None
     began: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def around(cls, settings: Settings, assistant: Assistant, *, version: str) -> Services:
+    def around(
+        cls, settings: Settings, assistant: Assistant, *, version: str, next_tier: NextTier | None = None
+    ) -> Services:
+        """
+        Raises:
+            ConfigurationError, StoreError: what push keeps cannot be used.
+        """
         backend, runs, memory = assistant.backend, assistant.runs, assistant.memory
-        return cls(
+        here = cls(
             settings=settings,
             assistant=assistant,
             model=ModelLoader(backend),
@@ -110,7 +120,19 @@ class Services:
             ),
             slots=Slots(settings.server.threads - RESERVED_THREADS),
             version=version,
+            next_tier=next_tier,
         )
+        _ = here.push  # listens from now on
+        return here
+
+    @cached_property
+    def push(self) -> Push:
+        """Tells devices whose owner is not looking.
+
+        Raises:
+            ConfigurationError, StoreError: its files cannot be used.
+        """
+        return open_push(self.settings, self.assistant, self.next_tier)
 
     @cached_property
     def replica(self) -> Replica:

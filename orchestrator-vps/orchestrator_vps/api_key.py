@@ -6,13 +6,13 @@ once and kept in the data folder, readable by its owner only.
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 
 from orchestrator_core.errors import ConfigurationError
 from orchestrator_core.settings import Settings
 from pydantic import SecretStr
+from shared_context.storage.permissions import read_or_make
 
 FILE_NAME = "api-key"
 _BYTES = 32
@@ -35,12 +35,13 @@ def provide_key(settings: Settings) -> bool:
         return False
     path = key_file(settings.data)
     try:
-        key, made = _read_or_make(path)
+        text, made = read_or_make(path, lambda: secrets.token_urlsafe(_BYTES) + "\n")
     except OSError as error:
         raise ConfigurationError(
             f"The key file {str(path)!r} cannot be used: {error.strerror}.",
             hint="Set ORCHESTRATOR_API_KEY, or mend the permissions of the data folder.",
         ) from error
+    key = text.strip()
     if not key:
         raise ConfigurationError(
             f"The key file {str(path)!r} is empty.",
@@ -48,21 +49,3 @@ def provide_key(settings: Settings) -> bool:
         )
     settings.server.api_key = SecretStr(key)
     return made
-
-
-def _read_or_make(path: Path) -> tuple[str, bool]:
-    try:
-        return path.read_text("utf-8").strip(), False
-    except FileNotFoundError:
-        pass
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    key = secrets.token_urlsafe(_BYTES)
-    # Complete before it has its name: a crash leaves no half a key.
-    fresh = path.with_name(f".{FILE_NAME}-{secrets.token_hex(4)}")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(key + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    return key, True

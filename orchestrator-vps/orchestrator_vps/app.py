@@ -14,6 +14,7 @@ from orchestrator_http.factory import create_http_app
 from orchestrator_http.keys import refuse_open_bind
 from orchestrator_http.services import Services
 
+from orchestrator_vps import push_route
 from orchestrator_vps.api_key import provide_key
 from orchestrator_vps.credentials import Credentials
 from orchestrator_vps.enrolment import Enrolment
@@ -69,7 +70,7 @@ def create_app(
         )
         app = create_http_app(
             services,
-            apis=[enrolment.api, relay_api(hub)],
+            apis=[enrolment.api, relay_api(hub), push_route.api],
             verifiers=[enrolment.verify],
             further_statuses=LOST_STATUSES,
         )

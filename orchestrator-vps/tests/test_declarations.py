@@ -51,4 +51,5 @@ def test_what_the_credential_of_a_desktop_opens(vps):
     assert opened["source"] == {
         "POST /sync", "GET /sync/events", "GET /info", "GET /ready", "POST /chat", "POST /chat/stream",
         "GET /runs/<run_id>", "GET /runs/<run_id>/stream", "DELETE /runs/<run_id>",
+        "GET /push", "POST /push", "DELETE /push", "POST /push/news",
     }  # fmt: skip

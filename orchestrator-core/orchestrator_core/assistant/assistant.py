@@ -22,6 +22,7 @@ from orchestrator_core.chat_request import ChatRequest, GenerateRequest
 from orchestrator_core.errors import InvalidRequest
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import ChatMessage
+from orchestrator_core.news import NewsDesk
 from orchestrator_core.prompt.builder import BuiltPrompt, PromptBuilder
 from orchestrator_core.runs.manager import RunManager
 from orchestrator_core.runs.run import Run
@@ -35,6 +36,7 @@ class Assistant:
     """One tier's assistant. Safe from any thread.
 
     Args:
+        news: what the owner should hear of although no client is looking.
         later: keeps questions that another tier shall answer again when it is back, or None.
         forgetting: has what was deleted forgotten, or None.
         close: what else to close after everything, in the given order.
@@ -46,6 +48,7 @@ class Assistant:
         prompting: Prompting,
         runs: RunManager,
         *,
+        news: NewsDesk | None = None,
         later: Later | None = None,
         forgetting: Forgetting | None = None,
         close: Sequence[Callable[[], object]] = (),
@@ -59,6 +62,7 @@ class Assistant:
         self.remote = None if collaborators.elsewhere is None else collaborators.elsewhere.remote
         self.runs = runs
         self.prompting = prompting
+        self.news = news or NewsDesk()
         self._asking = Asking(collaborators, prompting, runs, later)
         self._forgetting = forgetting
         self._close = list(close)

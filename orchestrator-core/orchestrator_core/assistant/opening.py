@@ -21,6 +21,7 @@ from orchestrator_core.assistant.tier_forwarding import TierForwarding
 from orchestrator_core.backend import ChatBackend
 from orchestrator_core.backends.factory import create_backend
 from orchestrator_core.backends.switching import SwitchingBackend
+from orchestrator_core.news import NewsDesk
 from orchestrator_core.runs.manager import RunManager
 from orchestrator_core.runs.store import RunStore
 from orchestrator_core.settings import Settings
@@ -89,10 +90,15 @@ def open_assistant(
         )
         prompting = Prompting(collaborators)
         prewarmer = Debounced(prompting.prewarm, "prewarming")
-        answers = AnswerStore(collaborators, changed=prewarmer.changed)
+        news = NewsDesk()
+        answers = AnswerStore(collaborators, changed=prewarmer.changed, tell=news.tell)
         runs = RunManager(run_store, backend, tier=tier, on_finish=answers)
         # What the desktop answers itself is as good as it gets.
-        later = None if remote is None or tier == HOME else _later(folder, conversations, runs, remote, tier)
+        later = (
+            None
+            if remote is None or tier == HOME
+            else _later(folder, conversations, runs, remote, tier, news)
+        )
         folder.watch()
         forgetting = Forgetting(conversations, runs, memory)
         if isinstance(backend, SwitchingBackend):
@@ -113,7 +119,13 @@ def open_assistant(
             opened.callback(step)
         close_all = opened.pop_all()
         assistant = Assistant(
-            collaborators, prompting, runs, later=later, forgetting=forgetting, close=[close_all.close]
+            collaborators,
+            prompting,
+            runs,
+            news=news,
+            later=later,
+            forgetting=forgetting,
+            close=[close_all.close],
         )
         opened.callback(assistant.close)
         assistant.recover()
@@ -126,12 +138,18 @@ def open_assistant(
 
 
 def _later(
-    folder: DataFolder, conversations: ConversationStore, runs: RunManager, remote: RemoteTier, tier: str
+    folder: DataFolder,
+    conversations: ConversationStore,
+    runs: RunManager,
+    remote: RemoteTier,
+    tier: str,
+    news: NewsDesk,
 ) -> Later:
     return Later(
         KeptQuestions(folder.later),
         conversations,
         remote,
         tier=tier,
+        tell=news.tell,
         being_answered=lambda message_id: any(run.spec.reply_to == message_id for run in runs.active()),
     )

@@ -10,8 +10,9 @@ import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from shared_context.conversations.messages import Message
 from shared_context.conversations.store import ConversationStore
@@ -20,6 +21,7 @@ from shared_context.storage.database import Database
 from shared_context.storage.identity import now
 
 from orchestrator_core.errors import OrchestratorError, TierLost, TierUnreachable
+from orchestrator_core.news import News
 from orchestrator_core.tiers.remote import RemoteResponse, RemoteTier
 from orchestrator_core.tiers.run_stream import RunStream
 
@@ -73,6 +75,7 @@ class Later:
     Args:
         tier: this one, which answered.
         being_answered: says whether a question's answer is still being produced here.
+        tell: told of each answer that was given again.
     """
 
     def __init__(
@@ -83,12 +86,14 @@ class Later:
         *,
         tier: str,
         being_answered: Callable[[str], bool],
+        tell: Callable[[News], object] = lambda news: None,
     ) -> None:
         self._questions = questions
         self._conversations = conversations
         self._remote = remote
         self._tier = tier
         self._being_answered = being_answered
+        self._tell = tell
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._response: RemoteResponse | None = None
@@ -187,13 +192,21 @@ class Later:
                 return
             stream = RunStream()
             for chunk in response.chunks():
-                if any(event.name in ("done", "error") for event in stream.feed(chunk)):
-                    return
+                for event in stream.feed(chunk):
+                    if event.name == "done":
+                        self._given_again(question, event.data)
+                    if event.name in ("done", "error"):
+                        return
                 if self._closed.is_set():
                     break
             raise TierLost(f"the answer of the {tier} broke off")
         finally:
             response.close()
+
+    def _given_again(self, question: Message, done: Mapping[str, Any]) -> None:
+        run_id, message_id = done.get("run_id"), done.get("message_id")
+        if isinstance(run_id, str) and isinstance(message_id, str):
+            self._tell(News.answered(run_id, question.conversation_id, message_id, better=True))
 
 
 _FORGET = """DELETE FROM questions WHERE message_id NOT IN (

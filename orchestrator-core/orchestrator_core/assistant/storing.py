@@ -10,7 +10,8 @@ from shared_context.errors import ConversationNotFound, StoreError
 
 from orchestrator_core.assistant.collaborators import Collaborators
 from orchestrator_core.messages import Role
-from orchestrator_core.runs.spec import RunResult, RunSpec
+from orchestrator_core.news import News
+from orchestrator_core.runs.spec import RunResult, RunSpec, RunState
 
 _log = logging.getLogger(__name__)
 
@@ -20,13 +21,20 @@ class AnswerStore:
 
     Args:
         changed: called after an answer of a conversation.
+        tell: told of an answer that ended while nobody followed it.
     """
 
-    def __init__(self, collaborators: Collaborators, changed: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self,
+        collaborators: Collaborators,
+        changed: Callable[[], object] = lambda: None,
+        tell: Callable[[News], object] = lambda news: None,
+    ) -> None:
         self._conversations = collaborators.conversations
         self._tier = collaborators.tier
         self._elsewhere = collaborators.elsewhere
         self._changed = changed
+        self._tell = tell
 
     def __call__(self, spec: RunSpec, result: RunResult) -> dict[str, Any]:
         """Store the text; returns what the done event says besides. Idempotent."""
@@ -35,6 +43,9 @@ class AnswerStore:
             self._elsewhere.said_here()
         if spec.conversation_id is not None:
             self._changed()
+            kept = "message_id" not in stored
+            if kept and not result.followed and result.state is not RunState.CANCELLED:
+                self._tell(News.answered(spec.run_id, spec.conversation_id, spec.message_id))
         return stored
 
     def _stored(self, spec: RunSpec, result: RunResult) -> dict[str, Any]:

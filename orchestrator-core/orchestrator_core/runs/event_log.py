@@ -32,6 +32,8 @@ class EventLog:
         self._entries: list[Entry] = []
         self._closed = False
         self._base = 0
+        self._followers = 0
+        self._end_seen = False
         for offset, entry in events:
             self._offsets.append(offset)
             self._entries.append(entry)
@@ -73,6 +75,23 @@ class EventLog:
     def closed(self) -> bool:
         with self._changed:
             return self._closed
+
+    @property
+    def followed(self) -> bool:
+        """Whether somebody follows it now."""
+        with self._changed:
+            return self._followers > 0
+
+    @property
+    def end_seen(self) -> bool:
+        """Whether somebody was given its end."""
+        with self._changed:
+            return self._end_seen
+
+    def mark_end_seen(self) -> None:
+        """Whoever asks is given what the end says in another form."""
+        with self._changed:
+            self._end_seen = self._end_seen or self._closed
 
     @property
     def last_offset(self) -> int:
@@ -119,6 +138,19 @@ class EventLog:
 
     def follow(self, after: int = 0, timeout: float | None = None) -> Iterator[RunEvent | None]:
         """Events with an offset above `after`, as they come; see `Run.events`."""
+        with self._changed:
+            self._followers += 1
+        try:
+            for event in self._follow(after, timeout):
+                if event is not None and event.final:
+                    with self._changed:
+                        self._end_seen = True
+                yield event
+        finally:
+            with self._changed:
+                self._followers -= 1
+
+    def _follow(self, after: int, timeout: float | None) -> Iterator[RunEvent | None]:
         while True:
             batch, closed = self._next(after, timeout)
             for event in batch:

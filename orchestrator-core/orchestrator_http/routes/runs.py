@@ -19,7 +19,9 @@ api = Api("runs", scope="ask", answered_by="run_tier", for_desktop="source")
 
 @api.route("GET", "/runs/<run_id>", summary="A run and its text so far", errors=(404,))
 def show(path: RunPath) -> RunAnswer:
-    return RunAnswer.of(services().assistant.runs.get(path.run_id))
+    run = services().assistant.runs.get(path.run_id)
+    run.log.mark_end_seen()
+    return RunAnswer.of(run)
 
 
 @api.route(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,3 +21,26 @@ def make_private(path: Path) -> None:
             mode = file.stat().st_mode
             if mode & 0o077:
                 file.chmod(mode & 0o700)
+
+
+def read_or_make(path: Path, make: Callable[[], str]) -> tuple[str, bool]:
+    """The text of a file that only its owner may read, made when there is none; and whether it was made now.
+
+    Raises:
+        OSError.
+    """
+    try:
+        return path.read_text("utf-8"), False
+    except FileNotFoundError:
+        pass
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    text = make()
+    # Complete before it has its name: a crash leaves no half a secret.
+    fresh = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    return text, True
