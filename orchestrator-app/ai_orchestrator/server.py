@@ -76,6 +76,7 @@ class Server:
         self._link.start()
         self._advertise([one.getsockname()[0] for one in sockets])
         if self._given is None:
+            self.services.household.identity  # noqa: B018 - made at the first start
             server_file.announce(self.settings.data, self.url)
         _log.info("Listening on %s, data in %s", self.url, self.settings.data)
         return self

@@ -10,7 +10,7 @@ from flask import Flask, Response, current_app
 from orchestrator_http import edge
 from orchestrator_http.api import JSON, Api
 from orchestrator_http.chat_page import pages_api
-from orchestrator_http.keys import KeyGuard, refuse_open_bind
+from orchestrator_http.keys import FailedAttempts, KeyGuard, refuse_open_bind
 from orchestrator_http.openapi import document
 from orchestrator_http.origins import HostGuard
 from orchestrator_http.routes import SHARED
@@ -45,7 +45,14 @@ def create_http_app(
     app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = server.max_body_bytes
     services.attach(app)
-    keys = KeyGuard([server.api_key] if server.api_key else [], verifiers=verifiers)
+    keys = KeyGuard(
+        [server.api_key] if server.api_key else [],
+        FailedAttempts(
+            first=lambda address, what: services.access.note("refused", address=address, detail=what)
+        ),
+        verifiers=verifiers,
+        named=lambda key: services.access.holder(key),
+    )
     app.extensions[_KEYS] = keys
     edge.guard(app, services, keys, HostGuard.of(server))
     about = Api("about")

@@ -56,10 +56,19 @@ class Caller:
 
 
 class FailedAttempts:
-    """Counts and logs failures per address in a fixed window. Safe from any thread."""
+    """Counts and logs failures per address in a fixed window. Safe from any thread.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        first: told of an address and of what was wrong, once per address and window.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        first: Callable[[str, str], None] = lambda address, what: None,
+    ) -> None:
         self._clock = clock
+        self._first = first
         self._lock = threading.Lock()
         self._failures: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
@@ -81,6 +90,8 @@ class FailedAttempts:
             self._failures[address] = (since, count + 1)
             while len(self._failures) > MAX_ADDRESSES:
                 self._failures.popitem(last=False)
+        if count == 0:
+            self._first(address, what)
         if count >= MAX_FAILURES:
             raise Overloaded(
                 f"Too many requests with a wrong {what} from this address.",

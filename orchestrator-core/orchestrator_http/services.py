@@ -21,6 +21,7 @@ from orchestrator_relay.wsgi_call import is_relayed
 from shared_context.exchange.change_feed import ChangeFeed
 from shared_context.exchange.replica import Replica
 
+from orchestrator_http.access import Access
 from orchestrator_http.household import Household
 from orchestrator_http.push.opening import open_push
 from orchestrator_http.push.pushing import NextTier, Push
@@ -143,6 +144,13 @@ class Services:
     def household(self) -> Household:
         """This server's keys, and the devices that may ask."""
         return Household(self.settings.data, self.assistant.conversations, self.assistant.tier)
+
+    @cached_property
+    def access(self) -> Access:
+        """Named keys, and the log of what happened at the door."""
+        opened = Access(self.settings.data)
+        self.assistant.also_close(opened.close)
+        return opened
 
     @cached_property
     def handoffs(self) -> Handoffs:

@@ -27,6 +27,8 @@ COMMANDS = {
     "memory": ("ai_orchestrator.cli.memory:memory", "To-dos, decisions, facts: list, edit, forget."),
     "import": ("ai_orchestrator.cli.importing:import_", "Bring conversations from other programs."),
     "models": ("ai_orchestrator.cli.models:models", "List the models that can answer."),
+    "devices": ("ai_orchestrator.cli.devices:devices", "Paired devices: list, rename, revoke."),
+    "keys": ("ai_orchestrator.cli.keys:keys", "API keys for scripts: add, list, revoke."),
     "vps": ("ai_orchestrator.cli.vps:vps", "The VPS: enrol with one, or be one."),
     "backup": ("ai_orchestrator.cli.backup:backup", "Write a backup, also while the server runs."),
     "restore": ("ai_orchestrator.cli.backup:restore", "Put a backup back."),

@@ -9,6 +9,9 @@ from pathlib import Path, PurePosixPath
 MODELS = "models"
 """Large, and to be had again; a restore takes them over from the data it replaces."""
 
+IDENTITY = "identity.json"
+"""This machine's secret keys: a stolen backup must not be able to speak in its name. A restore takes them over too."""
+
 REBUILT = ("engine", "search.db", "reserve")
 """Made anew by the next server: saved prompts, the search index."""
 
@@ -25,7 +28,7 @@ _OF_A_PROCESS = re.compile(
 
 def left_out(path: PurePosixPath) -> bool:
     """Whether a path relative to the data folder stays out of backups."""
-    return path.parts[0] in (MODELS, *REBUILT) or _OF_A_PROCESS.fullmatch(path.name) is not None
+    return path.parts[0] in (MODELS, IDENTITY, *REBUILT) or _OF_A_PROCESS.fullmatch(path.name) is not None
 
 
 def is_database(path: Path) -> bool:

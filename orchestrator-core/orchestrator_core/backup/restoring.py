@@ -20,7 +20,7 @@ from shared_context.storage.migrate import check_openable
 from shared_context.storage.sqlite_errors import translated_system
 
 from orchestrator_core.backup.archive import FileEntry, Manifest, read_archive
-from orchestrator_core.backup.contents import MODELS, is_database
+from orchestrator_core.backup.contents import IDENTITY, MODELS, is_database
 from orchestrator_core.backup.install_restored import (
     aside_ending,
     documents_aside,
@@ -218,7 +218,10 @@ def _check_databases(archive: Path, data: Path) -> None:
 
 
 def _take_over(data: Path, staged: Path) -> None:
-    """Models are not in backups, and are too large to be without."""
+    """Models are not in backups, and are too large to be without; nor are the keys that devices know this
+    machine by."""
+    if (data / IDENTITY).is_file():
+        shutil.copy2(data / IDENTITY, staged / IDENTITY)
     if (data / MODELS).is_dir():
         shutil.copytree(data / MODELS, staged / MODELS, copy_function=_link_or_copy, symlinks=True)
 

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from flask import Response, g, request
 from orchestrator_core.settings import ServerSettings
 from shared_context.exchange.exchange import answer
+from shared_context.exchange.wire import DeviceRecord
 
 from orchestrator_http import sse
 from orchestrator_http.api import EVENTS, Api
+from orchestrator_http.keys import Caller
 from orchestrator_http.problems import Problem
 from orchestrator_http.schemas.sync import ChangeNotice, SyncAnswer, SyncRequest
 from orchestrator_http.services import Services, services
@@ -32,7 +34,21 @@ api = Api("sync", answered_by="here", for_desktop="source")
 def exchange(body: SyncRequest) -> SyncAnswer:
     """Says what the server has and gives a page of what the caller lacks; takes a page of what the
     server lacks. Sending a request again changes nothing. docs/sync.md tells the whole exchange."""
+    caller: Caller = g.caller
+    if "admin" not in caller.scopes and caller.kind == "device":
+        body = _without_devices(body)
     return answer(services().replica, body)
+
+
+def _without_devices(body: SyncRequest) -> SyncRequest:
+    """A phone brings what was said and written. Who belongs to the household is not for it to say."""
+    spans = [
+        span.model_copy(
+            update={"records": [record for record in span.records if not isinstance(record, DeviceRecord)]}
+        )
+        for span in body.spans
+    ]
+    return body.model_copy(update={"spans": spans})
 
 
 @api.route(

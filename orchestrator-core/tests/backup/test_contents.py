@@ -10,7 +10,7 @@ from orchestrator_core.backup.contents import files_of, left_out
 @pytest.mark.parametrize(
     "path",
     [
-        "models/a.gguf", "models", "engine/x.bin", "search.db", "search.db-wal", "lock", "lock.pid",
+        "models/a.gguf", "models", "identity.json", "engine/x.bin", "search.db", "search.db-wal", "lock", "lock.pid",
         "context-state/lock", "server.json", "orchestrator.log", "orchestrator.log.1", "memory.db-wal",
         "memory.db-shm", "memory.db.v1.bak", "memory.db.v1.bak.abc.partial",
         "context/.SESSION_LOG.md.orchestrator-new", "context-state/history.git/HEAD.lock", ".server-abc",

@@ -25,6 +25,7 @@ def archive(place: DataPlace, tmp_path: Path) -> Path:
     made = back_up(place, tmp_path / "backups").path
     fill(place.data, "second")
     (place.data / "models" / "new.gguf").write_bytes(b"n" * 2_000_000)
+    (place.data / "identity.json").write_text("keys of this machine")
     return made
 
 
@@ -72,6 +73,7 @@ def test_the_former_data_can_be_discarded(place: DataPlace, archive: Path):
     assert restore(archive, place, discard=True).replaced is None
     assert beside(place) == []
     assert (place.data / "models" / "new.gguf").stat().st_size == 2_000_000
+    assert (place.data / "identity.json").read_text() == "keys of this machine"
 
 
 def test_a_machine_without_data_gets_it(archive: Path, tmp_path: Path):

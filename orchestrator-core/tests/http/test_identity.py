@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -347,6 +348,35 @@ def test_no_tier_but_the_desktop_can_let_a_device_in(here: Desk, phone: Phone, t
         intruder = Phone(here, phone.server, phone.household).pair(vps)
         _exchange(here, vps)
         assert intruder.ask("GET", "/conversations").json["error"]["code"] == "unknown_key"
+
+
+def test_a_phone_brings_no_device_and_takes_none_out(here: Desk, phone: Phone) -> None:
+    stamp = "2026-01-02T03:04:05.000000Z-0000-phone"
+    record = {
+        "kind": "device",
+        "sequence": 1,
+        "device_id": phone.identity.id,
+        "field": "revoked",
+        "value": "now",
+    }
+    span = {"origin": "phone", "replica": "phone", "number": 0, "after": 0, "upto": 1}
+    body = {
+        "protocol": 1,
+        "replica": "phone",
+        "have": {},
+        "spans": [{**span, "records": [{**record, "stamp": stamp}]}],
+    }
+    assert phone.ask("POST", "/sync", json.dumps(body).encode()).status_code == 200
+    assert here.services.household.devices.get(phone.identity.id).revoked_at is None
+
+
+def test_a_phone_may_revoke_itself_and_nobody_else(here: Desk, phone: Phone) -> None:
+    other = Phone(here, phone.server, phone.household).pair()
+    refused = phone.ask("DELETE", f"/devices/{other.identity.id}")
+    assert (refused.status_code, refused.json["error"]["code"]) == (403, "beyond_scope")
+    assert phone.ask("DELETE", f"/devices/{phone.identity.id}").status_code == 200
+    assert phone.ask("GET", "/devices").json["error"]["code"] == "device_revoked"
+    assert other.ask("GET", "/devices").status_code == 200
 
 
 def _exchange(to: Any, source: Any) -> None:
