@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator_core.errors import TierLost
-from orchestrator_core.event_stream import EventReader, EventTooLong, NotAnEvent
+from orchestrator_core.event_stream import EventReader, EventTooLong, NotAnEvent, ServerEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +19,12 @@ class StreamEvent:
     """
     Args:
         name: `token`, `thinking`, `seam`, `done` or `error`.
+        offset: of the event in its run; None: the stream did not say.
     """
 
     name: str
     data: dict[str, Any]
+    offset: int | None = None
 
 
 class RunStream:
@@ -42,23 +44,24 @@ class RunStream:
             raise TierLost("it sent an event without end") from None
         except NotAnEvent:
             raise TierLost("it sent something that is no answer") from None
-        parsed = (_parsed(event.name, event.data) for event in events)
+        parsed = (_parsed(event) for event in events)
         return [event for event in parsed if event is not None]
 
 
-def _parsed(name: str, payload: str) -> StreamEvent | None:
+def _parsed(event: ServerEvent) -> StreamEvent | None:
+    name, offset = event.name, int(event.event_id) if event.event_id.isdecimal() else None
     try:
-        data = json.loads(payload)
+        data = json.loads(event.data)
     except (ValueError, RecursionError) as error:
         raise TierLost("it sent something that is no answer") from error
     if not isinstance(data, dict):
         raise TierLost("it sent something that is no answer")
     if name in ("seam", "error") or (name == "thinking" and isinstance(data.get(name), str)):
-        return StreamEvent(name, data)
+        return StreamEvent(name, data, offset)
     if name != "message":
         return None  # of a newer version
     if data.get("done") is True:
-        return StreamEvent("done", data)
+        return StreamEvent("done", data, offset)
     if isinstance(data.get("token"), str):
-        return StreamEvent("token", data)
+        return StreamEvent("token", data, offset)
     raise TierLost("it sent something that is no answer")

@@ -41,7 +41,7 @@ def test_however_it_is_cut_the_events_are_those_that_were_sent(
         size = pieces[len(data) % len(pieces)]
         found += stream.feed(data[:size])
         data = data[size:]
-    assert found == [StreamEvent(name, fields) for name, fields in told]
+    assert found == [StreamEvent(name, fields, offset) for offset, (name, fields) in enumerate(told, 1)]
 
 
 @given(st.binary(max_size=200))

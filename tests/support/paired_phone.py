@@ -1,0 +1,27 @@
+"""A phone that belongs to the household of a server in this process, without the ceremony of pairing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mobile_sync.membership import Membership
+from orchestrator_relay.identity import Identity
+
+SCOPES = ("ask", "memory")
+
+
+def paired(services: Any, data: Path, **fields: Any) -> Membership:
+    """Lets the keys in `data` into the household of these services; what pairing would write, written.
+
+    Args:
+        fields: of the `Membership`.
+    """
+    identity = Identity.load_or_create(data)
+    household = services.household
+    household.devices.add(
+        identity.id, name="Pixel", kind="phone", public=identity.public.text(), scopes=SCOPES
+    )
+    membership = Membership(household.identity.public, "Pixel", **fields)
+    membership.write(data)
+    return membership
