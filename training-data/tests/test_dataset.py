@@ -9,7 +9,7 @@ from training_data.dataset import (
     fingerprint,
     is_outside,
     split_examples,
-    write_examples,
+    write_rows,
 )
 from training_data.facts import Fact, FactError, Question
 from training_data.wording import meaning_key, plain_words
@@ -93,8 +93,8 @@ def test_an_impossible_share_is_refused(share):
 
 
 def test_files_hold_instruction_input_and_output(tmp_path):
-    write_examples(EXAMPLES[:3], tmp_path / "a.json")
-    write_examples(EXAMPLES[:3], tmp_path / "a.jsonl")
+    write_rows([example.as_dict() for example in EXAMPLES[:3]], tmp_path / "a.json")
+    write_rows([example.as_dict() for example in EXAMPLES[:3]], tmp_path / "a.jsonl")
     rows = json.loads((tmp_path / "a.json").read_text("utf-8"))
     lines = (tmp_path / "a.jsonl").read_text("utf-8").splitlines()
     assert rows == [json.loads(line) for line in lines]

@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
+from training_data.duplicates import joined
 from training_data.facts import OUTSIDE, Fact, FactError, load_facts
 from training_data.wording import FRAMES, meaning_key, vary
 
@@ -130,13 +131,12 @@ def fingerprint(split: Split) -> str:
     return hashlib.sha256(json.dumps(sides, ensure_ascii=False).encode()).hexdigest()
 
 
-def write_examples(examples: Iterable[Example], path: Path) -> None:
+def write_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
     """Write a JSON list, or JSONL when the name ends in .jsonl; atomically."""
-    rows = [example.as_dict() for example in examples]
     if path.suffix == ".jsonl":
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     else:
-        text = json.dumps(rows, ensure_ascii=False, indent=1) + "\n"
+        text = json.dumps(list(rows), ensure_ascii=False, indent=1) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     part.write_text(text, "utf-8")
@@ -191,23 +191,10 @@ def _check_claims(examples: Sequence[Example]) -> None:
 
 
 def _near_duplicate_groups(examples: Sequence[Example]) -> list[list[int]]:
-    """Indices joined by a common stem or a common meaning, transitively (union-find)."""
-    parent = list(range(len(examples)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
+    """Indices joined by a common stem or a common meaning."""
     first: dict[Any, int] = {}
-    for i, example in enumerate(examples):
-        for key in (example.stem, meaning_key(example.instruction)):
-            parent[root(i)] = root(first.setdefault(key, i))
-    groups: dict[int, list[int]] = defaultdict(list)
-    for i in range(len(examples)):
-        groups[root(i)].append(i)
-    return list(groups.values())
+    keys = ((i, key) for i, e in enumerate(examples) for key in (e.stem, meaning_key(e.instruction)))
+    return joined(len(examples), ((i, first.setdefault(key, i)) for i, key in keys))
 
 
 def is_outside(example: Example) -> bool:

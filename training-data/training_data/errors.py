@@ -3,7 +3,7 @@
 DatasetError
 ├── MalformedDataset      a file has faults; each with its line
 ├── DatasetSourceError    something an example is made from cannot be read
-└── MissingDetector       a library that finds secrets or personal data is not installed
+└── MissingLibrary        a library that a dataset is made with is not installed
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class DatasetSourceError(DatasetError):
     code = "dataset_source_error"
 
 
-class MissingDetector(DatasetError):
-    """A library that finds secrets or personal data is not installed, so nothing personal is written."""
+class MissingLibrary(DatasetError):
+    """A library that a dataset is made with is not installed; nothing is written."""
 
-    code = "missing_detector"
+    code = "missing_library"
     status = 501
