@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from flask import request as flask_request
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import InvalidRequest
 from orchestrator_core.generation import GenerationConfig
-from orchestrator_core.messages import Role
+from orchestrator_core.messages import ChatMessage, Role
 from orchestrator_core.text.answer_format import AnswerFormat
 from pydantic_core import from_json
 
@@ -27,7 +28,7 @@ from orchestrator_http.openai_messages import (
 )
 from orchestrator_http.schemas.openai import ChatCompletionRequest, CompletionFields
 from orchestrator_http.services import services
-from orchestrator_http.stateless_chats import QuestionPlace, place_of
+from orchestrator_http.stateless_chats import QuestionPlace, Sending, named_place, place_of
 
 if TYPE_CHECKING:
     from orchestrator_core.runs.run import Run
@@ -146,7 +147,6 @@ def _asked(body: ChatCompletionRequest) -> Make:
     request.check_size(here.settings.server.max_message_chars)
 
     def start(config: GenerationConfig) -> Run:
-        here.assistant.conversations.create(request.conversation_id)
         return here.assistant.ask(request, own_ready=here.model.ensure)
 
     return lambda watch: Completion(start, watch, GenerationConfig(), kept=True)
@@ -172,7 +172,7 @@ def assistant_request(body: ChatCompletionRequest) -> ChatRequest:
     spoken = [message for message in messages if message.role in (Role.USER, Role.ASSISTANT)]
     if not spoken or spoken[-1].role is not Role.USER:
         raise InvalidRequest("The last message must be the user's: it is the question.", param="messages")
-    place = _named_place(body) or place_of(spoken, services().assistant.conversations)
+    place = _place(body, spoken)
     fields: dict[str, Any] = {
         name: getattr(body, name)
         for name in ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "stop", "seed")
@@ -184,6 +184,7 @@ def assistant_request(body: ChatCompletionRequest) -> ChatRequest:
             "message": spoken[-1].content,
             "context": context or None,
             "conversation_id": place.conversation_id,
+            "new_conversation": True,
             "message_id": place.message_id or None,
             "regenerate": place.again,
             "earlier": [{"role": role, "content": text} for role, text in place.earlier] or None,
@@ -191,11 +192,11 @@ def assistant_request(body: ChatCompletionRequest) -> ChatRequest:
     )
 
 
-def _named_place(body: ChatCompletionRequest) -> QuestionPlace | None:
-    """That of a client which knows the conversation's id: all that was said is stored there."""
+def _place(body: ChatCompletionRequest, spoken: list[ChatMessage]) -> QuestionPlace:
+    conversations, sending = services().assistant.conversations, Sending.of(flask_request.headers.get)
     named = (body.metadata or {}).get("conversation_id")
     if named is None:
-        return None
+        return place_of(spoken, conversations, sending)
     if not isinstance(named, str):
         raise InvalidRequest("metadata.conversation_id must be a text.", param="metadata")
-    return QuestionPlace(named, "")
+    return named_place(named, spoken[-1], conversations, sending)

@@ -263,6 +263,15 @@ _M006 = """CREATE TABLE devices_seen (
     ) WITHOUT ROWID"""
 
 
+def m007_texts(connection: sqlite3.Connection) -> None:
+    connection.execute(_M007)
+
+
+# For clients that know messages by their text alone (`ConversationStore.saying`): enough of it to tell most apart.
+_M007 = """CREATE INDEX messages_saying
+    ON messages (role, substr(trim(content, char(9, 10, 13, 32)), 1, 40))"""
+
+
 MIGRATIONS = (
     m001_conversations,
     m002_replication,
@@ -270,4 +279,5 @@ MIGRATIONS = (
     m004_versions,
     m005_quotations,
     m006_devices,
+    m007_texts,
 )

@@ -261,10 +261,10 @@ class ConversationStore:
             row = connection.execute(_ANSWER, (message_id,)).fetchone()
             return None if row is None else message_of(row)
 
-    def answers_saying(self, text: str, limit: int = 20) -> builtins.list[Message]:
-        """Answers of this text, white space at its ends aside; newest first."""
+    def saying(self, role: str, text: str, limit: int = 20) -> builtins.list[Message]:
+        """Messages of this text, white space at its ends aside; newest first."""
         with self._database.read() as connection:
-            rows = connection.execute(_SAYING, (whole_characters(text).strip(), limit)).fetchall()
+            rows = connection.execute(_SAYING, (role, whole_characters(text).strip(), limit)).fetchall()
             return [message_of(row) for row in rows]
 
     def is_deleted(self, message_id: str) -> bool:
@@ -346,8 +346,9 @@ _ANSWER = """SELECT v.* FROM messages AS m JOIN message_view AS v USING (message
     WHERE m.reply_to = ? AND m.superseded_by IS NULL
     ORDER BY m.created_at DESC, m.message_id DESC LIMIT 1"""
 _SAYING = """SELECT v.* FROM messages AS m JOIN message_view AS v USING (message_id)
-    WHERE m.role = 'assistant' AND m.superseded_by IS NULL AND trim(m.content, char(9, 10, 13, 32)) = ?
-    ORDER BY m.created_at DESC, m.message_id DESC LIMIT ?"""
+    WHERE m.role = ?1 AND m.superseded_by IS NULL AND trim(m.content, char(9, 10, 13, 32)) = ?2
+        AND substr(trim(m.content, char(9, 10, 13, 32)), 1, 40) = substr(?2, 1, 40)
+    ORDER BY m.created_at DESC, m.message_id DESC LIMIT ?3"""
 _INSERT = """INSERT INTO messages (message_id, conversation_id, role, content, created_at, tier, model,
         run_id, reply_to, receipt, supersedes, place, origin, sequence)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?5, ?12, ?13)"""

@@ -116,6 +116,8 @@ def test_an_older_memory_forgets_what_was_deleted_before(tmp_path: Path, store: 
         connection.execute("UPDATE messages SET receipt = ? WHERE message_id = ?", (packed, answer))
         connection.execute("DROP TABLE quotations")
         connection.execute("DROP TRIGGER quotations_removed")
+        connection.execute("DROP TABLE devices_seen")
+        connection.execute("DROP INDEX messages_saying")
         connection.execute("PRAGMA user_version = 4")
     store.close()
     with ConversationStore.open(store.database.path) as again:

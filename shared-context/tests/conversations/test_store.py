@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shared_context.conversations import store as module
 from shared_context.conversations.messages import AUTO_TITLE_CHARS, Message, auto_title
 from shared_context.conversations.migrations import DEFAULT_CONVERSATION
-from shared_context.conversations.store import ConversationStore
+from shared_context.conversations.store import _SAYING, ConversationStore
 from shared_context.errors import ConversationNotFound, InvalidConversation, StoreFull
 from shared_context.exchange.message_log import MessageLog
 from shared_context.exchange.wire import Span
@@ -294,7 +294,7 @@ def test_kill_9_keeps_every_message_that_was_confirmed(tmp_path: Path) -> None:
     talk = """
         import sys
         from pathlib import Path
-        from shared_context.conversations.store import ConversationStore
+        from shared_context.conversations.store import _SAYING, ConversationStore
         store = ConversationStore.open(Path(sys.argv[1]))
         while True:
             print(store.add_message("default", "user", "hello " * 50).message_id)
@@ -415,3 +415,14 @@ def test_a_title_given_after_the_conversation_was_deleted_elsewhere_is_not_kept(
             with store.database.read() as connection:
                 values = connection.execute("SELECT value FROM registers WHERE conversation_id = 'trip'")
                 assert [row["value"] for row in values] == [None, None]
+
+
+def test_messages_are_found_by_their_text_without_reading_all(store: ConversationStore) -> None:
+    for number in range(3):
+        store.add_message("default", "assistant", f"{'long ' * 20}{number}\n")
+    store.add_message("default", "user", f"{'long ' * 20}1")
+    assert [message.role for message in store.saying("assistant", f" {'long ' * 20}1 ")] == ["assistant"]
+    assert store.saying("assistant", "long " * 20) == []
+    with store._database.read() as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {_SAYING}", ("user", "x", 1)).fetchall()
+    assert any("messages_saying" in row["detail"] for row in plan)
