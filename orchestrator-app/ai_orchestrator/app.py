@@ -14,6 +14,7 @@ from orchestrator_http.keys import refuse_open_bind
 from orchestrator_http.routes import handoff
 from orchestrator_http.services import Services
 
+from ai_orchestrator import model_gate
 from ai_orchestrator.overflow import EnrolledVps
 from ai_orchestrator.vps_link.push_tier import PushTier
 
@@ -41,7 +42,11 @@ def create_app(settings: Settings, assistant: Assistant | None = None) -> Flask:
         vps = None if settings.relay.overflow_queue is None else EnrolledVps(settings)
         assistant = open_assistant(settings, tier=TIER, backend=backend_for_server(settings), remote=vps)
     services = Services.around(
-        settings, assistant, version=version("orchestrator"), next_tier=PushTier(settings)
+        settings,
+        assistant,
+        version=version("orchestrator"),
+        next_tier=PushTier(settings),
+        gate=model_gate.check,
     )
     if vps is not None:
         vps.replica = services.replica

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from orchestrator_core.backends.factory import choose_backend
 from orchestrator_core.backends.model_files import builtin_folders, find_builtin, resolve_model_path
+from orchestrator_core.backends.registered import reference_of
 from orchestrator_core.errors import OrchestratorError
+from orchestrator_core.models.manifest import MANIFEST_FILE
+from orchestrator_core.models.registry import Registry, Version
 from orchestrator_core.settings import BUILTIN_MODEL, Settings
 
 
@@ -17,10 +20,10 @@ class KnownModel:
     Args:
         name: what to give to `-m`.
         backend: what would run it; "" when nothing can.
-        source: builtin, models folder, or configuration.
+        source: builtin, registry, models folder, or configuration.
         path: the file or folder, where it is on this machine.
         size_bytes: of that file.
-        active: it is the one the settings name.
+        active: it is the one that answers.
         problem: why it cannot be used, or None.
     """
 
@@ -34,16 +37,35 @@ class KnownModel:
 
 
 def known_models(settings: Settings) -> list[KnownModel]:
-    """The configured model first, then the built-in one and the GGUF files of the models folder."""
-    configured = _configured(settings)
+    """The one that answers first, then the configured, the built-in, the registry's, and the GGUF files of the
+    models folder."""
+    active = _active(settings)
+    configured = _configured(settings, active=active is None)
     models = [configured]
     if settings.model.path != BUILTIN_MODEL:
         models.append(_builtin())
+    models += [_registered(version, active) for version in Registry(settings.models_folder).versions()]
     models += [model for model in _in_folder(settings.models_folder) if model.path != configured.path]
-    return models
+    return sorted(models, key=lambda model: not model.active)
 
 
-def _configured(settings: Settings) -> KnownModel:
+def _active(settings: Settings) -> str | None:
+    try:
+        return reference_of(settings)
+    except OrchestratorError:
+        return None
+
+
+def _registered(version: Version, active: str | None) -> KnownModel:
+    manifest = version.manifest
+    backend = "transformers" if manifest.main_file is None else "llama_cpp"
+    return KnownModel(
+        version.reference, backend, "registry", str(version.path), manifest.size,
+        active=version.reference == active,
+    )  # fmt: skip
+
+
+def _configured(settings: Settings, *, active: bool) -> KnownModel:
     name = settings.model.path
     source = "builtin" if name == BUILTIN_MODEL else "configuration"
     backend = ""
@@ -52,8 +74,8 @@ def _configured(settings: Settings) -> KnownModel:
         local = backend == "llama_cpp" or (backend == "transformers" and Path(name).expanduser().exists())
         path = resolve_model_path(settings) if local else None
     except OrchestratorError as error:
-        return KnownModel(name, backend, source, active=True, problem=error.message)
-    return KnownModel(name, backend, source, _text(path), _size(path), active=True)
+        return KnownModel(name, backend, source, active=active, problem=error.message)
+    return KnownModel(name, backend, source, _text(path), _size(path), active=active)
 
 
 def _builtin() -> KnownModel:
@@ -65,7 +87,10 @@ def _builtin() -> KnownModel:
 
 
 def _in_folder(folder: Path) -> list[KnownModel]:
+    """Those that lie there by themselves: of a folder with a manifest the registry tells."""
     files = sorted(folder.rglob("*.gguf")) if folder.is_dir() else []
+    files = [file for file in files if not file.relative_to(folder).parts[0].startswith(".")]
+    files = [file for file in files if not (file.parent / MANIFEST_FILE).exists()]
     return [
         KnownModel(
             str(file.relative_to(folder)), "llama_cpp", "models folder", str(file), _size(file),

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from flask import Flask, current_app, request
 from orchestrator_core.assistant.minutes import proposer_of
+from orchestrator_core.backends.activation import Activator, Gate, open_gate
+from orchestrator_core.backends.switching import SwitchingBackend
 from orchestrator_core.errors import NotFound, Overloaded
 from orchestrator_core.handoff.session import Handoffs
 from orchestrator_core.metrics import Metrics
@@ -91,6 +93,7 @@ class Services:
     metrics: Metrics
     slots: Slots
     version: str
+    activator: Activator
     cache: ResponseCache = field(default_factory=ResponseCache)
     responses: Remembered[str, str] = field(
         default_factory=lambda: Remembered(MAX_KEPT_RESPONSES_CHARS, size=len)
@@ -103,17 +106,30 @@ class Services:
 
     @classmethod
     def around(
-        cls, settings: Settings, assistant: Assistant, *, version: str, next_tier: NextTier | None = None
+        cls,
+        settings: Settings,
+        assistant: Assistant,
+        *,
+        version: str,
+        next_tier: NextTier | None = None,
+        gate: Gate = open_gate,
     ) -> Services:
         """
+        Args:
+            gate: see `Activator`.
+
         Raises:
             ConfigurationError, StoreError: what push keeps cannot be used.
         """
         backend, runs, memory = assistant.backend, assistant.runs, assistant.memory
+        model = ModelLoader(backend)
+        if isinstance(backend, SwitchingBackend):
+            backend.on_switch(model.start)
         here = cls(
             settings=settings,
             assistant=assistant,
-            model=ModelLoader(backend),
+            model=model,
+            activator=Activator(settings, backend, gate=gate),
             metrics=Metrics(
                 backend.stats,
                 lambda: [str(run.state) for run in runs.active()],

@@ -26,7 +26,7 @@ COMMANDS = {
     "handoff": ("ai_orchestrator.cli.handoff:handoff", "End a session: log entry and handoff documents."),
     "memory": ("ai_orchestrator.cli.memory:memory", "To-dos, decisions, facts: list, edit, forget."),
     "import": ("ai_orchestrator.cli.importing:import_", "Bring conversations from other programs."),
-    "models": ("ai_orchestrator.cli.models:models", "List the models that can answer."),
+    "models": ("ai_orchestrator.cli.models:models", "Models: list, pull, activate, go back."),
     "devices": ("ai_orchestrator.cli.devices:devices", "Paired devices: list, rename, revoke."),
     "keys": ("ai_orchestrator.cli.keys:keys", "API keys for scripts: add, list, revoke."),
     "vps": ("ai_orchestrator.cli.vps:vps", "The VPS: enrol with one, or be one."),

@@ -32,7 +32,7 @@ def find_command(words: Sequence[str]) -> tuple[click.Command, list[str]]:
 
     command: click.Command = orchestrator
     rest = list(words)
-    while isinstance(command, click.Group) and rest:
+    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
         context = click.Context(command, resilient_parsing=True)
         _, subcommand, rest = command.resolve_command(context, rest)
         assert subcommand is not None

@@ -59,12 +59,12 @@ class Activator:
     """Activates versions of the registry, one at a time. Safe from any thread.
 
     Args:
-        backend: of the server that shall answer with them; None: none runs here.
+        backend: of the server that shall answer with them; only a SwitchingBackend can. None: none runs here.
         gate: decides about versions that are not forced.
     """
 
     def __init__(
-        self, settings: Settings, backend: SwitchingBackend | None = None, *, gate: Gate = open_gate
+        self, settings: Settings, backend: ChatBackend | None = None, *, gate: Gate = open_gate
     ) -> None:
         self.registry = Registry(settings.models_folder)
         self.state = ActivationState()
@@ -164,20 +164,19 @@ class Activator:
         try:
             before = self.active()
             active = self.registry.activate(reference, self._settings.model.path)
-            if self._backend is None:
-                following.close()
+            if isinstance(self._backend, SwitchingBackend):
+                self._switch(self._backend, following, before)
             else:
-                self._switch(following, before)
+                following.close()
         except BaseException:
             following.close()
             raise
         _log.info("The active model is %s.", reference or self._settings.model.path)
         return active
 
-    def _switch(self, following: ChatBackend, before: Active | None) -> None:
-        assert self._backend is not None
+    def _switch(self, backend: SwitchingBackend, following: ChatBackend, before: Active | None) -> None:
         try:
-            self._backend.switch(following)
+            backend.switch(following)
         except BaseException:
             self.registry.restore(before)
             raise
@@ -188,7 +187,7 @@ class Activator:
         Raises:
             BackendError.
         """
-        if self._backend is not None:
+        if isinstance(self._backend, SwitchingBackend):
             self._backend.wait_for_room()
         if version is None:
             backend = create_plain_backend(self._settings)
@@ -218,6 +217,8 @@ class Activator:
         Raises:
             Conflict: no model of the registry can answer under these settings.
         """
+        if not isinstance(self._backend, SwitchingBackend | None):
+            raise Conflict("The program that started this server chose its model; no other can follow it.")
         if self._settings.model.url is not None or ":" in self._settings.model.backend:
             raise Conflict(
                 "The settings name a model that answers elsewhere (model.url, model.backend).",

@@ -173,7 +173,7 @@ def _look(repo: str) -> list[str]:
     except queue.Empty:
         raise _unreachable(repo, f"no answer within {REACH_TIMEOUT_S:g} s") from None
     if isinstance(answer, Exception):
-        with _explained(repo):
+        with explained(repo):
             raise answer
     return answer
 
@@ -182,7 +182,7 @@ def _download(repo: str, files: list[str]) -> Path:
     from huggingface_hub import constants, snapshot_download
 
     log.info("Downloading %s from %s: %d files.", repo, constants.ENDPOINT, len(files))
-    with _explained(repo, "the download broke off"):
+    with explained(repo, "the download broke off"):
         folder = snapshot_download(
             repo,
             endpoint=constants.ENDPOINT,
@@ -214,7 +214,7 @@ def _progress(repo: str) -> Any:
 
 
 @contextmanager
-def _explained(repo: str, doing: str | None = None) -> Iterator[None]:
+def explained(repo: str, doing: str | None = None) -> Iterator[None]:
     """Turns what the hub's library raises into a ModelNotFound that says what to do.
 
     Args:

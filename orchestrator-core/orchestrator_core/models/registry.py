@@ -194,6 +194,11 @@ class Registry:
             hint="`orchestrator models list` shows what there is.",
         )  # fmt: skip
 
+    def has(self, manifest: Manifest) -> bool:
+        """Whether this version is there with these very files."""
+        known = self._read(self.folder / manifest.name / manifest.version)
+        return known is not None and known.manifest.files == manifest.files
+
     def next_version(self, name: str) -> str:
         """The smallest number above those in use."""
         taken = [int(path.name) for path in (self.folder / name).glob("*") if path.name.isdecimal()]

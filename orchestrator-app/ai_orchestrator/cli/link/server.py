@@ -62,14 +62,22 @@ class ServerLink:
         url: the server's address.
         key: API key, sent with every request.
         data: the server's data folder, where this machine can see it.
+        session: knows by itself whom to trust, and the key.
     """
 
     remote = True
 
-    def __init__(self, url: str, key: str | None = None, *, data: Path | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        data: Path | None = None,
+        session: requests.Session | None = None,
+    ) -> None:
         self.where = url.rstrip("/")
         self._data = data
-        self._session = requests.Session()
+        self._session = session or requests.Session()
         # A proxy from the environment would see the key, and cannot reach loopback anyway.
         self._session.trust_env = False
         if key:
@@ -92,7 +100,10 @@ class ServerLink:
         headers: Mapping[str, str] | None = None,
         **query: Any,
     ) -> Any:
-        """One JSON request; returns the decoded answer (None for an empty one).
+        """One request; returns the decoded answer (None for an empty one).
+
+        Args:
+            body: JSON, or bytes as they stand.
 
         Raises:
             OrchestratorError: the server's error, or BackendUnreachable.
@@ -180,7 +191,8 @@ class ServerLink:
             response = self._session.request(
                 method,
                 self.where + path,
-                json=body,
+                json=None if isinstance(body, bytes) else body,
+                data=body if isinstance(body, bytes) else None,
                 headers=dict(headers or {}),
                 params={name: value for name, value in (query or {}).items() if value is not None},
                 stream=stream,
