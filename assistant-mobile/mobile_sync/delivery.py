@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from orchestrator_core.errors import ApplicationError, TierLost, TierUnreachable
 from shared_context.errors import PeerUnreachable, StoreError
 
-from mobile_sync.errors import ConnectionCut, NothingReachable
+from mobile_sync.errors import ConnectionCut, EntryNotFound, NothingReachable
 from mobile_sync.outbox import EntryState, Outbox, OutboxEntry
 
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
@@ -107,7 +108,7 @@ class Delivery:
         """Whether a server shows it; then it has left the outbox."""
         try:
             seen = self._courier.is_seen(entry)
-        except (*_NOBODY, StoreError):
+        except _NOBODY:
             raise
         except ApplicationError as error:
             _log.info("%s cannot be looked up: %s", entry.entry_id, error)
@@ -117,25 +118,53 @@ class Delivery:
         return seen
 
     def _sent(self, entry: OutboxEntry) -> bool:
+        try:
+            with self.sending(entry):
+                self._courier.send(self._outbox.get(entry.entry_id))
+        except (ConnectionCut, TierLost):
+            return False
+        except (*_NOBODY, StoreError):
+            raise
+        except ApplicationError:
+            return False
+        self._look(self._outbox.get(entry.entry_id))
+        return True
+
+    @contextmanager
+    def sending(self, entry: OutboxEntry) -> Iterator[None]:
+        """What is done in the block sends the entry; how it ends is noted, and raised again."""
         first = entry.state is EntryState.QUEUED
         note = self._courier.prepare(entry) if first else None
         self._outbox.mark(entry.entry_id, EntryState.SENDING, note=note)
         try:
-            self._courier.send(self._outbox.get(entry.entry_id))
+            yield
         except (ConnectionCut, TierLost) as error:
             self._outbox.mark(entry.entry_id, EntryState.UNCLEAR, problem=error.message)
-            return False
+            raise
         except _NOBODY as error:
             # What was sent once may have arrived then.
             state = EntryState.QUEUED if first else EntryState.UNCLEAR
             self._outbox.mark(entry.entry_id, state, problem=error.message)
             raise
+        except StoreError as error:
+            # A server's, or this device's own: where the disk is full, nothing is noted either.
+            with suppress(StoreError):
+                self._outbox.mark(entry.entry_id, _after(error, first), problem=error.message)
+            raise
         except ApplicationError as error:
             self._outbox.mark(entry.entry_id, _after(error, first), problem=error.message)
-            return False
+            raise
+        except GeneratorExit:
+            self._outbox.mark(entry.entry_id, EntryState.UNCLEAR, problem="nobody waited for the answer")
+            raise
         self._outbox.mark(entry.entry_id, EntryState.ANSWERED)
-        self._look(entry)
-        return True
+
+    def look(self, entry_id: str) -> bool:
+        """Whether a server shows this entry, so that it left the outbox; False also when nobody can be asked."""
+        try:
+            return self._look(self._outbox.get(entry_id))
+        except (*_NOBODY, EntryNotFound):
+            return False
 
 
 def _after(error: ApplicationError, first: bool) -> EntryState:

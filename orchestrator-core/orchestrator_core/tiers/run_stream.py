@@ -50,6 +50,8 @@ class RunStream:
 
 def _parsed(event: ServerEvent) -> StreamEvent | None:
     name, offset = event.name, int(event.event_id) if event.event_id.isdecimal() else None
+    if name not in ("message", "thinking", "seam", "error"):
+        return None  # a signature, or of a newer version
     try:
         data = json.loads(event.data)
     except (ValueError, RecursionError) as error:
@@ -59,7 +61,7 @@ def _parsed(event: ServerEvent) -> StreamEvent | None:
     if name in ("seam", "error") or (name == "thinking" and isinstance(data.get(name), str)):
         return StreamEvent(name, data, offset)
     if name != "message":
-        return None  # of a newer version
+        return None
     if data.get("done") is True:
         return StreamEvent("done", data, offset)
     if isinstance(data.get("token"), str):

@@ -64,6 +64,7 @@ def test_half_an_event_is_none() -> None:
 
 def test_what_a_newer_version_says_besides_is_passed_over() -> None:
     assert RunStream().feed(b'event: progress\ndata: {"part": 3}\n\n') == []
+    assert RunStream().feed(b"event: signature\ndata: no json 7 x\n\n") == []
 
 
 def test_an_event_without_end_is_not_waited_for() -> None:
