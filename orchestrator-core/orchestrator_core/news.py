@@ -30,7 +30,7 @@ class News(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     kind: NewsKind
-    ids: tuple[NewsId, ...] = Field(min_length=1, max_length=MAX_IDS, strict=False)
+    ids: list[NewsId] = Field(min_length=1, max_length=MAX_IDS)
     conversation_id: Annotated[str, Field(max_length=200)] | None = None
     message_id: Annotated[str, Field(max_length=200)] | None = None
     run_id: Annotated[str, Field(max_length=200)] | None = None
@@ -46,7 +46,7 @@ class News(BaseModel):
         """
         return cls(
             kind="better_answer" if better else "answer",
-            ids=(f"run:{run_id}",),
+            ids=[f"run:{run_id}"],
             conversation_id=conversation_id,
             message_id=message_id,
             run_id=run_id,

@@ -149,7 +149,7 @@ class Services:
         Raises:
             ConfigurationError, StoreError: its files cannot be used.
         """
-        return open_push(self.settings, self.assistant, self.next_tier)
+        return open_push(self.settings, self.assistant, self.household, self.next_tier)
 
     @cached_property
     def replica(self) -> Replica:

@@ -72,6 +72,10 @@ class RunWatcher:
             silent_since = time.monotonic()
             if self._timing is not None:
                 self._timing.see(event)
+            if event.final:
+                if self._gone():
+                    raise ClientGone
+                run.log.mark_end_seen()
             yield event
 
     def answer(self, run: Run) -> dict[str, Any]:

@@ -18,4 +18,4 @@ class NewsAnswer(BaseModel):
 def tell(body: News) -> NewsAnswer:
     """Sending it again, or from two tiers, changes nothing: what has no new id was told before."""
     services().push.tell(body)
-    return NewsAnswer(ids=list(body.ids))
+    return NewsAnswer(ids=body.ids)

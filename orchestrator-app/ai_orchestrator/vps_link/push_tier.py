@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import requests
 from orchestrator_core.errors import ConfigurationError, TierUnreachable
 from orchestrator_core.news import News
 from orchestrator_core.settings import Settings
 from orchestrator_http.push.delivery import Outcome, outcome_of
+from orchestrator_http.routes.push import ON_BEHALF_OF
 from orchestrator_relay.pinning import session_for
 
 from ai_orchestrator.vps_link import credentials
@@ -34,10 +38,12 @@ class PushTier:
         # An older VPS has no such route, which is no reason to forget this one.
         return Outcome("refused", outcome.problem) if outcome.what == "gone" else outcome
 
-    def call(self, method: str, body: bytes) -> tuple[int, bytes]:
-        return self._send(method, "/push", body)
+    def call(self, method: str, body: bytes, device: str | None) -> tuple[int, bytes]:
+        return self._send(method, "/push", body, {} if device is None else {ON_BEHALF_OF: device})
 
-    def _send(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+    def _send(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> tuple[int, bytes]:
         credential = self._credential()
         if credential is None:
             raise TierUnreachable("This desktop is not enrolled with a VPS.")
@@ -46,7 +52,7 @@ class PushTier:
                 answer = session.request(
                     *(method, credential.url + path),
                     data=body,
-                    headers=JSON if body else {},
+                    headers={**headers, **(JSON if body else {})},
                     timeout=TIMEOUT_S,
                     allow_redirects=False,
                 )

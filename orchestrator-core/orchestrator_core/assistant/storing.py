@@ -21,7 +21,7 @@ class AnswerStore:
 
     Args:
         changed: called after an answer of a conversation.
-        tell: told of an answer that ended while nobody followed it.
+        tell: told of each answer of a conversation that was not stopped by somebody.
     """
 
     def __init__(
@@ -43,8 +43,7 @@ class AnswerStore:
             self._elsewhere.said_here()
         if spec.conversation_id is not None:
             self._changed()
-            kept = "message_id" not in stored
-            if kept and not result.followed and result.state is not RunState.CANCELLED:
+            if "message_id" not in stored and result.state is not RunState.CANCELLED:
                 self._tell(News.answered(spec.run_id, spec.conversation_id, spec.message_id))
         return stored
 

@@ -84,12 +84,12 @@ class EventLog:
 
     @property
     def end_seen(self) -> bool:
-        """Whether somebody was given its end."""
+        """Whether a client has the end, as far as one can know: see `mark_end_seen`."""
         with self._changed:
             return self._end_seen
 
     def mark_end_seen(self) -> None:
-        """Whoever asks is given what the end says in another form."""
+        """Said by who passes the end on to a client that is there. Nothing while there is no end."""
         with self._changed:
             self._end_seen = self._end_seen or self._closed
 
@@ -141,11 +141,7 @@ class EventLog:
         with self._changed:
             self._followers += 1
         try:
-            for event in self._follow(after, timeout):
-                if event is not None and event.final:
-                    with self._changed:
-                        self._end_seen = True
-                yield event
+            yield from self._follow(after, timeout)
         finally:
             with self._changed:
                 self._followers -= 1

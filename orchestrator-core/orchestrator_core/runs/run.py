@@ -216,7 +216,7 @@ class Run:
 
     def completed(self, result: RunResult) -> RunResult:
         """The result with the run's text, and with the id of the message that this becomes."""
-        whole = replace(result, text=self.text, followed=self.log.followed)
+        whole = replace(result, text=self.text)
         return replace(whole, message_id=self.spec.message_id) if worth_storing(whole) else whole
 
     def interrupted(self) -> RunResult:

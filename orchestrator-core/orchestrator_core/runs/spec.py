@@ -122,7 +122,6 @@ class RunResult:
         error: why it failed or was interrupted; raise it.
         text: the answer; with FAILED and CANCELLED the part that was produced.
         message_id: None when no answer was stored.
-        followed: somebody was following the run when it ended.
     """
 
     state: RunState
@@ -132,4 +131,3 @@ class RunResult:
     error: ApplicationError | None = None
     text: str = ""
     message_id: str | None = None
-    followed: bool = field(default=False, compare=False)

@@ -20,6 +20,10 @@ TEXT_CHARS = 600
 _TITLES = {"answer": "Your answer is ready", "better_answer": "A better answer is ready"}
 
 
+class StillWatched(Exception):
+    """Somebody is reading the answer, and may get to its end."""
+
+
 class Composer:
     """Safe from any thread."""
 
@@ -30,6 +34,7 @@ class Composer:
         """The message as docs/push.md describes it; None when it was seen, settled or forgotten meanwhile.
 
         Raises:
+            StillWatched.
             StoreError.
         """
         message = self._of_document(news) if news.kind == "conflict" else self._of_answer(news)
@@ -53,9 +58,12 @@ class Composer:
 
     def _was_seen(self, news: News) -> bool:
         try:
-            return self._assistant.runs.get(news.run_id or "").log.end_seen
+            log = self._assistant.runs.get(news.run_id or "").log
         except NotFound:
             return False
+        if log.followed and not log.end_seen:
+            raise StillWatched
+        return log.end_seen
 
     def _of_document(self, news: News) -> dict[str, Any] | None:
         path, context = news.document or "", self._assistant.context

@@ -23,4 +23,4 @@ def _tell_all(context: ContextFolder, paths: Iterable[str], tell: Callable[[News
             path = document_path(conflict.name, project)
             ids[path].append(f"conflict:{conflict.conflict_id}")
         for path in ids.keys() & set(paths):
-            tell(News(kind="conflict", ids=tuple(ids[path][:MAX_IDS]), document=path))
+            tell(News(kind="conflict", ids=ids[path][:MAX_IDS], document=path))

@@ -16,13 +16,18 @@ from orchestrator_http.push.store import PushStore
 if TYPE_CHECKING:
     from orchestrator_core.assistant import Assistant
 
+    from orchestrator_http.household import Household
+
 FILE_NAME = "push.db"
 
 
-def open_push(settings: Settings, assistant: Assistant, next_tier: NextTier | None = None) -> Push:
+def open_push(
+    settings: Settings, assistant: Assistant, household: Household, next_tier: NextTier | None = None
+) -> Push:
     """Tells of what this assistant has to tell, until it is closed.
 
     Args:
+        household: knows which devices were revoked.
         next_tier: sends in this one's place while it is present.
 
     Raises:
@@ -30,7 +35,18 @@ def open_push(settings: Settings, assistant: Assistant, next_tier: NextTier | No
     """
     key = ApplicationKey(settings.data)
     sender = WebPushSender(key, contact=settings.push.contact, local_services=settings.push.local_services)
-    push = Push(PushStore(settings.data / FILE_NAME), sender, Composer(assistant), next_tier=next_tier)
+
+    def was_revoked(device_id: str) -> bool:
+        device = household.devices.lookup(device_id)
+        return device is not None and device.revoked_at is not None
+
+    push = Push(
+        PushStore(settings.data / FILE_NAME),
+        sender,
+        Composer(assistant),
+        next_tier=next_tier,
+        was_revoked=was_revoked,
+    )
     assistant.also_close(push.close)
     assistant.news.listen(push.tell)
     if assistant.context is not None:

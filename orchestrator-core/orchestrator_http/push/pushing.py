@@ -14,6 +14,7 @@ from orchestrator_core.errors import ApplicationError
 from orchestrator_core.news import News
 from shared_context.errors import StoreError
 
+from orchestrator_http.push.composing import StillWatched
 from orchestrator_http.push.delivery import Keys, Outcome, WebPushSender
 from orchestrator_http.push.store import NEXT_TIER, PushStore, Subscription, Waiting
 
@@ -21,7 +22,7 @@ SENDERS = 4
 """Messages on their way at once; of one receiver only one. A service that stalls holds up no other."""
 
 GRACE_S = 2.0
-"""A client that comes back so soon needs no message."""
+"""A client that is given the end of its answer so soon after it needs no message."""
 
 EXPIRES_S = 3 * 24 * 3600.0
 """Nobody wants to hear of an answer of last week. Also how long a service keeps a message for a phone that is off."""
@@ -45,8 +46,11 @@ class NextTier(Protocol):
     def tell(self, news: News) -> Outcome:
         """Have it tell its subscribers."""
 
-    def call(self, method: str, body: bytes) -> tuple[int, bytes]:
+    def call(self, method: str, body: bytes, device: str | None) -> tuple[int, bytes]:
         """Its answer to a request for `/push`.
+
+        Args:
+            device: id of the paired device that asks; None: the owner does.
 
         Raises:
             TierUnreachable.
@@ -59,6 +63,7 @@ class Push:
     Args:
         compose: the message that these news are for a person; None: nobody needs it any more.
         next_tier: is told of all news too, or None.
+        was_revoked: whether a device that subscribed once was revoked since.
         clock: seconds since the epoch.
     """
 
@@ -69,12 +74,14 @@ class Push:
         compose: Callable[[News], dict[str, Any] | None],
         *,
         next_tier: NextTier | None = None,
+        was_revoked: Callable[[str], bool] = lambda device: False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.store = store
         self.next_tier = next_tier
         self._sender = sender
         self._compose = compose
+        self._was_revoked = was_revoked
         self._clock = clock
         self._changed = threading.Condition()
         self._busy: list[str] = []
@@ -99,6 +106,18 @@ class Push:
                 self._ensure_thread()
         except StoreError as error:
             _log.warning("Nobody is told of %s: %s", news.ids[0], error.message)
+
+    def subscriptions(self) -> list[Subscription]:
+        """Those of revoked devices are gone.
+
+        Raises:
+            StoreError.
+        """
+        every = self.store.subscriptions()
+        revoked = {each.endpoint for each in every if self._is_revoked(each)}
+        for endpoint in revoked:
+            self.store.unsubscribe(endpoint)
+        return [each for each in every if each.endpoint not in revoked]
 
     def close(self) -> None:
         """What is not delivered waits for the next start. Idempotent."""
@@ -151,11 +170,17 @@ class Push:
 
     def _handle(self, waiting: Waiting) -> None:
         now = self._clock()
+        if self._is_revoked(waiting.receiver):
+            self.store.unsubscribe(waiting.receiver.endpoint)
+            return
         try:
             message = None if now - waiting.since > EXPIRES_S else self._compose(waiting.news)
             outcome = (
                 None if message is None else self._send(waiting, message, EXPIRES_S - (now - waiting.since))
             )
+        except StillWatched:
+            self.store.delay(waiting, now + GRACE_S)
+            return
         except (ApplicationError, OSError) as error:
             outcome = Outcome("later", str(error))
         receiver = waiting.receiver
@@ -173,6 +198,9 @@ class Push:
             case _:
                 pause_s = min(LONGEST_WISH_S, max(outcome.retry_after_s, _pause_s(receiver.failures)))
                 self.store.postpone(waiting, now + pause_s, outcome.problem)
+
+    def _is_revoked(self, subscription: Subscription) -> bool:
+        return subscription.device is not None and self._was_revoked(subscription.device)
 
     def _send(self, waiting: Waiting, message: dict[str, Any], ttl_s: float) -> Outcome:
         receiver, news = waiting.receiver, waiting.news

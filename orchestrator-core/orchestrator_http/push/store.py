@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,13 +125,6 @@ class PushStore:
         with self._database.write() as connection:
             return _remove(connection, "endpoint = ?", (endpoint,))
 
-    def keep_devices(self, allowed: Collection[str]) -> None:
-        """Remove the subscriptions of devices that are not among these."""
-        devices = {each.device for each in self.subscriptions()} - {None} - set(allowed)
-        for device in devices:
-            with self._database.write() as connection:
-                _remove(connection, "device = ?", (device,))
-
     def subscriptions(self) -> list[Subscription]:
         with self._database.read() as connection:
             rows = connection.execute(
@@ -211,6 +204,11 @@ class PushStore:
         """Nobody wants it any more."""
         with self._removing(waiting):
             pass
+
+    def delay(self, waiting: Waiting, due: float) -> None:
+        """Look at it again then."""
+        with self._database.write() as connection:
+            connection.execute("UPDATE waiting SET due = ? WHERE number = ?", (due, waiting.number))
 
     def postpone(self, waiting: Waiting, until: float, problem: str) -> None:
         """Leave its receiver alone for a while."""

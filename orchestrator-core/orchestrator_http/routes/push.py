@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from flask import Response, request
+from flask import Response, g, request
 from orchestrator_core.errors import InvalidRequest, NotFound
 from pydantic import BaseModel
 
@@ -13,6 +13,9 @@ from orchestrator_http.push.addresses import Endpoint
 from orchestrator_http.push.store import Subscription
 from orchestrator_http.schemas.push import PushAnswer, SubscribeBody, SubscriptionAnswer, UnsubscribeBody
 from orchestrator_http.services import services
+
+ON_BEHALF_OF = "Orchestrator-Device"
+"""A desktop says with it which device asks through it."""
 
 api = Api("push", answered_by="here", for_desktop="source")
 
@@ -38,7 +41,9 @@ def subscribe(body: SubscribeBody) -> SubscriptionAnswer | Response:
             here.push.store.unsubscribe(body.endpoint)
         return answer
     return _shown(
-        here.push.store.subscribe(body.endpoint, body.keys.p256dh, body.keys.auth, body.name, device=None)
+        here.push.store.subscribe(
+            body.endpoint, body.keys.p256dh, body.keys.auth, body.name, _asking_device()
+        )
     )
 
 
@@ -46,12 +51,11 @@ def subscribe(body: SubscribeBody) -> SubscriptionAnswer | Response:
            answer=PushAnswer)  # fmt: skip
 def unsubscribe(body: UnsubscribeBody) -> PushAnswer | Response:
     """Answers with those that are left. What was not delivered yet is dropped."""
-    store = services().push.store
     if body.endpoint is None and body.subscription_id is None:
         raise InvalidRequest("Name an endpoint or a subscription_id.", param="endpoint")
     removed = [
-        store.unsubscribe(each.endpoint)
-        for each in store.subscriptions()
+        services().push.store.unsubscribe(each.endpoint)
+        for each in _subscriptions()
         if each.endpoint == body.endpoint or _id(each) == body.subscription_id
     ]
     answer = _elsewhere(body)
@@ -72,7 +76,7 @@ def _elsewhere(body: BaseModel | None = None) -> Response | None:
     if tier is None or not tier.present():
         return None
     sent = b"" if body is None else body.model_dump_json(exclude_none=True).encode()
-    status, answer = tier.call(request.method, sent)
+    status, answer = tier.call(request.method, sent, _asking_device())
     return Response(answer, status=status, content_type=JSON)
 
 
@@ -81,8 +85,21 @@ def _listed() -> PushAnswer:
     return PushAnswer(
         public_key=here.push.public_key,
         tier=here.assistant.tier,
-        subscriptions=[_shown(each) for each in here.push.store.subscriptions()],
+        subscriptions=[_shown(each) for each in _subscriptions()],
     )
+
+
+def _subscriptions() -> list[Subscription]:
+    """All of them for the owner; a device knows of its own."""
+    device = _asking_device()
+    every = services().push.subscriptions()
+    return [each for each in every if device is None or each.device == device]
+
+
+def _asking_device() -> str | None:
+    if g.get("desktop") is not None:
+        return request.headers.get(ON_BEHALF_OF)
+    return g.caller.id if g.caller is not None and g.caller.kind == "device" else None
 
 
 def _shown(subscription: Subscription) -> SubscriptionAnswer:

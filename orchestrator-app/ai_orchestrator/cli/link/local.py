@@ -135,6 +135,8 @@ class LocalAnswer:
             if event is None:
                 continue
             self._offset = event.offset
+            if event.final:
+                self._run.log.mark_end_seen()
             if event.kind == "error":
                 raise from_body(event.data)
             if event.kind != "thinking":  # A terminal shows the answer alone.

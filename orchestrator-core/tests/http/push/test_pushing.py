@@ -1,6 +1,7 @@
 """Who is told of what, once, whatever the push service and the disk do."""
 
 import threading
+import time
 
 import pytest
 from orchestrator_core.errors import Conflict
@@ -43,6 +44,18 @@ def test_a_client_that_comes_back_at_once_is_not_told(here, monkeypatch):
     here.client.get(f"/runs/{run.run_id}")
     here.settled()
     assert here.service.requests == 0
+
+
+def test_a_slow_reader_is_told_only_when_it_leaves_before_the_end(here):
+    phone = here.subscribe()
+    run = here.ask_and_leave()
+    reading = run.events()
+    next(reading)
+    wait_until(lambda: here.push.store.next([]).due > time.time() - 0.01)
+    wait_until(lambda: here.push.store.next([]).due > time.time() - 0.01)
+    assert not phone.messages
+    reading.close()
+    wait_until(lambda: phone.messages)
 
 
 def test_an_answer_that_was_stopped_is_not_told(open_desk):
