@@ -143,7 +143,7 @@ class WebPushSender:
         try:
             from py_vapid import Vapid02
         except ImportError:
-            raise MissingExtra("pywebpush", "push", "Sending push messages") from None
+            raise MissingExtra("pywebpush", "vps", "Sending push messages") from None
         vapid = Vapid02.from_pem(self._key.pem)
         claims = {"aud": audience, "exp": int(time.time()) + TOKEN_S, "sub": self._contact}
         return str(vapid.sign(claims)["Authorization"])
@@ -159,7 +159,7 @@ def encrypted(keys: Keys, plain: bytes) -> bytes:
     try:
         from pywebpush import WebPusher, WebPushException
     except ImportError:
-        raise MissingExtra("pywebpush", "push", "Sending push messages") from None
+        raise MissingExtra("pywebpush", "vps", "Sending push messages") from None
     subscription = {"endpoint": "", "keys": {"p256dh": keys.p256dh, "auth": keys.auth}}
     try:
         return bytes(WebPusher(subscription).encode(plain)["body"])
