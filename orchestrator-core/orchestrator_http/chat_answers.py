@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from orchestrator_core.runs.spec import RunEvent
 
 ASSISTANT = "orchestrator"
-"""The name under which every client finds the assistant."""
+"""The name under which every client finds the assistant; every other name is the bare model's, in every route."""
 
 Watch = Callable[["Run"], "Iterator[RunEvent | None]"]
 Make = Callable[[Watch], Completion]
@@ -61,7 +61,12 @@ def is_for_assistant(body: bytes) -> bool:
     except ValueError:
         return False
     model = fields.get("model") if isinstance(fields, dict) else None
-    return isinstance(model, str) and model.partition(":")[0] == ASSISTANT
+    return isinstance(model, str) and means_assistant(model)
+
+
+def means_assistant(model: str | None) -> bool:
+    """Whether a request that names this model is for the assistant. Ollama's clients put a tag behind every name."""
+    return model is not None and model.partition(":")[0] == ASSISTANT
 
 
 def chat_completions(body: ChatCompletionRequest) -> list[Make]:
@@ -71,7 +76,7 @@ def chat_completions(body: ChatCompletionRequest) -> list[Make]:
         InvalidRequest: a field cannot be used, or not with this model.
         BackendError: the model cannot be used.
     """
-    return [_asked(body)] if body.model == ASSISTANT else _completed(body)
+    return [_asked(body)] if means_assistant(body.model) else _completed(body)
 
 
 def text_completion(prompt: str, body: CompletionFields) -> Make:

@@ -110,11 +110,6 @@ def generate_as_chat(body: OllamaGenerate) -> ChatCompletionRequest:
     return _chat(body, [*system, {"role": "user", "content": body.prompt}])
 
 
-def model_name(name: str) -> str:
-    """Without the tag that Ollama's clients put behind every name."""
-    return name.removesuffix(":latest")
-
-
 @dataclass
 class OllamaWriter:
     """Tells one answer in Ollama's words.
@@ -186,7 +181,7 @@ def line(fields: dict[str, Any]) -> bytes:
 
 
 def _chat(body: OllamaRequest, messages: list[dict[str, Any]], **fields: Any) -> ChatCompletionRequest:
-    chat: dict[str, Any] = {"model": model_name(body.model), "messages": messages, **fields}
+    chat: dict[str, Any] = {"model": body.model, "messages": messages, **fields}
     for name, value in (body.options or {}).items():
         if name in OPTIONS and value is not None:
             chat[OPTIONS[name]] = value

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 
-from orchestrator_core.errors import NotFound
 from pydantic import Field
 
 from orchestrator_http.api import Api
-from orchestrator_http.chat_answers import ASSISTANT
+from orchestrator_http.chat_answers import ASSISTANT, means_assistant
 from orchestrator_http.schemas.common import Parameters
 from orchestrator_http.schemas.openai_answers import ModelCard, ModelCards
 from orchestrator_http.services import services
@@ -28,15 +27,9 @@ def index() -> ModelCards:
 
 @api.route("GET", "/v1/models/<path:model>", summary="One model", errors=(404, 502, 504))
 def show(path: ModelPath) -> ModelCard:
+    """The model that a request with this name gets: any name but the assistant's is the bare model's."""
     card = _card()
-    if path.model == ASSISTANT:
-        return _assistant(card)
-    if path.model != card.id:
-        raise NotFound(
-            f"There is no model {path.model[:80]!r}; this server has {card.id!r} and {ASSISTANT!r}.",
-            code="model_not_found",
-        )
-    return card
+    return _assistant(card) if means_assistant(path.model) else card
 
 
 def _card() -> ModelCard:

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import Response
-from orchestrator_core.errors import InvalidRequest, NotFound
+from orchestrator_core.errors import InvalidRequest
 
 from orchestrator_http.api import JSON, Api
-from orchestrator_http.chat_answers import ASSISTANT, Make, chat_completions, text_completion
+from orchestrator_http.chat_answers import ASSISTANT, Make, chat_completions, means_assistant, text_completion
 from orchestrator_http.contracts import ollama
 from orchestrator_http.contracts.ollama import NDJSON, OllamaWriter, line
 from orchestrator_http.routes.asking import STREAM_ERRORS
@@ -52,15 +52,10 @@ def loaded() -> JsonObject:
     return JsonObject({"models": _models()})
 
 
-@api.route(
-    "POST", "/api/show", summary="One model, in Ollama's words", errors=(404, 502, 504), repeatable=True
-)
+@api.route("POST", "/api/show", summary="One model, in Ollama's words", errors=(502, 504), repeatable=True)
 def show(body: ollama.OllamaShow) -> JsonObject:
-    asked = ollama.model_name(body.model or body.name or "")
     backend = services().assistant.backend
-    listed = {model["name"]: model for model in _models()}
-    if asked not in listed:
-        raise NotFound(f"model {asked[:80]!r} not found", code="model_not_found")
+    listed, _ = _models()
     described = backend.describe()
     return JsonObject(
         {
@@ -68,14 +63,16 @@ def show(body: ollama.OllamaShow) -> JsonObject:
             "parameters": "",
             "license": "",
             "template": backend.chat_template() or "",
-            "details": listed[asked]["details"],
-            "modified_at": listed[asked]["modified_at"],
+            "details": listed["details"],
+            "modified_at": listed["modified_at"],
             "model_info": {
                 "general.architecture": "llama",
                 "general.basename": described.model,
                 "llama.context_length": described.context_length,
             },
-            "capabilities": ["completion"] if asked == ASSISTANT else ["completion", "tools"],
+            "capabilities": ["completion"]
+            if means_assistant(body.model or body.name)
+            else ["completion", "tools"],
         }
     )
 
