@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import time
 from collections.abc import Iterable, Iterator
 
 from flask import Response, g, request
@@ -12,10 +14,14 @@ from orchestrator_relay.signatures import SIGNATURE_EVENT, EventChain, Headers, 
 
 from orchestrator_http import sse
 from orchestrator_http.api import EVENTS
+from orchestrator_http.keys import Caller
 from orchestrator_http.services import Services
 
 MAX_WHOLE_BYTES = 32 * 1024 * 1024
 """A longer body that is no stream of events goes out as it comes, and its digest is not signed."""
+
+LOOK_S = 1.0
+"""How often a stream looks whether its device was revoked, when something is sent: a ping, at the latest."""
 
 
 def sign(services: Services, response: Response) -> Response:
@@ -26,7 +32,8 @@ def sign(services: Services, response: Response) -> Response:
     identity, asked = services.household.identity, dict(request.headers)
     if response.mimetype == EVENTS and response.is_streamed:
         chain = EventChain(household.id, asked)
-        response.response = _chained(response.response, response.iter_encoded(), chain, identity)
+        parts = _while_welcome(services, g.caller, response.iter_encoded())
+        response.response = _chained(response.response, parts, chain, identity)
         return _with_signature(response, identity, household.id, asked, None)
     body = b"" if request.method == "HEAD" or response.status_code in (204, 304) else _whole(response)
     return _with_signature(response, identity, household.id, asked, body)
@@ -75,6 +82,21 @@ def _rejoined(taken: list[bytes], rest: Iterator[bytes], source: object) -> Iter
         yield from rest
     finally:
         _close(source)
+
+
+def _while_welcome(services: Services, caller: Caller | None, parts: Iterable[bytes]) -> Iterator[bytes]:
+    """
+    Raises:
+        BrokenPipeError: the device was revoked; the connection is cut.
+    """
+    looked = time.monotonic()
+    for part in parts:
+        yield part
+        if caller is not None and caller.kind == "device" and time.monotonic() - looked >= LOOK_S:
+            looked = time.monotonic()
+            device = services.household.devices.lookup(caller.id)
+            if device is not None and device.revoked_at is not None:
+                raise BrokenPipeError(errno.EPIPE, "the device was revoked")
 
 
 def _chained(

@@ -89,7 +89,7 @@ class Enrolment:
         self._drop = drop
         self._used = used
         self._attempts = FailedAttempts()
-        self.api = Api("desktops", answered_by="here")
+        self.api = Api("desktops", scope="admin", answered_by="here")
         declare = self.api.route
         declare("POST", "/enroll", summary="Enrol a desktop", errors=(409, 429, 507), open=True,
                 status=201, max_body_bytes=4096)(self.enroll)  # fmt: skip

@@ -34,10 +34,12 @@ from orchestrator_http.services import services
 MAX_PART_BYTES = 4 * 1024 * 1024
 BINARY = "application/octet-stream"
 
-api = Api("registry", answered_by="here", for_desktop="source")
+api = Api("registry", scope="admin", answered_by="here", for_desktop="source")
 
 
-@api.route("GET", "/models", summary="The models of this machine, and which one is active", quiet=True)
+@api.route(
+    "GET", "/models", summary="The models of this machine, and which one is active", quiet=True, scope="ask"
+)
 def index() -> ModelsAnswer:
     """Each tier has its own registry: the VPS tells of its own, also while the desktop is connected."""
     return _models(services().activator)
@@ -61,7 +63,7 @@ def rollback(body: RollbackBody) -> ActivationAnswer:
     return _activation(activator.start(activator.previous(), force=body.force))
 
 
-@api.route("GET", "/models/<name>/<version>", summary="One version", errors=(404, 503))
+@api.route("GET", "/models/<name>/<version>", summary="One version", errors=(404, 503), scope="ask")
 def show(path: VersionPath) -> VersionAnswer:
     activator = services().activator
     return _answer(activator.registry.find(path.reference), _active(activator))
@@ -82,6 +84,7 @@ def remove(path: VersionPath) -> ModelsAnswer:
     media=(BINARY,),
     errors=(404, 416, 503),
     also={206: None, 304: None},
+    scope="ask",
 )
 def download(path: FilePath) -> Response:
     """Takes ranges (RFC 9110 §14); the ETag is the SHA-256, so that `If-Range` resumes the same file only."""

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from orchestrator_core.event_stream import events_in
+from orchestrator_http import signed_answers
 from orchestrator_relay.errors import SignatureRejected
 from orchestrator_relay.identity import Identity, PublicIdentity
 from orchestrator_relay.sealing import MEDIA_TYPE, seal_request
@@ -149,6 +150,21 @@ def test_a_revoked_phone_is_refused_at_once_and_told_so(here: Desk, phone: Phone
     answer = phone.ask("GET", "/conversations")
     assert (answer.status_code, answer.json["error"]["code"]) == (401, "device_revoked")
     assert "Signature" in answer.headers
+
+
+def test_a_stream_of_a_phone_that_is_revoked_breaks_off(
+    here: Desk, phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signed_answers, "LOOK_S", 0.0)
+    headers = phone.headers("GET", "/sync/events")
+    answer = here.client.get("/sync/events", headers=headers, environ_overrides=LAN, buffered=False)
+    parts = answer.iter_encoded()
+    assert next(parts)
+    here.services.household.devices.revoke(phone.identity.id)
+    with pytest.raises(BrokenPipeError):
+        for part in parts:
+            assert b"event: signature" not in part
+    answer.close()
 
 
 def test_scopes_bound_what_a_device_may_do(here: Desk, phone: Phone) -> None:

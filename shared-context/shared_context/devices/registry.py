@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
+import threading
+import time
 from functools import lru_cache
 
 from shared_context.conversations.rows import register
@@ -24,10 +26,12 @@ GRANT, NAME, REVOKED = "grant", "name", "revoked"
 """The registers of a device, in the log of `ConversationStore`."""
 
 MAX_CACHED_GRANTS = 4096
+SEEN_EVERY_S = 300.0
+"""Every write to the memory wakes who watches it."""
 
 
 class Devices:
-    """Safe from any thread; nothing is kept in memory but verified grants, so a revocation that an exchange
+    """Safe from any thread; nothing is kept in memory but verified grants and who was seen, so a revocation that an exchange
     brought counts for the next request.
 
     Args:
@@ -39,6 +43,9 @@ class Devices:
     def __init__(self, store: ConversationStore, verify: Verify, sign: Sign | None = None) -> None:
         self._store = store
         self._sign = sign
+        self._seeing = threading.Lock()
+        self._seen: dict[str, tuple[str, str]] = {}
+        self._written: dict[str, float] = {}
 
         @lru_cache(MAX_CACHED_GRANTS)
         def granted(grant: str, device_id: str) -> Device | None:
@@ -126,16 +133,18 @@ class Devices:
         return self.get(device_id)
 
     def seen(self, device_id: str, way: str) -> None:
-        """It asked just now. Written at most once a minute, and on this tier alone.
+        """It asked just now. Known at once to this object, and written every `SEEN_EVERY_S`, on this tier alone.
 
         Args:
             way: how it came: "loopback", "lan", "tls", "relay"…
         """
-        moment = now()
-        with self._store.database.read() as connection:
-            row = connection.execute(_SEEN, (device_id,)).fetchone()
-        if row is not None and row["way"] == way and row["at"][:16] == moment[:16]:
-            return
+        moment, started = now(), time.monotonic()
+        with self._seeing:
+            written_at = self._written.get(device_id)
+            self._seen[device_id] = (moment, way)
+            if written_at is not None and started - written_at < SEEN_EVERY_S:
+                return
+            self._written[device_id] = started
         with self._store.database.write() as connection:
             connection.execute(_SAW, (device_id, moment, way[:32]))
 
@@ -144,13 +153,13 @@ class Devices:
         device = self._granted(fields.get(GRANT) or "", device_id)
         if device is None:
             return None
-        seen = connection.execute(_SEEN, (device_id,)).fetchone()
+        seen = self._seen.get(device_id) or connection.execute(_SEEN, (device_id,)).fetchone() or (None, None)
         return dataclasses.replace(
             device,
             name=fields.get(NAME) or device.name,
             revoked_at=fields.get(REVOKED),
-            last_seen_at=seen["at"] if seen is not None else None,
-            last_seen_by=seen["way"] if seen is not None else None,
+            last_seen_at=seen[0],
+            last_seen_by=seen[1],
         )
 
 

@@ -142,6 +142,12 @@ def test_last_seen_stays_on_its_tier_and_is_written_seldom(tiers: tuple[Tier, Ti
     seen = vps.devices.get("phone1")
     assert seen.last_seen_by == "tls" and seen.last_seen_at is not None
     assert MessageLog(vps.store).vector() == before
+    written: list[bool] = []
+    vps.store.database.on_commit(lambda: written.append(True))
+    for way in ("lan", "tls") * 10:
+        vps.devices.seen("phone1", way)
+    assert not written
+    assert Devices(vps.store, verify).get("phone1").last_seen_by == "tls"
     assert desktop.devices.get("phone1").last_seen_at is None
 
 
