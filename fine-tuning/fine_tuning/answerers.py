@@ -1,8 +1,18 @@
-"""Models that answer questions greedily, for evaluation: GGUF through llama.cpp, or a Hugging Face folder."""
+"""Models that answer questions greedily, for evaluation.
+
+model.gguf               llama.cpp, with a LoRA as GGUF where one is given
+folder with config.json  transformers, with a LoRA adapter's folder where one is given
+adapter's folder         the same; its base is named in it
+http://host:port/v1      an OpenAI-compatible server
+"""
 
 from __future__ import annotations
 
+import json
+import math
+import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from pathlib import Path
@@ -11,7 +21,10 @@ from typing import Any
 import numpy as np
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from fine_tuning.chat_format import CHAT_TEMPLATE
+from fine_tuning.base_model import PLAIN_TEMPLATE, resolved
+from fine_tuning.errors import BaseModelError
+
+Messages = Sequence[Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +43,7 @@ CHAT_DEFAULTS = Sampling(temperature=0.7, top_p=0.9, top_k=50, repetition_penalt
 """What a chat uses when nobody asks for anything else."""
 
 
+ADAPTER_CONFIG = "adapter_config.json"
 PENALTY_WINDOW = 64
 """Tokens the repetition penalty looks back on, as in the engine."""
 
@@ -37,49 +51,95 @@ PENALTY_WINDOW = 64
 class Answerer(ABC):
     """One loaded model."""
 
-    @abstractmethod
     def answer(
         self, question: str, *, system: str = "", max_tokens: int = 96, sampling: Sampling = GREEDY
     ) -> str:
         """The answer to one question, with a system text in front of it where given."""
+        asked = [{"role": "user", "content": question}]
+        messages = [{"role": "system", "content": system}, *asked] if system else asked
+        return self.reply(messages, max_tokens=max_tokens, sampling=sampling)
+
+    @abstractmethod
+    def reply(self, messages: Messages, *, max_tokens: int = 96, sampling: Sampling = GREEDY) -> str:
+        """The answer to the last of these messages, without blanks around it."""
+
+    def surprise(self, messages: Messages, answer: str) -> tuple[float, int] | None:
+        """Negative log-likelihood (nats) of an answer and its tokens; None where it cannot be known."""
+        return None
 
     @abstractmethod
     def close(self) -> None: ...
 
 
-def open_model(path: Path, *, threads: int = 2, window: int = 2048) -> Answerer:
-    """A GGUF file, or a folder with a config.json.
+def open_model(
+    path: Path | str,
+    *,
+    adapter: Path | None = None,
+    remote_model: str = "",
+    threads: int = 2,
+    window: int = 2048,
+) -> Answerer:
+    """The model at a path or URL; see the table above.
+
+    Args:
+        adapter: a LoRA as GGUF for a GGUF file, else an adapter's folder.
+        remote_model: what a server calls the model.
+        window: tokens of prompt and answer, of a GGUF file.
 
     Raises:
-        FileNotFoundError: neither.
+        FileNotFoundError: there is no model. BaseModelError: it, or its adapter, cannot be loaded.
     """
+    if str(path).startswith(("http://", "https://")):
+        from fine_tuning.remote_answerer import RemoteAnswerer
+
+        return RemoteAnswerer(str(path), remote_model)
+    path = Path(path)
     if path.is_file():
-        return GgufAnswerer(path, threads=threads, window=window)
+        if adapter is not None and not adapter.is_file():
+            raise FileNotFoundError(f"{str(adapter)!r} is no LoRA as GGUF, which a GGUF file needs.")
+        return GgufAnswerer(path, adapter=adapter, threads=threads, window=window)
+    if adapter is None and (path / ADAPTER_CONFIG).is_file():
+        path, adapter = _base_of(path), path
+    if adapter is not None and not (adapter / ADAPTER_CONFIG).is_file():
+        raise FileNotFoundError(f"{str(adapter)!r} is no folder with an {ADAPTER_CONFIG}.")
     if (path / "config.json").is_file():
-        return FolderAnswerer(path, threads=threads)
+        return FolderAnswerer(path, adapter=adapter, threads=threads)
     raise FileNotFoundError(f"{str(path)!r} is neither a GGUF file nor a folder with a config.json.")
 
 
 class GgufAnswerer(Answerer):
     """Runs in this process; the cache of the last prompt is reused where the beginning is the same."""
 
-    def __init__(self, path: Path, *, threads: int = 2, window: int = 2048) -> None:
+    def __init__(
+        self, path: Path, *, adapter: Path | None = None, threads: int = 2, window: int = 2048
+    ) -> None:
         import llama_cpp
 
-        self.llm: Any = llama_cpp.Llama(
-            str(path), n_ctx=window, n_threads=threads, n_threads_batch=threads, verbose=False, seed=1
-        )
+        try:
+            self.llm: Any = llama_cpp.Llama(
+                str(path),
+                n_ctx=window,
+                n_threads=threads,
+                n_threads_batch=threads,
+                verbose=False,
+                seed=1,
+                lora_path=None if adapter is None else str(adapter),
+            )
+            if adapter is not None and not self.llm._lora_adapter:
+                raise ValueError("the LoRA is unusable")  # 0.3.36 takes the null pointer for one
+        except (ValueError, RuntimeError) as error:
+            parts = " with ".join(repr(part.name) for part in (path, adapter) if part)
+            raise BaseModelError(f"llama.cpp cannot load {parts}: {error}") from error
         metadata = self.llm.metadata
+        self._vocabulary = llama_cpp.llama_model_get_vocab(self.llm.model)
+        self._ends = llama_cpp.llama_vocab_is_eog
         self._render = _renderer(
-            metadata.get("tokenizer.chat_template") or CHAT_TEMPLATE,
+            metadata.get("tokenizer.chat_template") or PLAIN_TEMPLATE,
             eos=self._text(self.llm.token_eos()),
         )
 
-    def answer(
-        self, question: str, *, system: str = "", max_tokens: int = 96, sampling: Sampling = GREEDY
-    ) -> str:
-        prompt = self._render(_messages(question, system))
-        prompt_tokens = self.llm.tokenize(prompt.encode(), add_bos=True, special=True)
+    def reply(self, messages: Messages, *, max_tokens: int = 96, sampling: Sampling = GREEDY) -> str:
+        prompt_tokens = self._prompt(messages)
         self.llm.set_seed(sampling.seed)
         # Not create_completion: it does not count tokens while a character is incomplete, and a
         # model that babbles bytes never completes one.
@@ -92,40 +152,68 @@ class GgufAnswerer(Answerer):
             repeat_penalty=1.0,
             logits_processor=_penalty(len(prompt_tokens), sampling.repetition_penalty),
         )
-        end = self.llm.token_eos()
-        tokens = list(takewhile(lambda token: token != end, islice(produced, max_tokens)))
-        return str(self.llm.detokenize(tokens).decode("utf-8", "replace")).strip()
+        going = takewhile(lambda token: not self._ends(self._vocabulary, token), islice(produced, max_tokens))
+        return str(self.llm.detokenize(list(going)).decode("utf-8", "replace")).strip()
+
+    def surprise(self, messages: Messages, answer: str) -> tuple[float, int] | None:
+        import llama_cpp
+
+        tokens = self.llm.tokenize(answer.encode(), add_bos=False, special=False)
+        self.llm.reset()
+        self.llm.eval(self._prompt(messages))
+        total = 0.0
+        for token in tokens:
+            # One by one: logits of all positions at once would take gigabytes with a large vocabulary.
+            logits = np.ctypeslib.as_array(
+                llama_cpp.llama_get_logits_ith(self.llm.ctx, -1), (self.llm.n_vocab(),)
+            )
+            total += _nats(logits, token)
+            self.llm.eval([token])
+        return total, len(tokens)
 
     def close(self) -> None:
         self.llm.close()
+
+    def _prompt(self, messages: Messages) -> list[int]:
+        tokens: list[int] = self.llm.tokenize(self._render(messages).encode(), add_bos=True, special=True)
+        return tokens
 
     def _text(self, token: int) -> str:
         return str(self.llm.detokenize([token], special=True).decode("utf-8", "replace"))
 
 
 class FolderAnswerer(Answerer):
-    """transformers on the CPU in float32; greedy only."""
+    """transformers in float32, on the GPU where there is one; greedy only."""
 
-    def __init__(self, path: Path, *, threads: int = 2) -> None:
+    def __init__(self, path: Path, *, adapter: Path | None = None, threads: int = 2) -> None:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         torch.set_num_threads(threads)
         self._torch = torch
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(path)
-        self.model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
-        self._render = _renderer(self.tokenizer.chat_template or CHAT_TEMPLATE, self.tokenizer.eos_token)
+        own = adapter is not None and (adapter / "tokenizer_config.json").is_file()
+        try:
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(adapter if own else path)
+            self.model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+            if adapter is not None:
+                from peft import PeftModel
 
-    def answer(
-        self, question: str, *, system: str = "", max_tokens: int = 96, sampling: Sampling = GREEDY
-    ) -> str:
-        prompt = self.tokenizer.bos_token + self._render(_messages(question, system))
-        ids = self.tokenizer(prompt, add_special_tokens=False, return_tensors="pt")["input_ids"]
+                with warnings.catch_warnings():  # peft asks transformers by a name that it gives up
+                    warnings.simplefilter("ignore", FutureWarning)
+                    self.model = PeftModel.from_pretrained(self.model, adapter)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise BaseModelError(f"The model {str(adapter or path)!r} cannot be loaded: {error}") from error
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.model.to(self._device).eval()
+        self._render = _renderer(self.tokenizer.chat_template or PLAIN_TEMPLATE, self.tokenizer.eos_token)
+
+    def reply(self, messages: Messages, *, max_tokens: int = 96, sampling: Sampling = GREEDY) -> str:
         if sampling != GREEDY:
             raise ValueError("A Hugging Face folder is only evaluated greedily; export it as GGUF to sample.")
+        ids = self._torch.tensor([self._prompt(messages)], device=self._device)
         with self._torch.no_grad():
             out = self.model.generate(
-                ids,
+                input_ids=ids,
                 attention_mask=self._torch.ones_like(ids),
                 max_new_tokens=max_tokens,
                 pad_token_id=self.tokenizer.pad_token_id or self.tokenizer.eos_token_id,
@@ -133,8 +221,38 @@ class FolderAnswerer(Answerer):
             )
         return str(self.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)).strip()
 
+    def surprise(self, messages: Messages, answer: str) -> tuple[float, int] | None:
+        prompt = self._prompt(messages)
+        tokens = self.tokenizer(answer, add_special_tokens=False)["input_ids"]
+        ids = self._torch.tensor([prompt + tokens], device=self._device)
+        with self._torch.no_grad():
+            logits = self.model(ids).logits[0, len(prompt) - 1 : -1].float().cpu().numpy()
+        return sum(_nats(row, token) for row, token in zip(logits, tokens, strict=True)), len(tokens)
+
     def close(self) -> None:
         del self.model
+
+    def _prompt(self, messages: Messages) -> list[int]:
+        text = (self.tokenizer.bos_token or "") + self._render(messages)
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+
+def _base_of(adapter: Path) -> Path:
+    """Where the model lies that an adapter belongs to.
+
+    Raises:
+        BaseModelError: it is not named, or not there.
+    """
+    config = json.loads((adapter / ADAPTER_CONFIG).read_text("utf-8"))
+    name = str(config.get("base_model_name_or_path") or "")
+    return Path(resolved(name))
+
+
+def _nats(logits: Any, token: int) -> float:
+    values = np.asarray(logits, dtype=np.float64)
+    highest = float(values.max())
+    return highest + math.log(float(np.exp(values - highest).sum())) - float(values[token])
 
 
 def _penalty(prompt: int, penalty: float) -> Any:
@@ -150,18 +268,13 @@ def _penalty(prompt: int, penalty: float) -> Any:
     return LogitsProcessorList([penalised] if penalty != 1.0 else [])
 
 
-def _messages(question: str, system: str) -> list[dict[str, str]]:
-    asked = [{"role": "user", "content": question}]
-    return [{"role": "system", "content": system}, *asked] if system else asked
-
-
 def _renderer(template: str, eos: str) -> Any:
     """Renders messages without BOS, which is added as a token."""
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     environment.globals["raise_exception"] = _refuse
     compiled = environment.from_string(template)
 
-    def render(messages: list[dict[str, str]]) -> str:
+    def render(messages: Messages) -> str:
         return compiled.render(messages=messages, bos_token="", eos_token=eos, add_generation_prompt=True)
 
     return render

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from training_data.errors import DatasetError
+from training_data.reader import read_records
+
 from fine_tuning.errors import TrainingRefused
-from fine_tuning.evaluate import EvaluationError, load_items
 
 Message = dict[str, str]
 
@@ -32,17 +34,10 @@ def read_dialogues(path: Path) -> list[Dialogue]:
         TrainingRefused: no such file, a row of another shape, or none at all.
     """
     try:
-        items = load_items(path)
-    except EvaluationError as error:
-        raise TrainingRefused(str(error)) from error
-    if not items:
-        raise TrainingRefused(f"{str(path)!r} holds no examples.")
-    return [
-        Dialogue(
-            ({"role": "user", "content": item.question},), ({"role": "assistant", "content": item.truth},)
-        )
-        for item in items
-    ]
+        records = read_records(path)
+    except DatasetError as error:
+        raise TrainingRefused(error.message) from error
+    return [Dialogue(tuple(record.prompt), tuple(record.completion)) for record in records]
 
 
 def short_enough(

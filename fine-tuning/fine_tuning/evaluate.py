@@ -1,4 +1,4 @@
-"""EM, F1 and answer length of a model over a file of questions: `eval_em_f1.py`.
+"""Answers of a model to a file of questions, scored: EM, F1, length, perplexity.
 
 Three settings, because the server never sends a bare question:
 
@@ -9,18 +9,20 @@ Three settings, because the server never sends a bare question:
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import click
+from training_data.errors import DatasetError
+from training_data.reader import read_records
+from training_data.records import Record
 
-from fine_tuning.answerers import GREEDY, Answerer, Sampling, open_model
+from fine_tuning.answerers import GREEDY, Answerer, Sampling
 from fine_tuning.contexts import OWNERS, server_question, server_system_text
-from fine_tuning.metrics import Scores, f1, score
+from fine_tuning.metrics import Scores, score
 
 SETTINGS = ("bare", "server", "documents")
 
@@ -31,13 +33,14 @@ class EvaluationError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One question with its right answer."""
+    """One question with its right answer, and what was said before it (roles and texts)."""
 
     question: str
     truth: str
     topic: str = ""
     fact: str = ""
     wording: str = ""
+    earlier: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +50,16 @@ class Answered:
 
 
 def load_items(path: Path) -> list[Item]:
-    """Items of a JSON list or of JSONL: instruction, optional input, output.
+    """Items of a dataset file in any form that `training_data.reader` reads.
 
     Raises:
-        EvaluationError: no such file, not JSON, or a row without instruction and output.
+        EvaluationError: it cannot be used; each fault has its line.
     """
     try:
-        text = path.read_text("utf-8")
-        rows = _json_rows(text)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise EvaluationError(f"Cannot read {str(path)!r}: {error}") from error
-    return [_item(path, number, row) for number, row in enumerate(rows, start=1)]
+        records = read_records(path)
+    except DatasetError as error:
+        raise EvaluationError(error.message) from error
+    return [_item(record) for record in records]
 
 
 def item_of(row: Any) -> Item:
@@ -81,17 +83,28 @@ def run(
     """
     answered = []
     for number, item in enumerate(items):
-        owner = OWNERS[number * len(OWNERS) // len(items)] if setting == "documents" else None
-        bare = setting == "bare"
-        said = model.answer(
-            item.question if bare else server_question(item.question, number),
-            system="" if bare else server_system_text(owner),
+        said = model.reply(
+            _messages(item, setting, number, len(items)),
             max_tokens=max_tokens,
             sampling=replace(sampling, seed=sampling.seed + number) if sampling.temperature else sampling,
         )
         answered.append(Answered(item, said))
         progress(number + 1)
     return answered
+
+
+def perplexity(model: Answerer, items: Sequence[Item], setting: str = "bare") -> float | None:
+    """How surprised the model is by a token of the right answers: 1 means not at all.
+
+    None where a backend cannot tell. Comparable between models with the same tokenizer only.
+    """
+    total, tokens = 0.0, 0
+    for number, item in enumerate(items):
+        surprise = model.surprise(_messages(item, setting, number, len(items)), item.truth)
+        if surprise is None:
+            return None
+        total, tokens = total + surprise[0], tokens + surprise[1]
+    return math.exp(min(total / tokens, 700.0)) if tokens else None
 
 
 def overall(answered: Iterable[Answered]) -> Scores:
@@ -112,84 +125,17 @@ def sample(items: Sequence[Item], count: int, seed: int = 1) -> list[Item]:
     return [items[number] for number in chosen]
 
 
-def _json_rows(text: str) -> list[Any]:
-    if text.lstrip().startswith("["):
-        rows: list[Any] = json.loads(text)
-        return rows
-    return [json.loads(line) for line in text.splitlines() if line.strip()]
+def _messages(item: Item, setting: str, number: int, count: int) -> list[dict[str, str]]:
+    earlier = [{"role": role, "content": content} for role, content in item.earlier]
+    if setting == "bare":
+        return [*earlier, {"role": "user", "content": item.question}]
+    owner = OWNERS[number * len(OWNERS) // count] if setting == "documents" else None
+    spoken = [message for message in earlier if message["role"] != "system"]
+    asked = {"role": "user", "content": server_question(item.question, number)}
+    return [{"role": "system", "content": server_system_text(owner)}, *spoken, asked]
 
 
-def _item(path: Path, number: int, row: Any) -> Item:
-    fields = ("instruction", "output")
-    if not isinstance(row, dict) or not all(isinstance(row.get(name), str) for name in fields):
-        raise EvaluationError(f"Row {number} of {str(path)!r} needs the texts instruction and output.")
-    question = "\n\n".join(part for part in (row["instruction"], row.get("input") or "") if part)
-    known = {name: str(row.get(name, "")) for name in ("topic", "fact", "wording")}
-    return Item(question, row["output"], **known)
-
-
-@click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
-@click.option("--model_path", "--model-path", type=click.Path(exists=True, path_type=Path), required=True)
-@click.option(
-    "--eval_file", "--eval-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True
-)
-@click.option("--with_documents", "--with-documents", is_flag=True, help="Short for --setting documents.")
-@click.option("--setting", type=click.Choice(SETTINGS), default="bare", help="What stands around a question.")
-@click.option("--limit", type=click.IntRange(1), help="Only a fixed sample of this many questions.")
-@click.option("--max_tokens", "--max-tokens", type=click.IntRange(1), default=96)
-@click.option("--threads", type=click.IntRange(1), default=2)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON only.")
-@click.option("--show", type=click.IntRange(0), default=0, help="Also show this many of the worst answers.")
-def main(
-    model_path: Path,
-    eval_file: Path,
-    with_documents: bool,
-    setting: str,
-    limit: int | None,
-    max_tokens: int,
-    threads: int,
-    as_json: bool,
-    show: int,
-) -> None:
-    """Exact match, F1 and answer length of a GGUF file or Hugging Face folder, decoded greedily."""
-    setting = "documents" if with_documents else setting
-    try:
-        items = load_items(eval_file)
-        model = open_model(model_path, threads=threads)
-    except (EvaluationError, FileNotFoundError) as error:
-        raise click.ClickException(str(error)) from error
-    answered = run(model, sample(items, limit or len(items)), setting, max_tokens=max_tokens)
-    model.close()
-    total, topics = overall(answered), by(answered, "topic")
-    if not as_json:
-        _print_table(total, topics)
-        for row in sorted(answered, key=lambda row: f1(row.answer, row.item.truth))[:show]:
-            click.echo(f"\n? {row.item.question}\n= {row.item.truth}\n> {row.answer}")
-    click.echo(
-        json.dumps(
-            {
-                "model": model_path.name,
-                "eval_file": eval_file.name,
-                "setting": setting,
-                **asdict(total),
-                "topics": {name: asdict(scores) for name, scores in topics.items()},
-            },
-            indent=1,
-        )
-    )
-
-
-def _print_table(total: Scores, topics: dict[str, Scores]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("topic", "count", "EM", "F1", "words")
-    for name, scores in [*topics.items(), ("all", total)]:
-        table.add_row(
-            name or "-",
-            str(scores.count),
-            f"{scores.exact_match:.3f}",
-            f"{scores.f1:.3f}",
-            f"{scores.length:.1f}",
-        )
-    Console().print(table)
+def _item(record: Record) -> Item:
+    earlier = tuple((turn.role, turn.content) for turn in record.turns[:-2])
+    labels = {name: getattr(record, name) for name in ("topic", "fact", "wording")}
+    return Item(record.question, record.answer, **labels, earlier=earlier)

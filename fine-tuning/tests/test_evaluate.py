@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 from fine_tuning.answerers import CHAT_DEFAULTS, GREEDY, Answerer, open_model
-from fine_tuning.evaluate import EvaluationError, Item, by, load_items, main, overall, run, sample
+from fine_tuning.evaluate import EvaluationError, Item, by, load_items, overall, run, sample
+from fine_tuning.evaluation_cli import main
 from fine_tuning.gguf_export import export_folder
 from support.micro_model import micro_folder
 
@@ -17,9 +18,10 @@ class Parrot(Answerer):
     def __init__(self) -> None:
         self.seen: list[tuple[str, str]] = []
 
-    def answer(self, question, *, system="", max_tokens=96, sampling=GREEDY):
-        self.seen.append((question, system))
-        return question.splitlines()[-1]
+    def reply(self, messages, *, max_tokens=96, sampling=GREEDY):
+        system = messages[0]["content"] if messages[0]["role"] == "system" else ""
+        self.seen.append((messages[-1]["content"], system))
+        return messages[-1]["content"].splitlines()[-1]
 
     def close(self) -> None: ...
 
@@ -65,10 +67,10 @@ def test_json_and_jsonl_are_read_alike(tmp_path):
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (b'[{"instruction": "q"}]', "Row 1"),
-        (b'{"instruction": "q", "output": "a"}\n["x"]', "Row 2"),
-        (b"not json", "Cannot read"),
-        (b"\xff\xfe", "Cannot read"),
+        (b'{"instruction": "q"}', "line 1: output is missing"),
+        (b'{"instruction": "q", "output": "a"}\n["x"]', "line 2: an example is an object"),
+        (b"not json", "line 1: no JSON"),
+        (b"\xff\xfe", "line 1: this line is not UTF-8"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named(tmp_path, content, complaint):
@@ -103,7 +105,7 @@ def test_the_command_prints_a_table_and_json_for_a_gguf_and_for_a_folder(tmp_pat
 
 def test_a_path_without_a_model_is_said_so(tmp_path):
     file = tmp_path / "val.json"
-    file.write_text("[]", "utf-8")
+    file.write_text('[{"instruction": "q", "output": "a"}]', "utf-8")
     result = CliRunner().invoke(main, ["--model_path", str(tmp_path), "--eval_file", str(file)])
     assert result.exit_code == 1
     assert "neither a GGUF file nor a folder" in result.output
@@ -115,9 +117,9 @@ def test_sampled_answers_have_a_seed_each_and_greedy_ones_need_none():
     seeds = []
 
     class Noting(Parrot):
-        def answer(self, question, *, system="", max_tokens=96, sampling=GREEDY):
+        def reply(self, messages, *, max_tokens=96, sampling=GREEDY):
             seeds.append(sampling.seed)
-            return question
+            return ""
 
     run(Noting(), ITEMS, sampling=replace(CHAT_DEFAULTS, seed=7))
     run(Noting(), ITEMS)
