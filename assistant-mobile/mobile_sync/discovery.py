@@ -65,7 +65,7 @@ class Discovery:
     """Looks around from `start` to `close`. Safe from any thread.
 
     Args:
-        household: id; advertisements of other households are left alone.
+        household: id; advertisements of other households are left alone. None: all are heard.
         probe: proves who answers.
         static: URLs of the settings; those of `ORCHESTRATOR_PEERS` are added.
         known: URLs at which the desktop was seen before, the latest first; asked each time.
@@ -75,7 +75,7 @@ class Discovery:
 
     def __init__(
         self,
-        household: str,
+        household: str | None,
         probe: Probe,
         *,
         static: Iterable[str] = (),
@@ -203,7 +203,7 @@ class Discovery:
 
     def _urls(self, info: AsyncServiceInfo) -> list[str]:
         hints = info.decoded_properties
-        if hints.get("id", self._household) != self._household or hints.get("api", API) != API:
+        if self._household not in (None, hints.get("id", self._household)) or hints.get("api", API) != API:
             return []
         port = info.port or 0
         return [

@@ -4,6 +4,7 @@ ReachError
 ├── NotPaired            this device belongs to no household yet
 ├── NothingReachable     no road leads to a server now; nothing was sent
 ├── ConnectionCut        every road was lost after the request was sent: it may have happened
+├── PairingFailed        this device was not let in
 └── EntryNotFound        the outbox has no such entry
 """
 
@@ -47,3 +48,11 @@ class EntryNotFound(ReachError):
     type = "not_found_error"
     code = "entry_not_found"
     status = 404
+
+
+class PairingFailed(ReachError):
+    """This device was not let in: the code says who refused, and why."""
+
+    type = "authentication_error"
+    code = "pairing_failed"
+    status = 403

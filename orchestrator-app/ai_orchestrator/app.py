@@ -16,6 +16,8 @@ from orchestrator_http.services import Services
 
 from ai_orchestrator import model_gate
 from ai_orchestrator.overflow import EnrolledVps
+from ai_orchestrator.pairing.reachable import Bound
+from ai_orchestrator.pairing.routes import pairing_api
 from ai_orchestrator.vps_link.push_tier import PushTier
 
 TIER = "desktop"
@@ -23,13 +25,14 @@ QUIET_S = 20.0
 """Without a new message, before a session is read ahead."""
 
 
-def create_app(settings: Settings, assistant: Assistant | None = None) -> Flask:
+def create_app(settings: Settings, assistant: Assistant | None = None, bound: Bound | None = None) -> Flask:
     """The app. The model is loaded in the background: `/health` answers at once, `/ready` when
     it can answer questions.
 
     Args:
         assistant: an open one, which stays the caller's to close; None opens one, which is
             `app_services(app).assistant`.
+        bound: where the server listens; by default on loopback only.
 
     Raises:
         ConfigurationError: the address is open to others and no key is set.
@@ -53,7 +56,7 @@ def create_app(settings: Settings, assistant: Assistant | None = None) -> Flask:
         assistant.also_close(vps.close)
         # Begins to watch it: the first question may name it.
         vps.state()
-    app = create_http_app(services, apis=[handoff.api])
+    app = create_http_app(services, apis=[handoff.api, pairing_api(bound or Bound())])
     services.model.start()
     _read_sessions_ahead(services)
     return app

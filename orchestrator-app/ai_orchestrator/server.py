@@ -22,13 +22,13 @@ from orchestrator_http.keys import refuse_open_bind
 from orchestrator_http.origins import is_loopback
 from orchestrator_http.routes.sync import largest_body
 from orchestrator_http.services import Services
-from orchestrator_relay.identity import Identity
 from shared_context.storage import reserve
 
 from ai_orchestrator import server_file
 from ai_orchestrator.advertisement import Advertisement
 from ai_orchestrator.app import app_services, create_app
 from ai_orchestrator.listener import Listener
+from ai_orchestrator.pairing.reachable import Bound
 from ai_orchestrator.vps_link.link import VpsLink
 
 DRAIN_S = 10.0
@@ -63,18 +63,19 @@ class Server:
         sockets = bind(server.host, server.port)
         try:
             reserve.prepare(self.settings.data)
-            app = create_app(self.settings, self._given)
+            bound = Bound(tuple(one.getsockname()[0] for one in sockets), sockets[0].getsockname()[1])
+            app = create_app(self.settings, self._given, bound)
         except BaseException:
             close_all(sockets)
             raise
         self.services = app_services(app)
-        self.port: int = sockets[0].getsockname()[1]
+        self.port: int = bound.port
         self.url = reachable_url(server.host, self.port)
         self._listener = Listener(app, sockets, threads=server.threads, max_body_bytes=largest_body(server))
         self._listener.start()
         self._link = VpsLink(self.settings, self.services, app)
         self._link.start()
-        self._advertise([one.getsockname()[0] for one in sockets])
+        self._advertise(bound)
         if self._given is None:
             self.services.household.identity  # noqa: B018 - made at the first start
             server_file.announce(self.settings.data, self.url)
@@ -114,11 +115,11 @@ class Server:
             self.services.assistant.close()
         _log.info("Stopped")
 
-    def _advertise(self, bound: list[str]) -> None:
-        if not self.settings.server.advertise or all(map(is_loopback, bound)):
+    def _advertise(self, bound: Bound) -> None:
+        if not self.settings.server.advertise or all(map(is_loopback, bound.addresses)):
             return
-        household = Identity.load_or_create(self.settings.data).id
-        self._advertisement = Advertisement(household, self.services.version, bound, self.port).start()
+        household, version = self.services.household.identity.id, self.services.version
+        self._advertisement = Advertisement(household, version, bound.addresses, bound.port).start()
 
     def __enter__(self) -> Server:
         return self.start()

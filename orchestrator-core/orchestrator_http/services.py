@@ -19,12 +19,16 @@ from orchestrator_core.handoff.session import Handoffs
 from orchestrator_core.metrics import Metrics
 from orchestrator_core.remembered import Remembered
 from orchestrator_core.settings import Settings
+from orchestrator_core.tiers.router import HOME
+from orchestrator_relay.pairing import PairingRequest
 from orchestrator_relay.wsgi_call import is_relayed
 from shared_context.exchange.change_feed import ChangeFeed
 from shared_context.exchange.replica import Replica
 
 from orchestrator_http.access import Access
 from orchestrator_http.household import Household
+from orchestrator_http.keys import FailedAttempts
+from orchestrator_http.pairings import Pairings
 from orchestrator_http.push.opening import open_push
 from orchestrator_http.push.pushing import NextTier, Push
 from orchestrator_http.readiness import ModelLoader
@@ -100,6 +104,7 @@ class Services:
     )
     stopping: threading.Event = field(default_factory=threading.Event)
     closing: threading.Event = field(default_factory=threading.Event)
+    pairing_attempts: FailedAttempts = field(default_factory=FailedAttempts)
     notices: list[Callable[[], list[str]]] = field(default_factory=list)
     next_tier: NextTier | None = None
     began: float = field(default_factory=time.monotonic)
@@ -167,6 +172,18 @@ class Services:
         opened = Access(self.settings.data)
         self.assistant.also_close(opened.close)
         return opened
+
+    @cached_property
+    def pairings(self) -> Pairings | None:
+        """Lets devices in; None on a tier that cannot."""
+        if self.assistant.tier != HOME:
+            return None
+        household = self.household
+
+        def note(request: PairingRequest) -> None:
+            self.access.note("paired", subject=request.device.id, detail=request.name)
+
+        return Pairings(household.identity, household.devices, note)
 
     @cached_property
     def handoffs(self) -> Handoffs:

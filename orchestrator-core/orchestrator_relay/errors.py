@@ -17,6 +17,8 @@ RelayError
 ├── AnswerUnwanted                the client has left: the rest of the answer is not sent
 ├── InvalidIdentity               a text or key is no public identity
 ├── IdentityUnusable              the file of this machine's keys is damaged, or others may read it
+├── InvalidPairing                a link, code or statement of a pairing is none
+├── PairingRefused                there is no such pairing (any more), or the other side could not prove itself
 ├── SignatureRejected             a message is not signed by who it should be, or was altered
 │   ├── ClockOff                  rightly signed, at a moment that is not now; tells the server's time
 │   └── RequestReplayed           rightly signed, and taken before; tells the server's time
@@ -159,6 +161,19 @@ class IdentityUnusable(RelayError):
     """The file of this machine's keys cannot be used, and was left as it is."""
 
     code = "configuration_error"
+
+
+class InvalidPairing(RelayError):
+    """A link, a code or a statement of a pairing is none. No secret is in the text."""
+
+    code = "invalid_request"
+
+
+class PairingRefused(RelayError):
+    """There is no such pairing, or not any more, or the other side could not prove that it knows the secret; the
+    code says which."""
+
+    code = "pairing_refused"
 
 
 class SignatureRejected(RelayError):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from orchestrator_core.errors import Conflict, Forbidden, NotFound
+from orchestrator_relay import typed_code
 from orchestrator_vps import codes
 from orchestrator_vps.credentials import Credentials
 
@@ -62,7 +63,7 @@ def test_how_a_code_is_typed_does_not_matter(random):
 
 def test_a_code_has_sixty_random_bits():
     code = codes.new_code().replace("-", "")
-    assert len(code) * 5 == 60 and set(code) <= set(codes.ALPHABET) and len(codes.ALPHABET) == 32
+    assert len(code) * 5 == 60 and set(code) <= set(typed_code.ALPHABET) and len(typed_code.ALPHABET) == 32
     assert len({codes.new_code() for _ in range(200)}) == 200
 
 

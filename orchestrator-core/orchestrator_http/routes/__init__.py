@@ -17,6 +17,7 @@ from orchestrator_http.routes import (
     memory,
     models,
     ollama,
+    pair,
     push,
     raw,
     registry,
@@ -50,4 +51,5 @@ SHARED: tuple[Api, ...] = (
     raw.api,
     health.api,
     sealed.api,
+    pair.api,
 )
