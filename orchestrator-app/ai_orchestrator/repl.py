@@ -10,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shared_context.errors import ConversationNotFound
+from shared_context.storage.identity import new_id
+
 from ai_orchestrator.cli import terminal
 from ai_orchestrator.cli.advice import complete
 from ai_orchestrator.cli.answering import follow, make_request
@@ -35,12 +38,15 @@ Alt-Enter        new line (or end a line with \\, or write between \"\"\" and \"
 Put a space in front to send text that begins with a slash."""
 
 
+NOTHING_SAID = "Nothing was said yet."
+
+
 class Repl:
     """One session.
 
     Args:
         link: who answers; the caller closes it.
-        conversation_id: where the messages go.
+        conversation_id: where the messages go, made with the first of them; None: a new one.
         system: system text of this session.
         tier: who shall answer; None: whoever is there.
         stream: show tokens as they come.
@@ -54,7 +60,7 @@ class Repl:
         self,
         link: Link,
         settings: Settings,
-        conversation_id: str,
+        conversation_id: str | None,
         *,
         system: str | None = None,
         tier: str | None = None,
@@ -66,7 +72,9 @@ class Repl:
     ) -> None:
         self._link = link
         self._settings = settings
-        self._conversation_id = conversation_id
+        self._conversation_id = conversation_id or new_id()
+        self._keeps = conversation_id is not None
+        """Whether there is something to go on with."""
         self._system = system
         self._tier = tier
         self._screen = Screen(stream=stream, notes=True)
@@ -131,6 +139,8 @@ class Repl:
         except KeyboardInterrupt:
             self._screen.break_line()
             terminal.note("Interrupted.")
+        except ConversationNotFound:
+            terminal.note(NOTHING_SAID)
         except Exception as error:
             code = exit_code(error)
             if code is None:
@@ -151,6 +161,7 @@ class Repl:
         )
         done, _ = follow(self._link.ask(request), self._screen.show, self._screen.break_line)
         self._screen.end(done)
+        self._keeps = True
         return True
 
     def _help(self) -> bool:
@@ -172,7 +183,7 @@ class Repl:
     def _history(self) -> bool:
         messages = self._link.history(self._conversation_id)
         if not messages:
-            terminal.note("Nothing was said yet.")
+            terminal.note(NOTHING_SAID)
         for message in messages:
             who = "You" if message["role"] == "user" else str(message["role"]).capitalize()
             terminal.write(f"{who}, {str(message.get('created_at') or '')[:16]}:\n{message['content']}\n\n")
@@ -198,6 +209,6 @@ class Repl:
         terminal.note(f"Talking to {model}{where}. /help lists the commands.")
 
     def _farewell(self) -> None:
-        if self._interactive:
+        if self._interactive and self._keeps:
             resume = complete(f"`{self._resume(self._conversation_id)}`")
             terminal.note(f"Kept as conversation {self._conversation_id}; to go on: {resume}")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from gguf_models import preset_model
+from shared_context.conversations.migrations import DEFAULT_CONVERSATION
+from shared_context.conversations.store import ConversationStore
 from support import scripted
 from support.terminal_session import CTRL_C, CTRL_D, PASTE_BEGIN, PASTE_END, TerminalSession
 
@@ -91,6 +93,18 @@ def test_a_conversation_from_greeting_to_farewell(start: Start, env: dict[str, s
     history = Path(env["ORCHESTRATOR_DATA"]) / "repl_history"
     assert stat.S_IMODE(history.stat().st_mode) == 0o600
     assert "+good morning" in history.read_text()
+
+
+def test_a_session_in_which_nothing_was_said_leaves_nothing(start: Start, env: dict[str, str]) -> None:
+    with start("chat") as terminal:
+        terminal.expect("you>")
+        for command in ("/history", "/clear", "/save"):
+            terminal.enter(command)
+            terminal.expect("Nothing was said yet.")
+        terminal.enter("q")
+        assert terminal.wait() == 0
+    with ConversationStore.open(Path(env["ORCHESTRATOR_DATA"]) / "memory.db") as conversations:
+        assert [one.conversation_id for one in conversations.list(empty=True)] == [DEFAULT_CONVERSATION]
 
 
 def test_ctrl_c_stops_the_answer_and_keeps_the_session(start: Start, env: dict[str, str]) -> None:

@@ -33,7 +33,10 @@ _EVENT = {
     "description": "One event of the stream.",
     "properties": {
         "id": {"type": "string", "description": "Offset in the run."},
-        "event": {"type": "string", "description": "`seam` or `error`; absent for tokens and the end."},
+        "event": {
+            "type": "string",
+            "description": "`thinking`, `seam` or `error`; absent for tokens and the end.",
+        },
         "data": {"type": "string", "contentMediaType": "application/json"},
     },
     "required": ["data"],

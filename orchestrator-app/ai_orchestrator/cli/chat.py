@@ -44,7 +44,7 @@ def chat(
     from ai_orchestrator.repl import Repl
 
     with open_link(settings, model_named=model is not None, forget=no_log, tier=tier) as link:
-        chosen = link.begin(choose_conversation(link, resume, conversation_id))
+        chosen = choose_conversation(link, resume, conversation_id)
         history = None if no_log else settings.data / "repl_history"
         repl = Repl(link, settings, chosen, system=system, tier=tier, stream=not no_stream, history=history)
         ctx.exit(repl.run())

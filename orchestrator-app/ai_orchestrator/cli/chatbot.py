@@ -115,24 +115,22 @@ def chatbot(
         with terminal.patience("Loading the model…"):
             answering = link.model()
         terminal.note(which_model(settings, answering, link.where if link.remote else None))
-        conversation_id = new_id() if session_id is None else link.begin(session_id)
         if question is not None:
             from ai_orchestrator.cli.answering import follow, make_request
             from ai_orchestrator.cli.screen import Screen
 
             screen = Screen(stream=not no_stream)
             request = make_request(
-                settings, link, question, conversation_id, system=overrides["context__system_prompt"]
+                settings, link, question, session_id or new_id(), system=overrides["context__system_prompt"]
             )
             done, interrupted = follow(link.ask(request), screen.show)
             screen.end(done)
             ctx.exit(INTERRUPTED if interrupted else 0)
         from ai_orchestrator.repl import Repl
 
-        link.begin(conversation_id)
         history = settings.data / "repl_history"
         repl = Repl(
-            link, settings, conversation_id, system=overrides["context__system_prompt"], stream=not no_stream, history=history, greet=False,
+            link, settings, session_id, system=overrides["context__system_prompt"], stream=not no_stream, history=history, greet=False,
             resume=f"{shlex.join([sys.executable, str(Path(sys.argv[0]).absolute())])} --session-id {{}}".format,
         )  # fmt: skip
         ctx.exit(repl.run())

@@ -110,6 +110,13 @@ def unusable_file(path: str, reasons: Sequence[str]) -> ModelUnusable:
     )
 
 
+def _rounded(count: int) -> str:
+    """Like "7.2B", "268M" or "40K"."""
+    if count >= 1e9:
+        return f"{count / 1e9:.1f}B"
+    return f"{count / 1e6:.0f}M" if count >= 1e6 else f"{count / 1e3:.0f}K"
+
+
 class NativeModel:
     """A loaded GGUF file and its vocabulary.
 
@@ -170,10 +177,10 @@ class NativeModel:
 
     @property
     def description(self) -> str:
-        """Like "llama 7B Q4_K - Medium"."""
+        """Like "llama 7B Q4_K - Medium"; of a model of no well-known size the number of its parameters."""
         buffer = ctypes.create_string_buffer(256)
         lib.llama_model_desc(self.pointer, buffer, len(buffer))
-        return buffer.value.decode("utf-8", "replace")
+        return buffer.value.decode("utf-8", "replace").replace(" ?B", f" {_rounded(self.parameters)}")
 
     @property
     def quantization(self) -> str | None:

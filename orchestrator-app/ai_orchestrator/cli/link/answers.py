@@ -59,10 +59,6 @@ class Link(Protocol):
 
     def ask(self, request: ChatRequest) -> LinkAnswer: ...
 
-    def begin(self, conversation_id: str | None = None) -> str:
-        """A conversation to talk in: a new one, or the one of this id, made if it is not there."""
-        ...
-
     def latest(self) -> str | None:
         """The conversation that was used last; None when nothing was ever said."""
         ...

@@ -55,9 +55,6 @@ class LocalLink:
     def ask(self, request: ChatRequest) -> LocalAnswer:
         return LocalAnswer(self.assistant.ask(request))
 
-    def begin(self, conversation_id: str | None = None) -> str:
-        return self.assistant.conversations.create(conversation_id).conversation_id
-
     def latest(self) -> str | None:
         return latest_used(self.assistant.conversations)
 

@@ -130,10 +130,6 @@ class ServerLink:
         body = request.model_dump(exclude_none=True)
         return ServerAnswer(self, self._send("POST", "/chat/stream", body=body, stream=True))
 
-    def begin(self, conversation_id: str | None = None) -> str:
-        body = {} if conversation_id is None else {"conversation_id": conversation_id}
-        return str(self.call("POST", "/conversations", body=body)["conversation_id"])
-
     def latest(self) -> str | None:
         listed = self.call("GET", "/conversations", limit=20)["conversations"]
         return next(

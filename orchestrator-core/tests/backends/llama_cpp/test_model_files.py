@@ -16,6 +16,8 @@ def test_the_description_names_model_device_and_reason(make: Make) -> None:
     assert (description.context_length, description.quantization) == (CONTEXT, "all F32")
     assert description.device_reason
     assert description.details["threads"] == 1
+    assert "?" not in description.details["description"]
+    assert description.details["description"].split()[1][-1] in "KMB"
 
 
 def test_a_lora_adapter_changes_the_answer_and_is_named(make: Make, models: dict[str, Path]) -> None:
