@@ -37,7 +37,8 @@ class Exchange:
         self.path = handler.path
         self.headers = handler.headers
         self.raw = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
-        self.body: Any = json.loads(self.raw) if self.raw else None
+        form = self.headers.get_content_maintype() == "multipart"
+        self.body: Any = json.loads(self.raw) if self.raw and not form else None
 
     def json(self, content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
