@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ROOT / "deployment/vps/source-requirements.txt"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "orchestrator"
 
 BASE = ("systemd", "systemd-sysv", "dbus", "ca-certificates")
@@ -59,7 +60,9 @@ def image() -> Image:
     folder.mkdir(parents=True, exist_ok=True)
     archive = folder / f"{release}-{_digest(release, *BASE, *INSTALLED_LATER)}.tar"
     requirements, engine = _requirements(), engine_wheel()
-    wheels = folder / f"wheels-{_digest(release, engine.name, *requirements, _constraints())}"
+    wheels = (
+        folder / f"wheels-{_digest(release, engine.name, *requirements, _constraints(), SOURCES.read_text())}"
+    )
     if not archive.is_file() or not wheels.is_dir():
         with tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as work:
             root = Path(work, "root")
@@ -134,7 +137,7 @@ def _download(root: Path, requirements: list[str], engine: Path, wheels: Path) -
             shutil.copy(config, target)
     authorities = Path("etc/ssl/certs/ca-certificates.crt")
     shutil.copy("/" / authorities, root / authorities)
-    for file in (ROOT / "constraints.txt", ROOT / "deployment/vps/source-requirements.txt"):
+    for file in (ROOT / "constraints.txt", SOURCES):
         shutil.copy(file, root / "root")
     (root / "root/requirements.txt").write_text("\n".join(requirements))
     (root / "wheels").mkdir()

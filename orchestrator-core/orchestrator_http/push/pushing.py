@@ -29,6 +29,8 @@ EXPIRES_S = 3 * 24 * 3600.0
 
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 600.0
+LONGEST_TIER_PAUSE_S = 30.0
+"""The household's own VPS may be asked more often: it was restarted, and somebody waits."""
 LONGEST_WISH_S = 24 * 3600.0
 """However long a service asks to be left alone."""
 
@@ -196,7 +198,9 @@ class Push:
                 _log.warning("A push message was not delivered: %s", outcome.problem)
                 self.store.settle(waiting, problem=outcome.problem)
             case _:
-                pause_s = min(LONGEST_WISH_S, max(outcome.retry_after_s, _pause_s(receiver.failures)))
+                most_s = LONGEST_TIER_PAUSE_S if receiver.endpoint == NEXT_TIER else LONGEST_PAUSE_S
+                pause_s = max(outcome.retry_after_s, _pause_s(receiver.failures, most_s))
+                pause_s = min(LONGEST_WISH_S, pause_s)
                 self.store.postpone(waiting, now + pause_s, outcome.problem)
 
     def _is_revoked(self, subscription: Subscription) -> bool:
@@ -227,6 +231,6 @@ def topic_of(news: News) -> str:
     return hashlib.sha256(news.subject.encode()).hexdigest()[:32]
 
 
-def _pause_s(failures: int) -> float:
+def _pause_s(failures: int, most_s: float) -> float:
     """Twice as long after each failure; never two receivers in step."""
-    return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(failures, 20)) * random.uniform(0.5, 1.0)
+    return min(most_s, FIRST_PAUSE_S * 2.0 ** min(failures, 20)) * random.uniform(0.5, 1.0)
