@@ -159,4 +159,4 @@ def _keep(result: Evaluation, folder: Path) -> None:
     except OSError as error:
         raise click.ClickException(f"Cannot keep the result in {str(folder)!r}: {error}") from error
     except ImportError as error:
-        click.echo(f"no plot without {error.name}: orchestrator install train", err=True)
+        click.echo(f"no plot without {error.name}: `orchestrator install train`", err=True)
