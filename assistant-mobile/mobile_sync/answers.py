@@ -49,7 +49,7 @@ class RoamingAnswer:
         """
         Raises:
             NothingReachable: nothing was sent.
-            ConnectionCut: it was sent, and no road led on for `PATIENCE_S`.
+            ConnectionCut: it was sent, and no road led on; once something was shown, for `PATIENCE_S`.
             ApplicationError: the answer failed, or was refused.
         """
         give_up, at = time.monotonic() + PATIENCE_S, self.offset
@@ -65,6 +65,11 @@ class RoamingAnswer:
                     pass
             elif not self._sent:
                 raise NothingReachable(f"Nothing was sent: {choice.reason}.")
+            elif not self.offset:
+                raise ConnectionCut(
+                    "It was sent, and every road was lost before a word came back.",
+                    "It is looked up, and sent again if need be, as soon as there is a road.",
+                )
             if time.monotonic() > give_up:
                 raise ConnectionCut(
                     "The answer was begun, and no road led back to it.", "It is looked up when one does."

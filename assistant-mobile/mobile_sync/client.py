@@ -159,17 +159,21 @@ class PhoneClient:
         simple = self.policy.own_model_first and len(request.message) <= self.policy.simple_chars
         choice = self.household.roads.choose(own_model_first=simple)
         if choice.url is not None:
+            answer = self._courier.answer(entry)
             try:
                 with self._delivery.sending(entry):
-                    yield from self._courier.answer(entry)
+                    yield from answer
                 self._delivery.look(entry.entry_id)
                 return
-            except NothingReachable:
-                choice = self.household.roads.choose()
+            except (NothingReachable, ConnectionCut):
+                # What was begun before the eyes of its reader is not begun anew by somebody else.
+                if answer.offset:
+                    raise
+            choice = self.household.roads.choose()
         if choice.way == "phone":
             yield from self._own_answer(entry, request, choice)
         else:
-            yield _queued(entry, choice.reason)
+            yield _queued(entry, "the connection was lost" if choice.url else choice.reason)
 
     def _own_answer(self, entry: OutboxEntry, request: ChatRequest, choice: Choice) -> Iterator[StreamEvent]:
         """By this device's own model; question and answer go to the household with the next exchange."""

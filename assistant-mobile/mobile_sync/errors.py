@@ -10,17 +10,17 @@ ReachError
 
 from __future__ import annotations
 
-from orchestrator_core.errors import ApplicationError
+from orchestrator_core.errors import BackendError, ConfigurationError, OrchestratorError
 
 
-class ReachError(ApplicationError):
+class ReachError(OrchestratorError):
     """Base of this package's errors."""
 
     type = "backend_error"
     code = "reach_error"
 
 
-class NotPaired(ReachError):
+class NotPaired(ReachError, ConfigurationError):
     """This device belongs to no household yet."""
 
     type = "authentication_error"
@@ -28,14 +28,14 @@ class NotPaired(ReachError):
     status = 401
 
 
-class NothingReachable(ReachError):
+class NothingReachable(ReachError, BackendError):
     """No road leads to a server now; nothing was sent."""
 
     code = "nothing_reachable"
     status = 503
 
 
-class ConnectionCut(ReachError):
+class ConnectionCut(ReachError, BackendError):
     """Every road was lost after the request was sent: it may have happened."""
 
     code = "connection_cut"

@@ -76,6 +76,7 @@ class Household:
             self.answers,
             winners,
             own_model=own_model,
+            moved=self._forget_connections,
         )
 
     def session(self, url: str) -> requests.Session:
@@ -91,6 +92,7 @@ class Household:
             ) as response:
                 return response.status_code in (200, 503)
         except (*TRANSPORT_FAILURES, ValueError):
+            self._forget_connections()
             return False
 
     def call(
@@ -193,9 +195,13 @@ class Household:
             )
         return choice
 
-    def close(self) -> None:
+    def _forget_connections(self) -> None:
+        """Those that wait for their next request may be half open; what is under way is not touched."""
         self._desktop.close()
         self._vps.close()
+
+    def close(self) -> None:
+        self._forget_connections()
 
     def __enter__(self) -> Self:
         return self

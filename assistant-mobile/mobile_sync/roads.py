@@ -90,6 +90,7 @@ class Roads:
         lan: the URLs at which the desktop may be in this network, likeliest first.
         vps: the VPS's URL, or None.
         own_model: whether this device has a model.
+        moved: called when this device is in another network; returns at once.
         network: names the network this device is in.
     """
 
@@ -101,12 +102,13 @@ class Roads:
         winners: Winners,
         *,
         own_model: Callable[[], bool] = lambda: False,
+        moved: Callable[[], None] = lambda: None,
         network: Callable[[], str] = network_key,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lan, self._vps, self._probe = lan, vps, probe
         self._winners, self._own_model = winners, own_model
-        self._network_now, self._clock = network, clock
+        self._moved, self._network_now, self._clock = moved, network, clock
         self._changed = threading.Condition()
         self._roads: dict[str, Road] = {}
         self._network = network()
@@ -119,9 +121,9 @@ class Roads:
             others: only a server will do: never the phone's own model.
         """
         with self._changed:
-            self._look_around()
             began = self._clock()
             while True:
+                self._look_around()
                 now = self._clock()
                 step = decide(
                     Situation(
@@ -200,6 +202,7 @@ class Roads:
             _log.info("This device is in another network.")
             self._network = network
             self._roads = {}
+            self._moved()
         wanted = {url.rstrip("/"): "lan" for url in self._lan()}
         if self._vps is not None:
             wanted[self._vps.rstrip("/")] = "vps"

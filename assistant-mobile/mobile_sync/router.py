@@ -120,9 +120,11 @@ def _choice(situation: Situation, roads: list[Road], knocking: bool) -> Choice |
         return Choice("phone", "the owner has simple questions answered on this device")
     alive = [road for road in roads if road.is_alive(situation.now)]
     best = min(alive, key=lambda road: _preference(road, situation), default=None)
-    if best is not None:
+    if best is not None and (best.kind == "lan" or not _has_head_start(situation)):
         return Choice(best.kind, _REASONS[best.kind], best.url)
-    if knocking or any(road.asked_at is not None for road in roads) or _waits_for_vps(situation, roads):
+    if best is not None or knocking or any(road.asked_at is not None for road in roads):
+        return None
+    if _waits_for_vps(situation, roads):
         return None
     nobody = "neither the desktop nor the VPS can be reached" if situation.roads else "no address is known"
     if situation.own_model:

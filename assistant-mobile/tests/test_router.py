@@ -147,8 +147,6 @@ def test_the_desktop_is_found_again_when_it_is_back_in_the_network() -> None:
     assert course.choose()[0].way == "vps"
     course.latency[LAN] = 0.01
     course.now += RETRY_S + PROBE_S
-    course.step(course.now)
-    course.now += 0.02
     assert course.choose()[0].way == "lan"
 
 

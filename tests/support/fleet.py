@@ -35,6 +35,7 @@ class Fleet:
     Args:
         desktop, vps: the model of each: what a `scripted` backend reads, or a GGUF file.
         hosts: where they run; None: both here, on free ports of loopback.
+        desktop_listens: its address; beyond loopback it wants `KEY`, or a paired device.
         behind_nginx: the VPS is reached through nginx with TLS, as on a real one.
         settings: further environment of both (`ORCHESTRATOR_RELAY__SETTLE_S`, ...).
     """
@@ -47,13 +48,14 @@ class Fleet:
         vps: str = "echo",
         hosts: tuple[Host, Host] | None = None,
         behind_nginx: bool = False,
+        desktop_listens: str = "127.0.0.1",
         settings: dict[str, str] | None = None,
     ) -> None:
         self._folder = folder
         self._settings = settings or {}
         desktop_host, vps_host = hosts or (None, None)
         self._stack = ExitStack()
-        # The desktop listens on loopback only, wherever it runs: it opens no port.
+        # The desktop listens on loopback only, wherever it runs, unless a test says otherwise: it opens no port.
         desktop_port = free_port() if hosts is None else DESKTOP_PORT
         vps_port = free_port() if hosts is None else VPS_PORT
         outside = "127.0.0.1" if vps_host is None else vps_host.address
@@ -67,10 +69,14 @@ class Fleet:
         self.url = self.nginx.url if self.nginx else self.vps_url
         """Where a phone finds the VPS."""
         self.desktop_env = self._environment("desktop", desktop)
+        if desktop_listens != "127.0.0.1":
+            self.desktop_env["ORCHESTRATOR_API_KEY"] = KEY
+            if desktop_host is not None:
+                self.desktop_env["ORCHESTRATOR_ALLOWED_HOSTS"] = desktop_host.address
         self.vps_env = {**self._environment("vps", vps), "ORCHESTRATOR_API_KEY": KEY}
         self.vps_env["ORCHESTRATOR_ALLOWED_HOSTS"] = outside
         self.desktop = TierProcess(
-            ["serve", "--host", "127.0.0.1", "--port", str(desktop_port)],
+            ["serve", "--host", desktop_listens, "--port", str(desktop_port)],
             self.desktop_env,
             folder / "desktop.log",
             ("127.0.0.1", desktop_port),
