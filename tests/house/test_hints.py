@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = [
     *("shared-context/shared_context", "orchestrator-core", "orchestrator-app/ai_orchestrator"),
     *("orchestrator-vps/orchestrator_vps", "fine-tuning/fine_tuning", "training-data/training_data"),
+    "assistant-mobile/mobile_sync",
 ]
 SOURCES = sorted(
     path for room in PACKAGES for path in (ROOT / room).rglob("*.py") if "tests" not in path.parts
