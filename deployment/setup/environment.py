@@ -67,11 +67,10 @@ def install(
     pip = [interpreter(venv), "-m", "pip", "install", "--disable-pip-version-check"]
     commands = [[*pip, "-c", root / "constraints.txt", *(["-e"] if editable else []), requirement]]
     if lock is not None:
-        # The lock is complete. Building with what it installed keeps pip from fetching tools that it does not name.
-        locked, from_source = (
-            [*pip, "--no-deps", "--require-hashes"],
-            ["--no-build-isolation", "--no-binary", ":all:"],
-        )
+        locked = [*pip, "--no-deps", "--require-hashes"]
+        # Built with the setuptools of the lock: alone, pip would fetch one that no hash vouches for. Older versions of pip would
+        # rather run setup.py, which needs the package wheel.
+        from_source = ["--use-pep517", "--no-build-isolation", "--no-binary", ":all:"]
         commands = [
             [*locked, "--only-binary", ":all:", "-r", lock],
             [*locked, *from_source, "-r", lock.with_name("source-requirements.txt")],

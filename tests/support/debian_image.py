@@ -145,8 +145,8 @@ def _download(root: Path, requirements: list[str], engine: Path, wheels: Path) -
     _inside(
         root,
         "apt-get -qq install --no-install-recommends --yes python3-venv && python3 -m venv /venv && "
-        "/venv/bin/pip wheel --quiet --wheel-dir /wheels --find-links /wheels -c /root/constraints.txt "
-        "-r /root/requirements.txt && /venv/bin/pip download --quiet --dest /wheels --no-deps --no-binary :all: "
+        "/venv/bin/pip wheel --quiet --use-pep517 --wheel-dir /wheels --find-links /wheels -c /root/constraints.txt "
+        "-r /root/requirements.txt && /venv/bin/pip download --quiet --use-pep517 --dest /wheels --no-deps --no-binary :all: "
         "--require-hashes -r /root/source-requirements.txt",
     )
     partial = wheels.with_name(f".{wheels.name}.part")

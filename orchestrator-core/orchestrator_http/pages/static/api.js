@@ -46,7 +46,7 @@ export function patch(path, body) {
   return request(path, sending("PATCH", body));
 }
 
-export const drop = (path) => request(path, { method: "DELETE" });
+export const drop = (path, body) => request(path, body ? sending("DELETE", body) : { method: "DELETE" });
 
 function keep(given) {
   if (given) {

@@ -8,6 +8,7 @@ import { $ } from "./dom.js";
 import * as handoff from "./handoff.js";
 import * as memory from "./memory.js";
 import * as messages from "./messages.js";
+import * as notify from "./notify.js";
 import * as status from "./status.js";
 
 const THEMES = { "": "◐", light: "☀", dark: "☾" };
@@ -75,6 +76,7 @@ handoff.start({
   done: () => chat.notice("The session is handed off: the log has its entry, the next session begins with the new briefing.", true),
 });
 memory.start({ explain: chat.explain, forgotten: () => chat.refresh().catch(chat.explain) });
+notify.start({ explain: chat.explain });
 conversations.start(open, chat.explain);
 open(location.hash.slice(1));
 changes.start(() => chat.refresh().catch(() => {})); // what cannot be read now is read after the next change
