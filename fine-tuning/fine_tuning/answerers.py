@@ -133,7 +133,7 @@ class GgufAnswerer(Answerer):
         metadata = self.llm.metadata
         self._vocabulary = llama_cpp.llama_model_get_vocab(self.llm.model)
         self._ends = llama_cpp.llama_vocab_is_eog
-        self._render = _renderer(
+        self._render = template_renderer(
             metadata.get("tokenizer.chat_template") or PLAIN_TEMPLATE,
             eos=self._text(self.llm.token_eos()),
         )
@@ -205,7 +205,9 @@ class FolderAnswerer(Answerer):
             raise BaseModelError(f"The model {str(adapter or path)!r} cannot be loaded: {error}") from error
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model.to(self._device).eval()
-        self._render = _renderer(self.tokenizer.chat_template or PLAIN_TEMPLATE, self.tokenizer.eos_token)
+        self._render = template_renderer(
+            self.tokenizer.chat_template or PLAIN_TEMPLATE, eos=self.tokenizer.eos_token
+        )
 
     def reply(self, messages: Messages, *, max_tokens: int = 96, sampling: Sampling = GREEDY) -> str:
         if sampling != GREEDY:
@@ -268,14 +270,16 @@ def _penalty(prompt: int, penalty: float) -> Any:
     return LogitsProcessorList([penalised] if penalty != 1.0 else [])
 
 
-def _renderer(template: str, eos: str) -> Any:
-    """Renders messages without BOS, which is added as a token."""
+def template_renderer(template: str, *, bos: str = "", eos: str = "") -> Any:
+    """Renders messages by a model's template, in a sandbox; without BOS where that is added as a token."""
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     environment.globals["raise_exception"] = _refuse
     compiled = environment.from_string(template)
 
-    def render(messages: Messages) -> str:
-        return compiled.render(messages=messages, bos_token="", eos_token=eos, add_generation_prompt=True)
+    def render(messages: Messages, *, add_generation_prompt: bool = True) -> str:
+        return compiled.render(
+            messages=messages, bos_token=bos, eos_token=eos, add_generation_prompt=add_generation_prompt
+        )
 
     return render
 

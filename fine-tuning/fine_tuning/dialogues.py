@@ -5,44 +5,30 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from training_data.errors import DatasetError
 from training_data.reader import read_records
+from training_data.records import Record
 
 from fine_tuning.errors import TrainingRefused
 
-Message = dict[str, str]
 
-
-@dataclass(frozen=True, slots=True)
-class Dialogue:
-    """What is read, and the answer that is learnt."""
-
-    prompt: tuple[Message, ...]
-    completion: tuple[Message, ...]
-
-    def columns(self) -> dict[str, list[Message]]:
-        return {"prompt": list(self.prompt), "completion": list(self.completion)}
-
-
-def read_dialogues(path: Path) -> list[Dialogue]:
+def read_dialogues(path: Path) -> list[Record]:
     """The dialogues of a dataset file.
 
     Raises:
-        TrainingRefused: no such file, a row of another shape, or none at all.
+        TrainingRefused: no such file, or a row of another shape, with its line.
     """
     try:
-        records = read_records(path)
+        return read_records(path)
     except DatasetError as error:
-        raise TrainingRefused(error.message) from error
-    return [Dialogue(tuple(record.prompt), tuple(record.completion)) for record in records]
+        raise TrainingRefused(error.message, error.hint) from error
 
 
 def short_enough(
-    dialogues: Sequence[Dialogue], longest: int, count: Callable[[Dialogue], int]
-) -> tuple[list[Dialogue], int]:
+    dialogues: Sequence[Record], longest: int, count: Callable[[Record], int]
+) -> tuple[list[Record], int]:
     """Those of at most `longest` tokens, and how many were left out: a cut answer would be learnt as whole.
 
     Raises:
@@ -54,7 +40,11 @@ def short_enough(
     return kept, len(dialogues) - len(kept)
 
 
-def digest(dialogues: Iterable[Dialogue]) -> str:
+def columns(dialogue: Record) -> dict[str, list[dict[str, str]]]:
+    return {"prompt": dialogue.prompt, "completion": dialogue.completion}
+
+
+def digest(dialogues: Iterable[Record]) -> str:
     """SHA-256 of the examples in their order: what a checkpoint belongs to."""
-    rows = [dialogue.columns() for dialogue in dialogues]
+    rows = [columns(dialogue) for dialogue in dialogues]
     return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()

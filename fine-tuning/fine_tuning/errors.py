@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from shared_context.errors import ApplicationError
 
-class LearningError(RuntimeError):
+
+class LearningError(ApplicationError):
     """Base of this package's errors for training and export."""
+
+    type = "invalid_request_error"
+    code = "learning_error"
+    status = 422
 
 
 class RecipeError(LearningError):

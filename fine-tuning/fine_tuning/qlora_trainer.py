@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import signal
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,13 +15,15 @@ from typing import Any
 import peft
 import torch
 from datasets import Dataset
+from training_data.records import Record
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from fine_tuning.batch_order import BatchOrder
-from fine_tuning.dialogues import Dialogue
+from fine_tuning.dialogues import columns
 from fine_tuning.errors import Interrupted, TrainingRefused
 from fine_tuning.precision import Device
+from fine_tuning.quiet_libraries import without_deprecations
 from fine_tuning.recipe import TrainingRecipe
 from fine_tuning.run_folder import COMPLETE, RunFolder
 
@@ -58,6 +59,31 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]  # untyped library
         for parameter in self.model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The mean loss of the answers' tokens.
+
+        On a CPU, TRL projects every position onto the vocabulary, in float32 parts: four times the work
+        that the answers need. There the model's own head is asked for the answers' positions only.
+        """
+        if self.args.device.type != "cpu" or return_outputs:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        labels = inputs["labels"][:, 1:]
+        kept = (labels != -100).any(dim=0).nonzero().flatten()
+        logits = model(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            logits_to_keep=kept,
+            use_cache=False,
+        ).logits
+        targets = labels[:, kept].flatten()
+        total = torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets, reduction="sum")
+        count = (targets != -100).sum() if num_items_in_batch is None else num_items_in_batch
+        if self.args.average_tokens_across_devices and num_items_in_batch is not None:
+            total = total * self.accelerator.num_processes
+        return total / torch.as_tensor(count).clamp(min=1)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> BatchOrder:
         rows = self.train_dataset if train_dataset is None else train_dataset
@@ -145,8 +171,8 @@ def build_trainer(
     model: Any,
     tokenizer: Any,
     run: RunFolder,
-    train: Sequence[Dialogue],
-    held_out: Sequence[Dialogue],
+    train: Sequence[Record],
+    held_out: Sequence[Record],
     device: Device,
     callbacks: Sequence[TrainerCallback],
 ) -> QloraTrainer:
@@ -188,7 +214,7 @@ def build_trainer(
         disable_tqdm=True,
         dataloader_pin_memory=device.kind == "cuda",
     )
-    with quiet():
+    with without_deprecations():
         try:
             trainer = QloraTrainer(
                 model=model,
@@ -230,13 +256,5 @@ def peak_memory() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silences what libraries say about each other and nobody here can mend."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-        yield
-
-
-def _columns(dialogues: Sequence[Dialogue]) -> Dataset:
-    return Dataset.from_list([dialogue.columns() for dialogue in dialogues])
+def _columns(dialogues: Sequence[Record]) -> Dataset:
+    return Dataset.from_list([columns(dialogue) for dialogue in dialogues])

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from training_data.records import Record
+
 from fine_tuning.base_model import load_base, load_tokenizer, resolved
-from fine_tuning.dialogues import Dialogue, digest, read_dialogues, short_enough
+from fine_tuning.dialogues import digest, read_dialogues, short_enough
 from fine_tuning.errors import BaseModelError, Interrupted, TrainingRefused
 from fine_tuning.loss_curve import LossPoint
 from fine_tuning.precision import Device, this_device
+from fine_tuning.quiet_libraries import silenced, without_deprecations
 from fine_tuning.recipe import TrainingRecipe
 from fine_tuning.run_folder import RunFolder
 
@@ -26,8 +29,8 @@ class _Job:
 
     source: str
     tokenizer: Any
-    train: Sequence[Dialogue]
-    held_out: Sequence[Dialogue]
+    train: Sequence[Record]
+    held_out: Sequence[Record]
     run: RunFolder
     device: Device
     data_sha256: str
@@ -47,8 +50,6 @@ def train(
         LearningError: what is wrong, and what to do. After `Interrupted`, `resume=True` goes on
             with the same batches.
     """
-    from fine_tuning.quiet_libraries import silenced
-
     if recipe.data_path is None:
         raise TrainingRefused("There is nothing to learn from: give --data_path.")
     _prepare(recipe, say)
@@ -87,7 +88,7 @@ def _job(recipe: TrainingRecipe, data_path: Path, folder: Path, say: Say) -> _Jo
     source = resolved(recipe.model)
     tokenizer = load_tokenizer(source, recipe)
 
-    def count(dialogue: Dialogue) -> int:
+    def count(dialogue: Record) -> int:
         text = tokenizer.apply_chat_template([*dialogue.prompt, *dialogue.completion], tokenize=False)
         return len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
@@ -123,7 +124,7 @@ def _attempt(
             job.device,
             [parts.ProgressTeller(report), stop],
         )
-        with stop.listening(), parts.quiet():
+        with stop.listening(), without_deprecations():
             result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):

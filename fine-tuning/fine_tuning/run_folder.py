@@ -70,7 +70,7 @@ class RunFolder:
         known = self.metadata
         if resume:
             self._check_same(known, recipe, data_sha256)
-        elif known or any(self.path.glob("adapter_model.*")):
+        elif known or self.checkpoints.is_dir() or any(self.path.glob("adapter_model.*")):
             raise TrainingRefused(
                 f"{str(self.path)!r} holds a run already ({known.get('status', 'unknown')}). "
                 "Go on with it by --resume, or choose another --output_dir."

@@ -206,6 +206,15 @@ def test_float16_of_a_gpu_without_bfloat16_trains(recipe, tmp_path):
     assert all(tensor.isfinite().all() for tensor in weights(folder).values())
 
 
+def test_the_loss_on_a_cpu_is_that_of_trl(trainer):
+    built = trainer(lora_dropout=0.0)
+    batch = built.data_collator([built.train_dataset[i] for i in range(4)])
+    with torch.no_grad():
+        ours = built.compute_loss(built.model, dict(batch))
+        theirs = super(qlora_trainer.QloraTrainer, built).compute_loss(built.model, dict(batch))
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
+
+
 def test_only_the_answer_and_its_end_are_learnt(trainer):
     built = trainer()
     batch = built.data_collator([built.train_dataset[i] for i in range(4)])
