@@ -1,6 +1,6 @@
-"""The chat page at `/` and its files under `/static/`, served without a key.
+"""The chat page at `/`, the page of a pairing and their files under `/static/`, served without a key.
 
-The page holds nothing private: it asks for the key itself and sends it with each call. Its
+The pages hold nothing private: they ask for the key themselves and send it with each call. Their
 Content-Security-Policy allows nothing but this server's own files.
 """
 
@@ -48,6 +48,10 @@ def pages_api(folder: Path = FOLDER) -> Api:
     @api.route("GET", "/", summary="The chat page")
     def chat() -> Response:
         return _file(folder, "chat.html")
+
+    @api.route("GET", "/pair", summary="The page of a pairing")
+    def pair() -> Response:
+        return _file(folder, "pair.html")
 
     @api.route("GET", "/static/<path:name>", summary="Its files")
     def static(path: FileName) -> Response:

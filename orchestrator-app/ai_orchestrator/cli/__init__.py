@@ -30,6 +30,7 @@ COMMANDS = {
     "devices": ("ai_orchestrator.cli.devices:devices", "Paired devices: list, rename, revoke."),
     "keys": ("ai_orchestrator.cli.keys:keys", "API keys for scripts: add, list, revoke."),
     "phone": ("mobile_sync.cli:phone", "Use this machine as a phone of the household."),
+    "pair": ("ai_orchestrator.cli.pair:pair", "Let a phone or another device in."),
     "vps": ("ai_orchestrator.cli.vps:vps", "The VPS: enrol with one, or be one."),
     "backup": ("ai_orchestrator.cli.backup:backup", "Write a backup, also while the server runs."),
     "restore": ("ai_orchestrator.cli.backup:restore", "Put a backup back."),

@@ -6,6 +6,7 @@ import * as chat from "./chat.js";
 import * as conversations from "./conversations.js";
 import { $ } from "./dom.js";
 import * as handoff from "./handoff.js";
+import { askForKey } from "./key.js";
 import * as memory from "./memory.js";
 import * as messages from "./messages.js";
 import * as notify from "./notify.js";
@@ -14,11 +15,7 @@ import * as status from "./status.js";
 const THEMES = { "": "◐", light: "☀", dark: "☾" };
 const THEME_NAMES = { "": "as the system", light: "light", dark: "dark" };
 
-onKeyNeeded(() => new Promise((resolve) => {
-  const dialog = $("key-dialog");
-  dialog.showModal();
-  dialog.addEventListener("close", () => { resolve($("key").value); $("key").value = ""; }, { once: true });
-}));
+onKeyNeeded(askForKey);
 
 function open(id) {
   toggleSidebar(false);
