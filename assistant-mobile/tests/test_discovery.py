@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 from mobile_sync import discovery as module
 from mobile_sync.discovery import Candidate, Discovery, static_peers
+from zeroconf import ServiceStateChange
 
 KNOWN, STATIC, NEW = "http://192.168.1.5:5000", "http://desk.lan:5000", "http://192.168.1.9:5000"
 
@@ -88,3 +89,17 @@ def test_peers_of_the_environment(text: str, peers: list[str]) -> None:
 )
 def test_an_advertisement_does_not_send_the_phone_to_such_an_address(address: str) -> None:
     assert not module._may_be_knocked(address)
+
+
+def test_a_flood_of_advertisements_is_bounded_and_hides_no_address_that_is_known() -> None:
+    class Deaf:
+        loop = None
+
+    with around(lambda url, timeout_s: True, known=lambda: [KNOWN]) as discovery:
+        for number in range(1000):
+            discovery._heard(Deaf(), "", f"{number}._orchestrator._tcp.local.", ServiceStateChange.Added)  # type: ignore[arg-type]
+        assert len(discovery._advertised) == module.MAX_SERVICES
+        for name in discovery._advertised:
+            discovery._advertised[name] = [f"http://10.0.{name.partition('.')[0]}.1:5000"]
+        assert len(discovery.candidates()) == module.MAX_CANDIDATES
+        assert discovery.candidates()[0] == Candidate(KNOWN, "known")
