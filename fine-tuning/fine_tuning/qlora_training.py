@@ -15,6 +15,7 @@ from fine_tuning.base_model import load_base, load_tokenizer, resolved
 from fine_tuning.dialogues import digest, read_dialogues, short_enough
 from fine_tuning.errors import BaseModelError, Interrupted, TrainingRefused
 from fine_tuning.loss_curve import LossPoint
+from fine_tuning.pausing import supervised
 from fine_tuning.precision import Device, this_device
 from fine_tuning.quiet_libraries import silenced, without_deprecations
 from fine_tuning.recipe import TrainingRecipe
@@ -122,7 +123,7 @@ def _attempt(
             job.train,
             job.held_out,
             job.device,
-            [parts.ProgressTeller(report), stop],
+            [parts.ProgressTeller(report), stop, *supervised(unless=lambda: stop.asked)],
         )
         with stop.listening(), without_deprecations():
             result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

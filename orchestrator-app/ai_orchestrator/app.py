@@ -15,6 +15,9 @@ from orchestrator_http.routes import handoff
 from orchestrator_http.services import Services
 
 from ai_orchestrator import model_gate
+from ai_orchestrator.jobs.routes import jobs_apis
+from ai_orchestrator.jobs.runner import JobRunner
+from ai_orchestrator.jobs.store import JobStore
 from ai_orchestrator.overflow import EnrolledVps
 from ai_orchestrator.pairing.reachable import Bound
 from ai_orchestrator.pairing.routes import pairing_api
@@ -56,9 +59,14 @@ def create_app(settings: Settings, assistant: Assistant | None = None, bound: Bo
         assistant.also_close(vps.close)
         # Begins to watch it: the first question may name it.
         vps.state()
-    app = create_http_app(services, apis=[handoff.api, pairing_api(bound or Bound())])
+    runner = JobRunner(
+        JobStore(settings), busy=lambda: bool(services.assistant.runs.active()), idle_s=settings.jobs.idle_s
+    )
+    app = create_http_app(services, apis=[handoff.api, pairing_api(bound or Bound()), *jobs_apis(runner)])
     services.model.start()
     _read_sessions_ahead(services)
+    assistant.also_close(runner.close)
+    runner.start()
     return app
 
 

@@ -219,6 +219,13 @@ class PushSettings(Section):
     """Origins of push services that may lie at private addresses, and without TLS."""
 
 
+class JobSettings(Section):
+    """Trainings and evaluations in the background."""
+
+    idle_s: float = Field(5.0, ge=0.0, le=86_400)
+    """A question pauses a training at the end of its step; it goes on when nobody asked for so many seconds."""
+
+
 class LogSettings(Section):
     level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
     max_bytes: int = Field(5 * 1024 * 1024, ge=10_000)
@@ -247,6 +254,7 @@ class Settings(BaseSettings):
     handoff: HandoffSettings = Field(default_factory=HandoffSettings)
     relay: RelaySettings = Field(default_factory=RelaySettings)
     push: PushSettings = Field(default_factory=PushSettings)
+    jobs: JobSettings = Field(default_factory=JobSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @property
