@@ -119,3 +119,9 @@ def test_a_phone_that_is_revoked_on_the_vps_is_refused_by_both_within_a_moment(h
         return code_of(answer) == (401, "device_revoked")
 
     wait_until(refused, "the desktop should have heard of it", 10.0)
+
+
+def test_a_vps_that_is_revoked_is_no_longer_served(home: Home) -> None:
+    done = requests.delete(f"{home.fleet.desktop_url}/devices/{home.vps.id}", timeout=10)
+    assert done.status_code == 200
+    wait_until(lambda: not home.fleet.desktop_is_there(), "the desktop should have left", 10.0)

@@ -31,6 +31,11 @@ LOOK_S = 1.0
 QUEUE_S = 0.1
 """How old the length of the queue may be that the VPS is told of, while it asks or answers are running."""
 
+REVOKED = (
+    "This VPS was revoked here, in the list of devices (`orchestrator devices list`). Give it new keys (delete "
+    "identity.json in its data folder), and enrol again"
+)
+
 _log = logging.getLogger(__name__)
 
 
@@ -51,6 +56,7 @@ class VpsLink:
         self._dialler: Dialler | None = None
         self._exchanger: Exchanger | None = None
         self._queue = 0
+        self._vps_id = ""
         self._thread = threading.Thread(target=self._look_after, name="vps-link", daemon=True)
 
     @property
@@ -100,8 +106,15 @@ class VpsLink:
             self._stamp = stamp
             self._unlink()
             self._link()
+        if self._vps_id and self._is_revoked(self._vps_id):
+            self._unlink()
+            self._state.set("stopped", REVOKED)
         dialler = self._dialler
         return dialler is not None and self._measure_queue(dialler)
+
+    def _is_revoked(self, device_id: str) -> bool:
+        device = self._services.household.devices.lookup(device_id)
+        return device is not None and device.revoked_at is not None
 
     def _measure_queue(self, dialler: Dialler) -> bool:
         load = self._services.assistant.backend.stats()
@@ -141,6 +154,7 @@ class VpsLink:
 
     def _unlink(self) -> None:
         dialler, self._dialler, self._exchanger = self._dialler, None, None
+        self._vps_id = ""
         if dialler is not None:
             dialler.stop()
             self._state.note(notice="", address="", before="")
@@ -178,6 +192,7 @@ class VpsLink:
             devices = self._services.household.devices
             if devices.lookup(public.id) is None:
                 devices.add(public.id, name=welcome.tier, kind="vps", public=public.text())
+            self._vps_id = public.id
         except (InvalidIdentity, SharedContextError) as error:
             _log.warning("The keys of the VPS are not in the registry of devices: %s", error)
 
