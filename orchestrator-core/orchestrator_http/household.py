@@ -9,8 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator_core.errors import ConfigurationError, SignatureInvalid
 from orchestrator_core.tiers.router import HOME
@@ -22,10 +25,12 @@ from orchestrator_relay.errors import (
     SignatureRejected,
 )
 from orchestrator_relay.identity import Identity, PublicIdentity
-from orchestrator_relay.signatures import Headers, NonceStore, verify_request
 from shared_context.conversations.store import ConversationStore
 from shared_context.devices.device import SCOPES, Device
 from shared_context.devices.registry import Devices
+
+if TYPE_CHECKING:
+    from orchestrator_relay.signatures import NonceStore
 
 FILE = "household"
 """Of a tier that is not the desktop: the public identity of the household."""
@@ -47,7 +52,7 @@ class Household:
         self._is_home = tier == HOME
         self._lock = threading.Lock()
         self._told: PublicIdentity | None = None
-        self.nonces = NonceStore()
+        self._started = time.time()
         self.devices = Devices(
             conversations, self._verifies, self._sign_for_household if self._is_home else None
         )
@@ -63,6 +68,13 @@ class Household:
             return Identity.load_or_create(self._data)
         except IdentityUnusable as error:
             raise ConfigurationError(error.message, hint=error.hint) from None
+
+    @cached_property
+    def nonces(self) -> NonceStore:
+        """The requests that were taken since this server's start."""
+        from orchestrator_relay.signatures import NonceStore
+
+        return NonceStore(started=self._started)
 
     @property
     def public(self) -> PublicIdentity | None:
@@ -93,7 +105,7 @@ class Household:
             self._told = public
         _log.info("This server belongs to the household %s", public.id)
 
-    def signer_of(self, method: str, url: str, headers: Headers, body: bytes) -> Device:
+    def signer_of(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Device:
         """The device that signed a request; the desktop itself counts as one with every scope. It may have been revoked.
 
         Args:
@@ -102,6 +114,8 @@ class Household:
         Raises:
             SignatureInvalid: nobody who may ask signed it as it stands, or not now.
         """
+        from orchestrator_relay.signatures import verify_request
+
         household = self.public
         if household is None:
             raise SignatureInvalid(

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from flask import Response, g, request
 from orchestrator_core.errors import TierLost
 from orchestrator_core.event_stream import EventReader
 from orchestrator_relay.identity import Identity
-from orchestrator_relay.signatures import SIGNATURE_EVENT, EventChain, Headers, sign_answer
 
 from orchestrator_http import sse
 from orchestrator_http.api import EVENTS
 from orchestrator_http.keys import Caller
 from orchestrator_http.services import Services
+
+if TYPE_CHECKING:
+    from orchestrator_relay.signatures import EventChain
 
 MAX_WHOLE_BYTES = 32 * 1024 * 1024
 """A longer body that is no stream of events goes out as it comes, and its digest is not signed."""
@@ -26,9 +29,12 @@ LOOK_S = 1.0
 
 def sign(services: Services, response: Response) -> Response:
     """The response, signed when it answers a rightly signed request; else as it is."""
-    household = services.household.public
-    if not g.get("sign_answer") or household is None:
+    if not g.get("sign_answer"):
         return response
+    from orchestrator_relay.signatures import EventChain
+
+    household = services.household.public
+    assert household is not None  # it vouched for who signed
     identity, asked = services.household.identity, dict(request.headers)
     if response.mimetype == EVENTS and response.is_streamed:
         chain = EventChain(household.id, asked)
@@ -40,8 +46,10 @@ def sign(services: Services, response: Response) -> Response:
 
 
 def _with_signature(
-    response: Response, identity: Identity, household: str, asked: Headers, body: bytes | None
+    response: Response, identity: Identity, household: str, asked: Mapping[str, str], body: bytes | None
 ) -> Response:
+    from orchestrator_relay.signatures import sign_answer
+
     # A digest that another tier computed is over the same bytes, or it is wrong.
     for name in ("Content-Digest", "Signature", "Signature-Input"):
         response.headers.pop(name, None)
@@ -103,6 +111,8 @@ def _chained(
     source: object, parts: Iterable[bytes], chain: EventChain, identity: Identity
 ) -> Iterator[bytes]:
     """The stream, and a last event that signs all others. One that breaks off gets none."""
+    from orchestrator_relay.signatures import SIGNATURE_EVENT
+
     reader = EventReader()
     try:
         for part in parts:

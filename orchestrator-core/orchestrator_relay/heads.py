@@ -22,6 +22,9 @@ HeaderName = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[!#$%
 HeaderValue = Annotated[str, Field(max_length=32 * 1024, pattern=r"^[\t\x20-\x7e\x80-\xff]*$")]
 """Latin-1 without control characters, as HTTP/1.1 carries it."""
 
+SEALED_PATH = "/sealed"
+SEALED_TYPE = "application/vnd.orchestrator.sealed"
+
 Headers = Annotated[tuple[tuple[HeaderName, HeaderValue], ...], Field(max_length=MAX_HEADERS)]
 Name = Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Text = Annotated[str, Field(max_length=2000)]

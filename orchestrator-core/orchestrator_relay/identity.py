@@ -2,6 +2,8 @@
 
 An id is the fingerprint of the signing key, so it cannot lie. The household's id is the desktop's.
 
+`cryptography` is loaded when a key is used, not before: a server that nobody signs to does without its memory.
+
 Covered: two processes that start at once, a file that others can read or that is damaged, secrets in `repr`
 and pickles (there are none).
 Not covered: a thief of the file. Revoke the id it belongs to (docs/identity.md).
@@ -18,13 +20,13 @@ import secrets
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NoReturn, Self
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from orchestrator_relay.errors import IdentityUnusable, InvalidIdentity
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 FILE = "identity.json"
 KEY_BYTES = 32
@@ -81,14 +83,20 @@ class PublicIdentity:
 
     @cached_property
     def signing_key(self) -> Ed25519PublicKey:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
         return Ed25519PublicKey.from_public_bytes(self.signing)
 
     @cached_property
     def sealing_key(self) -> X25519PublicKey:
+        from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+
         return X25519PublicKey.from_public_bytes(self.sealing)
 
     def verifies(self, signature: bytes, message: bytes) -> bool:
         """Whether the holder of the signing key signed these bytes (RFC 8032)."""
+        from cryptography.exceptions import InvalidSignature
+
         try:
             self.signing_key.verify(signature, message)
         except InvalidSignature:
@@ -99,17 +107,37 @@ class PublicIdentity:
 class Identity:
     """A machine's own keys. `repr` shows the id; copies and pickles are refused."""
 
-    def __init__(self, signing: Ed25519PrivateKey, sealing: X25519PrivateKey) -> None:
-        self.signing_key = signing
-        self.sealing_key = sealing
-        self.public = PublicIdentity(
-            signing.public_key().public_bytes_raw(), sealing.public_key().public_bytes_raw()
+    def __init__(self, signing: bytes, sealing: bytes) -> None:
+        """
+        Args:
+            signing, sealing: 32 random bytes each, which is what a private key is (RFC 8032 §5.1.5, RFC 7748 §5).
+        """
+        if len(signing) != KEY_BYTES or len(sealing) != KEY_BYTES:
+            raise InvalidIdentity(f"A secret key has {KEY_BYTES} bytes.")
+        self._seeds = signing, sealing
+
+    @cached_property
+    def signing_key(self) -> Ed25519PrivateKey:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        return Ed25519PrivateKey.from_private_bytes(self._seeds[0])
+
+    @cached_property
+    def sealing_key(self) -> X25519PrivateKey:
+        from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+        return X25519PrivateKey.from_private_bytes(self._seeds[1])
+
+    @cached_property
+    def public(self) -> PublicIdentity:
+        return PublicIdentity(
+            self.signing_key.public_key().public_bytes_raw(), self.sealing_key.public_key().public_bytes_raw()
         )
 
     @classmethod
     def create(cls) -> Self:
         """New keys, which are nowhere kept."""
-        return cls(Ed25519PrivateKey.generate(), X25519PrivateKey.generate())
+        return cls(secrets.token_bytes(KEY_BYTES), secrets.token_bytes(KEY_BYTES))
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:
@@ -134,11 +162,8 @@ class Identity:
             )
         try:
             content = json.loads(text)
-            seeds = [from_base64url(content[name]) for name in ("signing", "sealing")]
-            return cls(
-                Ed25519PrivateKey.from_private_bytes(seeds[0]), X25519PrivateKey.from_private_bytes(seeds[1])
-            )
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return cls(from_base64url(content["signing"]), from_base64url(content["sealing"]))
+        except (InvalidIdentity, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             _unusable(path, "is damaged")
 
     @classmethod
@@ -185,9 +210,8 @@ class Identity:
         """Write the file unless there is one now; whole or not at all."""
         content = {
             "about": "Secret keys of this machine. Whoever has them is this machine.",
-            "id": self.id,
-            "signing": base64url(self.signing_key.private_bytes_raw()),
-            "sealing": base64url(self.sealing_key.private_bytes_raw()),
+            "signing": base64url(self._seeds[0]),
+            "sealing": base64url(self._seeds[1]),
         }
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL

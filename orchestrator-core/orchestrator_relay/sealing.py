@@ -34,11 +34,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import Field, ValidationError
 
 from orchestrator_relay.errors import AnswerCutShort, BadFrame, SealBroken
-from orchestrator_relay.heads import Headers, RequestHead, ResponseHead
+from orchestrator_relay.heads import SEALED_PATH, SEALED_TYPE, Headers, RequestHead, ResponseHead
 from orchestrator_relay.identity import Identity, PublicIdentity, base64url, from_base64url
 
-PATH = "/sealed"
-MEDIA_TYPE = "application/vnd.orchestrator.sealed"
+PATH, MEDIA_TYPE = SEALED_PATH, SEALED_TYPE
 MAX_CHUNK_BYTES = 16 * 1024
 """Of plaintext in one chunk of an answer; longer parts are split."""
 

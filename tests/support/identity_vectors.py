@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from orchestrator_relay import sealing, signatures
 from orchestrator_relay.identity import Identity, base64url
 from orchestrator_relay.signatures import EventChain, sign_answer, sign_request
@@ -33,9 +31,7 @@ EVENTS = [
 def identity_of(name: str) -> Identity:
     """Keys for tests, from their name; never use them for anything else."""
     seeds = [f"{name} {use}".ljust(32, ".").encode() for use in ("signing", "sealing")]
-    return Identity(
-        Ed25519PrivateKey.from_private_bytes(seeds[0]), X25519PrivateKey.from_private_bytes(seeds[1])
-    )
+    return Identity(seeds[0], seeds[1])
 
 
 DESKTOP, PHONE = identity_of("desktop"), identity_of("phone")

@@ -8,27 +8,22 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from flask import Flask, Response, current_app, request
 from orchestrator_core.errors import InvalidRequest
 from orchestrator_relay.errors import SealBroken
-from orchestrator_relay.sealing import (
-    MEDIA_TYPE,
-    OVERHEAD_BYTES,
-    PATH,
-    AnswerSealer,
-    OpenedRequest,
-    open_request,
-)
-from werkzeug.test import run_wsgi_app
+from orchestrator_relay.heads import SEALED_PATH, SEALED_TYPE
 
 from orchestrator_http.api import Api
 from orchestrator_http.bodies import whole_body
 from orchestrator_http.callers import SEALED
 from orchestrator_http.routes.sync import largest_body
 from orchestrator_http.services import services
+
+if TYPE_CHECKING:
+    from orchestrator_relay.sealing import AnswerSealer, OpenedRequest
 
 api = Api("sealed", answered_by="here", open=True)
 
@@ -38,24 +33,30 @@ _KEPT = ("HTTP_HOST", "HTTP_ORIGIN")
 _NOT_SEALED = frozenset({"host", "origin", "content-length", "transfer-encoding", "connection"})
 
 
-@api.route("POST", PATH, summary="A sealed request", media=(MEDIA_TYPE,), errors=(413, 415), quiet=True)
+@api.route(
+    "POST", SEALED_PATH, summary="A sealed request", media=(SEALED_TYPE,), errors=(413, 415), quiet=True
+)
 def sealed() -> Response:
     """The body is an HPKE message to this server's sealing key (type `application/vnd.orchestrator.sealed`). The answer is 200
     and sealed, whatever the status inside; what cannot be opened is 400 with the code `seal_broken`."""
+    from orchestrator_relay.sealing import OVERHEAD_BYTES, open_request
+
     here = services()
     request.max_content_length = largest_body(here.settings.server) + OVERHEAD_BYTES
     try:
         opened, sealer = open_request(here.household.identity, whole_body(request))
     except SealBroken as error:
         raise InvalidRequest(error.message, hint=error.hint, code=error.code) from None
-    if opened.target.partition("?")[0].rstrip("/") == PATH:
+    if opened.target.partition("?")[0].rstrip("/") == SEALED_PATH:
         raise InvalidRequest("A sealed request holds no other sealed request.")
     # The app itself, not what a server put around it: that has been passed once.
     app = current_app._get_current_object()  # type: ignore[attr-defined]
-    return Response(_answered(app, _environ(opened), sealer), content_type=MEDIA_TYPE)
+    return Response(_answered(app, _environ(opened), sealer), content_type=SEALED_TYPE)
 
 
 def _answered(app: Flask, environ: dict[str, Any], sealer: AnswerSealer) -> Iterable[bytes]:
+    from werkzeug.test import run_wsgi_app
+
     # Without a context of its own it would find in `g` who sent the request around it.
     with app.app_context():
         parts, status, headers = run_wsgi_app(lambda *call: Flask.wsgi_app(app, *call), environ)
