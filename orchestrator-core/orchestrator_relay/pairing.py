@@ -25,10 +25,6 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
-
 from orchestrator_relay import typed_code
 from orchestrator_relay.errors import InvalidIdentity, InvalidPairing, PairingRefused
 from orchestrator_relay.identity import Identity, PublicIdentity, base64url, from_base64url
@@ -60,6 +56,8 @@ class PairingKeys:
     @classmethod
     def of_code(cls, typed: str, household: PublicIdentity) -> PairingKeys:
         """Of the typed code. Slow on purpose."""
+        from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
         kdf = Scrypt(household.id.encode("ascii"), 32, _SCRYPT_N, _SCRYPT_R, _SCRYPT_P)
         return cls._derived(
             kdf.derive(typed_code.plain(typed).encode("utf-8", "replace")), household, b"code"
@@ -67,6 +65,10 @@ class PairingKeys:
 
     @classmethod
     def _derived(cls, material: bytes, household: PublicIdentity, kind: bytes) -> PairingKeys:
+        # Imported where it is used: a server that nobody pairs with does without its memory.
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
         salt = household.signing + household.sealing
         both = HKDF(SHA256(), 64, salt, _CONTEXT + kind).derive(material)
         return cls(both[:32], both[32:])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from typing import Annotated
 
-from cryptography.hazmat.primitives.asymmetric import ec
 from orchestrator_core.errors import InvalidRequest
 from pydantic import Field
 
@@ -27,6 +26,9 @@ class SubscriptionKeys(Body):
         Raises:
             InvalidRequest: nothing can be encrypted for them.
         """
+        # Imported where it is used: it takes several megabytes.
+        from cryptography.hazmat.primitives.asymmetric import ec
+
         try:
             ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), _bytes(self.p256dh))
             if len(_bytes(self.auth)) == 16:
