@@ -27,12 +27,11 @@ from mobile_sync.client import PhoneClient
 from mobile_sync.discovery import Discovery
 from mobile_sync.membership import Membership
 from orchestrator_core.settings import Settings
-from orchestrator_http.household import Household
 from orchestrator_relay.identity import Identity
-from shared_context.conversations.store import ConversationStore
 from support import namespaces, nginx
 from support.fleet import Fleet, script, wait_until
 from support.namespaces import Host, Network
+from support.paired_phone import let_in
 from support.scripted import Reply, ScriptedBackend
 
 HOME = "At home the desktop speaks, word by word, for quite a while: " + " ".join(
@@ -80,7 +79,7 @@ def travel(folder: Path, tell: Callable[[str], None] = lambda line: None) -> Jou
         network = opened.enter_context(Network("desktop", "vps", "phone"))
         settings = {"ORCHESTRATOR_RELAY__SETTLE_S": "0", "ORCHESTRATOR_SERVER__ADVERTISE": "true"}
         phone_host, desktop_host = network["phone"], network["desktop"]
-        pairing = _paired(folder, network)
+        pairing = _paired(folder)
         fleet = opened.enter_context(
             Fleet(
                 folder,
@@ -216,17 +215,9 @@ def _reckon(journey: Journey, say: Callable[..., None], fleet: Fleet, desktop: H
     say(f"words found in {len(recorded):,} bytes recorded between phone and desktop: {len(journey.leaked)}")
 
 
-def _paired(folder: Path, network: Network) -> Callable[[Fleet], Membership]:
+def _paired(folder: Path) -> Callable[[Fleet], Membership]:
     """Lets the phone in before the desktop starts; what is left to learn then is where the servers are."""
-    data = folder / "desktop" / "data"
-    data.mkdir(parents=True)
-    device = Identity.load_or_create(folder / "phone")
-    with ConversationStore.open(data / "memory.db") as store:
-        household = Household(data, store, "desktop")
-        household.devices.add(
-            device.id, name="Pixel", kind="phone", public=device.public.text(), scopes=("ask", "memory")
-        )
-        public = household.identity.public
+    public = let_in(folder / "desktop" / "data", folder / "phone")
 
     def membership(fleet: Fleet) -> Membership:
         assert fleet.nginx is not None

@@ -6,9 +6,23 @@ from pathlib import Path
 from typing import Any
 
 from mobile_sync.membership import Membership
-from orchestrator_relay.identity import Identity
+from orchestrator_http.household import Household
+from orchestrator_relay.identity import Identity, PublicIdentity
+from shared_context.conversations.store import ConversationStore
 
 SCOPES = ("ask", "memory")
+
+
+def let_in(desktop: Path, phone: Path) -> PublicIdentity:
+    """Lets the keys in the folder `phone` in by way of a desktop's data folder that no server holds; the household's keys."""
+    identity = Identity.load_or_create(phone)
+    desktop.mkdir(parents=True, exist_ok=True)
+    with ConversationStore.open(desktop / "memory.db") as store:
+        household = Household(desktop, store, "desktop")
+        household.devices.add(
+            identity.id, name="Pixel", kind="phone", public=identity.public.text(), scopes=SCOPES
+        )
+        return household.identity.public
 
 
 def paired(services: Any, data: Path, **fields: Any) -> Membership:
