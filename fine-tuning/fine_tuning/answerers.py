@@ -21,8 +21,10 @@ from typing import Any
 import numpy as np
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from fine_tuning.base_model import PLAIN_TEMPLATE, resolved
+from fine_tuning.base_model import PLAIN_TEMPLATE, load_base, resolved
 from fine_tuning.errors import BaseModelError
+from fine_tuning.precision import Device, this_device
+from fine_tuning.recipe import TrainingRecipe
 
 Messages = Sequence[Mapping[str, str]]
 
@@ -76,6 +78,7 @@ def open_model(
     *,
     adapter: Path | None = None,
     remote_model: str = "",
+    four_bit: bool = False,
     threads: int = 2,
     window: int = 2048,
 ) -> Answerer:
@@ -84,6 +87,7 @@ def open_model(
     Args:
         adapter: a LoRA as GGUF for a GGUF file, else an adapter's folder.
         remote_model: what a server calls the model.
+        four_bit: load a Hugging Face model in NF4, as it was trained on.
         window: tokens of prompt and answer, of a GGUF file.
 
     Raises:
@@ -98,13 +102,14 @@ def open_model(
         if adapter is not None and not adapter.is_file():
             raise FileNotFoundError(f"{str(adapter)!r} is no LoRA as GGUF, which a GGUF file needs.")
         return GgufAnswerer(path, adapter=adapter, threads=threads, window=window)
+    source = str(path)
     if adapter is None and (path / ADAPTER_CONFIG).is_file():
-        path, adapter = _base_of(path), path
+        source, adapter = _base_of(path), path
+    elif not (path / "config.json").is_file():
+        raise FileNotFoundError(f"{source!r} is neither a GGUF file nor a folder with a config.json.")
     if adapter is not None and not (adapter / ADAPTER_CONFIG).is_file():
         raise FileNotFoundError(f"{str(adapter)!r} is no folder with an {ADAPTER_CONFIG}.")
-    if (path / "config.json").is_file():
-        return FolderAnswerer(path, adapter=adapter, threads=threads)
-    raise FileNotFoundError(f"{str(path)!r} is neither a GGUF file nor a folder with a config.json.")
+    return FolderAnswerer(source, adapter=adapter, threads=threads, gpu=True, four_bit=four_bit)
 
 
 class GgufAnswerer(Answerer):
@@ -140,6 +145,7 @@ class GgufAnswerer(Answerer):
 
     def reply(self, messages: Messages, *, max_tokens: int = 96, sampling: Sampling = GREEDY) -> str:
         prompt_tokens = self._prompt(messages)
+        self._check_room(len(prompt_tokens), max_tokens)
         self.llm.set_seed(sampling.seed)
         # Not create_completion: it does not count tokens while a character is incomplete, and a
         # model that babbles bytes never completes one.
@@ -159,8 +165,10 @@ class GgufAnswerer(Answerer):
         import llama_cpp
 
         tokens = self.llm.tokenize(answer.encode(), add_bos=False, special=False)
+        prompt_tokens = self._prompt(messages)
+        self._check_room(len(prompt_tokens), len(tokens))
         self.llm.reset()
-        self.llm.eval(self._prompt(messages))
+        self.llm.eval(prompt_tokens)
         total = 0.0
         for token in tokens:
             # One by one: logits of all positions at once would take gigabytes with a large vocabulary.
@@ -174,6 +182,13 @@ class GgufAnswerer(Answerer):
     def close(self) -> None:
         self.llm.close()
 
+    def _check_room(self, prompt: int, answer: int) -> None:
+        if prompt + answer > self.llm.n_ctx():
+            raise BaseModelError(
+                f"A prompt of {prompt} and an answer of {answer} tokens do not fit into a window of "
+                f"{self.llm.n_ctx()}: raise --window, or lower --max_tokens."
+            )
+
     def _prompt(self, messages: Messages) -> list[int]:
         tokens: list[int] = self.llm.tokenize(self._render(messages).encode(), add_bos=True, special=True)
         return tokens
@@ -183,18 +198,36 @@ class GgufAnswerer(Answerer):
 
 
 class FolderAnswerer(Answerer):
-    """transformers in float32, on the GPU where there is one; greedy only."""
+    """transformers; greedy only.
 
-    def __init__(self, path: Path, *, adapter: Path | None = None, threads: int = 2) -> None:
+    Args:
+        source: a folder, or a name on the hub.
+        gpu: use one where there is one, in half precision; else the processor in float32.
+        four_bit: NF4, wherever it runs.
+    """
+
+    def __init__(
+        self,
+        source: Path | str,
+        *,
+        adapter: Path | None = None,
+        threads: int = 2,
+        gpu: bool = False,
+        four_bit: bool = False,
+    ) -> None:
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoTokenizer
 
         torch.set_num_threads(threads)
         self._torch = torch
+        self._device = "cuda" if gpu and torch.cuda.is_available() else "cpu"
         own = adapter is not None and (adapter / "tokenizer_config.json").is_file()
         try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(adapter if own else path)
-            self.model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(adapter if own else source)
+            device = this_device() if self._device == "cuda" else Device("cpu")
+            recipe = TrainingRecipe(quantization="nf4" if four_bit else "none")
+            self.model: Any = load_base(str(source), recipe, device)
+            self.model.config.use_cache = True
             if adapter is not None:
                 from peft import PeftModel
 
@@ -202,9 +235,8 @@ class FolderAnswerer(Answerer):
                     warnings.simplefilter("ignore", FutureWarning)
                     self.model = PeftModel.from_pretrained(self.model, adapter)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise BaseModelError(f"The model {str(adapter or path)!r} cannot be loaded: {error}") from error
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.model.to(self._device).eval()
+            raise BaseModelError(f"The model {str(adapter or source)!r} cannot be loaded: {error}") from error
+        self.model.eval()
         self._render = template_renderer(
             self.tokenizer.chat_template or PLAIN_TEMPLATE, eos=self.tokenizer.eos_token
         )
@@ -240,15 +272,18 @@ class FolderAnswerer(Answerer):
         return ids
 
 
-def _base_of(adapter: Path) -> Path:
-    """Where the model lies that an adapter belongs to.
+def _base_of(adapter: Path) -> str:
+    """The folder, or the name on the hub, of the model that an adapter belongs to.
 
     Raises:
         BaseModelError: it is not named, or not there.
     """
-    config = json.loads((adapter / ADAPTER_CONFIG).read_text("utf-8"))
-    name = str(config.get("base_model_name_or_path") or "")
-    return Path(resolved(name))
+    try:
+        config = json.loads((adapter / ADAPTER_CONFIG).read_text("utf-8"))
+        name = str(config["base_model_name_or_path"] or "")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BaseModelError(f"The adapter {str(adapter)!r} does not name its base: {error!r}") from error
+    return resolved(name)
 
 
 def _nats(logits: Any, token: int) -> float:

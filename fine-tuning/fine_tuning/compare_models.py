@@ -153,6 +153,7 @@ def main(
     output: Path | None,
     max_tokens: int,
     window: int,
+    four_bit: bool,
     threads: int,
 ) -> None:
     """Ask two models the same, and show their answers side by side."""
@@ -161,7 +162,7 @@ def main(
         answers = []
         for path in (base_model, fine_tuned_model):
             # One after the other: both at once may not fit into memory.
-            model = opened(path, threads, window)
+            model = opened(path, four_bit, threads, window)
             try:
                 answers.append(run(model, items, max_tokens=max_tokens))
             finally:

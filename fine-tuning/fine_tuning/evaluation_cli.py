@@ -26,6 +26,9 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--threads", type=click.IntRange(1), default=2, help="Processor threads."),
         click.option(
+            "--load_in_4bit", "--load-in-4bit", "four_bit", is_flag=True, help="A folder's model in NF4."
+        ),
+        click.option(
             "--window", type=click.IntRange(64), default=2048, help="Tokens of a GGUF file's context."
         ),
         click.option(
@@ -74,6 +77,7 @@ def main(
     show: int,
     max_tokens: int,
     window: int,
+    four_bit: bool,
     threads: int,
 ) -> None:
     """Exact match, F1, answer length and perplexity of a model on held-out questions, decoded greedily."""
@@ -83,7 +87,12 @@ def main(
         items = sample(items, limit or len(items))
         earlier = kept(against) if against else None
         model = open_model(
-            model_path, adapter=adapter, remote_model=remote_model, threads=threads, window=window
+            model_path,
+            adapter=adapter,
+            remote_model=remote_model,
+            four_bit=four_bit,
+            threads=threads,
+            window=window,
         )
         try:
             answered = run(model, items, setting, max_tokens=max_tokens)
@@ -100,8 +109,8 @@ def main(
         _keep(result, results_dir)
 
 
-def opened(path: str, threads: int, window: int) -> Answerer:
-    return open_model(path, threads=threads, window=window)
+def opened(path: str, four_bit: bool, threads: int, window: int) -> Answerer:
+    return open_model(path, four_bit=four_bit, threads=threads, window=window)
 
 
 def in_words(comparison: Comparison) -> str:

@@ -91,6 +91,29 @@ def test_an_adapter_of_the_wrong_kind_or_nowhere_is_refused(models, tmp_path):
         open_model(models["gguf"], adapter=tmp_path / "broken.gguf")
 
 
+def test_a_prompt_without_room_for_its_answer_is_refused(models):
+    model = open_model(models["gguf"], window=64)
+    with pytest.raises(BaseModelError, match="--window"):
+        model.reply([{"role": "user", "content": "words " * 80}])
+    with pytest.raises(BaseModelError, match="--window"):
+        model.surprise([{"role": "user", "content": "hi"}], "words " * 80)
+    model.close()
+
+
+def test_an_adapter_is_asked_on_four_bits_as_it_was_trained(models):
+    model = open_model(models["adapter"], four_bit=True)
+    total, tokens = model.surprise([{"role": "user", "content": "What is the relay?"}], "A connection.")
+    assert 0 < total / tokens < 20
+    model.close()
+
+
+@pytest.mark.parametrize("config", ["{", "[]", "{}"])
+def test_an_adapter_that_names_no_base_is_refused(tmp_path, config):
+    (tmp_path / "adapter_config.json").write_text(config)
+    with pytest.raises(BaseModelError, match="base"):
+        open_model(tmp_path)
+
+
 def test_an_adapter_whose_base_is_gone_is_said_so(models, tmp_path):
     (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "/nowhere/base"}))
     with pytest.raises(BaseModelError, match="/nowhere/base"):

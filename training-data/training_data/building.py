@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from training_data.duplicates import repeated
@@ -74,8 +75,9 @@ def cleaned(records: Sequence[Record], scan: Callable[[str], Iterable[str]] | No
     """
     removed: list[Removed] = []
     kept: list[Record] = []
+    once = cache(scan or sensitive_kinds)  # a turn of a conversation stands before several answers
     for record in records:
-        reason = "" if record.source == CURATED else _unfit(record, scan)
+        reason = "" if record.source == CURATED else _unfit(record, once)
         if reason:
             removed.append(Removed(record.source, reason))
         else:
@@ -85,8 +87,7 @@ def cleaned(records: Sequence[Record], scan: Callable[[str], Iterable[str]] | No
     return Built(tuple(record for i, record in enumerate(kept) if i not in again), tuple(removed))
 
 
-def _unfit(record: Record, scan: Callable[[str], Iterable[str]] | None) -> str:
-    text = "\n".join(turn.content for turn in record.turns)
-    if len(text) > MOST_CHARACTERS:
+def _unfit(record: Record, scan: Callable[[str], Iterable[str]]) -> str:
+    if sum(len(turn.content) for turn in record.turns) > MOST_CHARACTERS:
         return "too long"
-    return ", ".join((scan or sensitive_kinds)(text))
+    return ", ".join(dict.fromkeys(kind for turn in record.turns for kind in scan(turn.content)))
