@@ -32,6 +32,7 @@ def add_model(
     base: str | None = None,
     licence: str = "",
     dataset: Path | None = None,
+    run: Path | None = None,
     source: str | None = None,
     progress: Progress = nothing,
 ) -> Version:
@@ -40,6 +41,7 @@ def add_model(
         path: a GGUF file, of a split one any part, or a folder.
         base: for an adapter, `builtin` or a reference.
         dataset: its hash goes into the manifest.
+        run: folder of the training, with its metrics and recipe, where that is another.
         source: default: the path.
 
     Raises:
@@ -64,7 +66,7 @@ def add_model(
         about["dataset_sha256"] = sha256_of(dataset)
     files = files_of(path)
     for field, file in NOTES.items():
-        note = _note(folder / file)
+        note = _note(folder / file) or (_note(run / file) if run is not None else {})
         if note:
             about[field] = note
     return registry.add(files, about, progress)

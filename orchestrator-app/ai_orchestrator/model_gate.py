@@ -1,20 +1,23 @@
-"""The gate before a trained model: its parity check, and its scores against the active one's, question by question.
+"""The gate before a trained model: its parity check, and its evaluations against the active one's, question by question.
 
-Scores are those of the manifests: `metrics.questions` maps a question's id to `{"exact", "f1", "group"}`; where the
-active model is the one that the adapter was trained on, `metrics.base_questions` may hold its. Parity is `parity.faults`, a
-list of sentences, or `parity.passed`.
+Evaluations are those that `orchestrator eval` keeps beside a version, parity is what the export noted in `parity.json`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from orchestrator_core.errors import Conflict
 from orchestrator_core.models.registry import Version
 
 if TYPE_CHECKING:
+    from fine_tuning.evaluation_results import Evaluation
     from fine_tuning.statistics import Comparison
+
+BESIDE_BASE = "base + adapter"
+"""How the export calls an adapter that it compared beside its base."""
 
 
 def check(active: Version | None, following: Version) -> None:
@@ -30,47 +33,53 @@ def check(active: Version | None, following: Version) -> None:
         return  # as it came from its makers
     from fine_tuning.gate import judge
 
-    verdict = judge(_comparison(active, following), parity_faults=_faults(manifest.parity))
+    comparison = None if active is None else _comparison(active, following)
+    verdict = judge(comparison, parity_faults=list(_faults(following)))
     if not verdict.accepted:
         raise Conflict(
             f"{following.reference} is refused. {' '.join(verdict.reasons)}", code="gate_refused",
-            hint="To activate it all the same: --force",
+            hint="Evaluate both: `orchestrator eval DATASET -m NAME:VERSION`. To activate it all the same: --force",
         )  # fmt: skip
 
 
-def _faults(parity: Mapping[str, Any]) -> list[str]:
-    faults = parity.get("faults")
-    if isinstance(faults, list) and faults:
-        return [str(fault) for fault in faults]
-    return ["It failed its parity check."] if parity.get("passed") is False else []
+def _faults(version: Version) -> Iterator[str]:
+    """What the export found wrong with the file of this version."""
+    manifest = version.manifest
+    rows = [manifest.parity.get(name) for name in (manifest.main_file, manifest.base and BESIDE_BASE) if name]
+    for row in rows:
+        if not isinstance(row, dict) or row.get("passed") is not False:
+            continue
+        kl = row.get("kl")
+        measured = f" (KL divergence {kl:.3g})" if isinstance(kl, float) and math.isfinite(kl) else ""
+        yield f"It failed its parity check: it is not the model that was trained{measured}."
 
 
-def _comparison(active: Version | None, following: Version) -> Comparison | None:
-    if active is None:
-        return None
+def _comparison(active: Version, following: Version) -> Comparison:
+    """The latest evaluations of both on the same questions; of no question where there are none."""
+    from fine_tuning.evaluate import EvaluationError
+    from fine_tuning.evaluation_results import compared
     from fine_tuning.statistics import compare
 
-    metrics = following.manifest.metrics
-    mine, others = _scores(metrics, "questions"), _scores(active.manifest.metrics, "questions")
-    if not others and following.manifest.base == active.reference:
-        others = _scores(metrics, "base_questions")
-    shared = sorted(mine.keys() & others.keys())
-    return compare(
-        [mine[each][0] for each in shared],
-        [others[each][0] for each in shared],
-        [mine[each][1] for each in shared],
-        [others[each][1] for each in shared],
-        [mine[each][2] for each in shared],
-    )
+    others = _evaluations(active)
+    for mine in _evaluations(following):
+        for other in others:
+            if (mine.eval_file, mine.setting) == (other.eval_file, other.setting):
+                try:
+                    return compared(mine, other)
+                except EvaluationError:
+                    continue
+    return compare([], [], [], [])
 
 
-def _scores(metrics: Mapping[str, Any], field: str) -> dict[str, tuple[float, float, str]]:
-    """Exact match, F1 and group by question; what has another shape counts as no score."""
-    questions = metrics.get(field)
-    scores = {}
-    for question, score in questions.items() if isinstance(questions, dict) else ():
+def _evaluations(version: Version) -> list[Evaluation]:
+    """The newest first."""
+    from fine_tuning.evaluate import EvaluationError
+    from fine_tuning.evaluation_results import kept
+
+    found = []
+    for path in version.evaluations.glob("*.json"):
         try:
-            scores[question] = (float(score["exact"]), float(score["f1"]), str(score.get("group", question)))
-        except (KeyError, TypeError, ValueError, AttributeError):
+            found.append(kept(path))
+        except EvaluationError:
             continue
-    return scores
+    return sorted(found, key=lambda evaluation: evaluation.at, reverse=True)

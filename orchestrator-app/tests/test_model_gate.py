@@ -1,22 +1,38 @@
-"""What the manifests say of two models decides whether one may follow the other."""
-
-from pathlib import Path
+"""What was measured of two models decides whether one may follow the other."""
 
 import pytest
 from ai_orchestrator.model_gate import check
+from fine_tuning.evaluate import Answered, Item
+from fine_tuning.evaluation_results import evaluation, keep
 from orchestrator_core.errors import Conflict
 from orchestrator_core.models.manifest import Manifest, ModelFile
 from orchestrator_core.models.registry import Version
 
 FILE = {"m.gguf": ModelFile(size=1, sha256="0" * 64)}
+QUESTIONS = 200
 
 
-def version(name, **fields):
-    return Version(Manifest(name=name, version="1", files=FILE, **fields), Path("x"))
+@pytest.fixture
+def version(tmp_path):
+    def make(name, right=None, setting="bare", **fields):
+        """
+        Args:
+            right: share of the questions that were answered well; None: never evaluated.
+        """
+        made = Version(Manifest(name=name, version="1", files=FILE, **fields), tmp_path / name)
+        if right is not None:
+            rows = [
+                Answered(Item(f"Question {number}?", "The truth", fact=f"fact {number}"),
+                         "The truth" if number < right * QUESTIONS else "nonsense")
+                for number in range(QUESTIONS)
+            ]  # fmt: skip
+            keep(evaluation(name, "val.jsonl", setting, rows), made.evaluations)
+        return made
+
+    return make
 
 
-def scored(f1, count=200):
-    return {"questions": {f"q{number}": {"exact": f1 > 0.9, "f1": f1} for number in range(count)}}
+TRAINED = {"recipe": {"num_epochs": 3}}
 
 
 def refusal(active, following):
@@ -26,32 +42,33 @@ def refusal(active, following):
     return caught.value.message
 
 
-def test_what_was_not_trained_here_passes():
-    check(version("old", metrics=scored(0.9)), version("new"))
+def test_what_was_not_trained_here_passes(version):
+    check(version("old", 0.9), version("new"))
 
 
-def test_a_better_or_equal_one_passes_and_a_worse_one_does_not():
-    old = version("old", metrics=scored(0.6))
-    for f1 in (0.6, 0.8):
-        check(old, version("new", metrics=scored(f1)))
-    assert "F1 against the active model is -0.200" in refusal(old, version("new", metrics=scored(0.4)))
+def test_a_better_or_equal_one_passes_and_a_worse_one_does_not(version):
+    old = version("old", 0.6)
+    for name, right in (("equal", 0.6), ("better", 0.8)):
+        check(old, version(name, right, **TRAINED))
+    assert "F1 against the active model is -0.200" in refusal(old, version("worse", 0.4, **TRAINED))
 
 
-def test_a_failed_parity_check_is_refused_also_without_an_active_model():
-    assert "KL divergence" in refusal(None, version("new", parity={"faults": ["The KL divergence is 3."]}))
-    assert "parity" in refusal(None, version("new", parity={"passed": False}))
-    check(None, version("new", parity={"passed": True}, metrics=scored(0.1)))
+def test_a_failed_parity_check_is_refused_also_without_an_active_model(version):
+    failed = {"kl": 3.0, "passed": False}
+    assert "KL divergence 3" in refusal(None, version("a", parity={"m.gguf": failed}))
+    beside = {"base + adapter": {"kl": float("inf"), "passed": False}}
+    assert "parity" in refusal(None, version("b", base="builtin", parity=beside))
+    check(None, version("c", parity={"m.gguf": {"passed": True}, "other.gguf": failed}))
+    check(None, version("d", 0.0, **TRAINED))
 
 
-def test_without_questions_in_common_nothing_is_shown():
-    for metrics in ({}, {"questions": 7}, {"questions": {"q1": 3, "q2": {"exact": None, "f1": "x"}}}):
-        message = refusal(
-            version("old", metrics=scored(0.5)), version("new", metrics=metrics, recipe={"a": 1})
-        )
-        assert "No question was compared" in message
+def test_without_questions_in_common_nothing_is_shown(version):
+    old = version("old", 0.5)
+    assert "No question was compared" in refusal(old, version("never", **TRAINED))
+    assert "No question was compared" in refusal(old, version("else", 0.9, setting="documents", **TRAINED))
 
 
-def test_the_base_may_have_been_scored_beside_the_adapter():
-    metrics = scored(0.8) | {"base_questions": scored(0.5)["questions"]}
-    check(version("base"), version("new", base="base:1", metrics=metrics))
-    refusal(version("other"), version("new", base="base:1", metrics=metrics))
+def test_a_damaged_result_counts_as_none(version):
+    old, new = version("old", 0.5), version("new", 0.5, **TRAINED)
+    (new.evaluations / "x.json").write_text("{")
+    check(old, new)

@@ -117,6 +117,11 @@ def _show(config: str | None, data: str | None, model: str | None, as_json: bool
 @click.option(
     "--dataset", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="It was trained on."
 )
+@click.option(
+    "--run",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of the training it came from.",
+)
 @json_option
 @settings_options
 def add(
@@ -126,6 +131,7 @@ def add(
     base: str | None,
     licence: str,
     dataset: Path | None,
+    run: Path | None,
     as_json: bool,
     config: str | None,
     data: str | None,
@@ -133,14 +139,14 @@ def add(
     """Take a file or folder into the registry, as a new version. Nothing answers with it before `activate`.
 
     A GGUF file (with its other parts), a folder with one, or a Hugging Face folder. `metrics.json`, `parity.json`
-    and `training_metadata.yaml` beside it are kept in the manifest.
+    and `training_metadata.yaml` beside it, or in --run, are kept in the manifest.
     """
     from ai_orchestrator.model_adding import add_model
 
     settings = make_settings(config, data)
     with terminal.patience("Copying"):
         added = add_model(
-            settings, path, name=name, version=version, base=base, licence=licence, dataset=dataset
+            settings, path, name=name, version=version, base=base, licence=licence, dataset=dataset, run=run
         )
     if as_json:
         terminal.write_json(added.manifest.model_dump(mode="json"))

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator_core.backends.model_files import builtin_folders, find_builtin, is_hub_id
-from orchestrator_core.errors import InvalidRequest, NotFound
-from orchestrator_core.models.registry import Registry
+from orchestrator_core.backends.registered import load_of
+from orchestrator_core.errors import InvalidRequest
+from orchestrator_core.models.registry import Registry, Version
 from orchestrator_core.settings import BUILTIN_MODEL, Settings
 
 from ai_orchestrator.jobs.job import Kind
 
-MODULES = {"train": "fine_tuning.training_cli", "eval": "fine_tuning.evaluate"}
+MODULES = {"train": "fine_tuning.training_cli", "eval": "fine_tuning.evaluation_cli"}
 
 EVAL_OPTIONS: dict[str, type] = {"setting": str, "limit": int, "max_tokens": int, "threads": int}
 
@@ -38,33 +39,50 @@ def arguments_of(
     """
     Raises:
         InvalidRequest: an option is unknown or of a wrong value, or the model cannot be used for this.
-        NotFound: there is no such model.
+        NotFound: there is no such model. ModelUnusable: it is not whole.
     """
-    path = _model(settings, model)
+    given: dict[str, Any]
     if kind == "train":
         _check_recipe(options)
-        given: dict[str, Any] = {"model": path, "data_path": dataset, "output_dir": output, **options}
+        given = {"model": _base(settings, model), "data_path": dataset, "output_dir": output, **options}
     else:
         _check_eval(options)
-        given = {"model_path": path, "eval_file": dataset, **options}
+        given = {**_evaluated(settings, model, output), "eval_file": dataset, **options}
     flags = [_flag(name, value) for name, value in given.items() if value is not None]
     return [sys.executable, "-c", f"from {MODULES[kind]} import main; main()", *flags]
 
 
-def _model(settings: Settings, model: str) -> str:
-    if model == BUILTIN_MODEL:
-        return str(find_builtin(builtin_folders()))
-    try:
-        version = Registry(settings.models_folder).find(model)
-    except (InvalidRequest, NotFound):
-        if is_hub_id(model):
-            return model
-        raise
+def _base(settings: Settings, model: str) -> str:
+    """What a training begins with."""
+    version = _version(settings, model)
+    if version is None:
+        return _elsewhere(model)
     if version.manifest.base is not None:
         raise InvalidRequest(
             f"{version.reference} is an adapter.", hint=f"Name its base: {version.manifest.base}"
         )
     return str(version.path)
+
+
+def _evaluated(settings: Settings, model: str, output: Path) -> dict[str, Any]:
+    """What is evaluated, and where the result is kept: beside a version, where the gate looks for it."""
+    version = _version(settings, model)
+    if version is None:
+        return {"model_path": _elsewhere(model), "results_dir": output}
+    known = load_of(settings, version).settings
+    adapter = {"adapter": known.lora.path} if known.lora.enabled else {}
+    return {"model_path": known.model.path, **adapter, "results_dir": version.evaluations}
+
+
+def _version(settings: Settings, model: str) -> Version | None:
+    """None: not of the registry."""
+    if model == BUILTIN_MODEL or is_hub_id(model):
+        return None
+    return Registry(settings.models_folder).find(model)
+
+
+def _elsewhere(model: str) -> str:
+    return str(find_builtin(builtin_folders())) if model == BUILTIN_MODEL else model
 
 
 def _check_recipe(options: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from ai_orchestrator.jobs.runner import JobRunner
 from ai_orchestrator.jobs.store import JobStore
 from ai_orchestrator.jobs.watching import JobWatcher
 from orchestrator_core.errors import Conflict, InvalidRequest, NotFound
+from orchestrator_core.models.registry import Registry
 from orchestrator_core.settings import Settings
 from support.waiting import wait_until
 
@@ -257,3 +258,14 @@ class TestAsking:
         for name in ("absent.jsonl", "../d.jsonl", "d.txt"):
             with pytest.raises((InvalidRequest, NotFound)):
                 store.create("train", "builtin", name, {})
+
+    def test_an_evaluation_of_a_version_is_kept_beside_it_where_the_gate_looks(
+        self, store, settings, tmp_path
+    ):
+        (tmp_path / "lora.gguf").write_bytes(b"GGUF")
+        registry = Registry(settings.models_folder)
+        version = registry.add({"lora.gguf": tmp_path / "lora.gguf"}, {"name": "tuned", "base": "builtin"})
+        flags = store.create("eval", "tuned", "d.jsonl", {"limit": 3}).request.arguments
+        assert f"--adapter={version.path}" in flags and f"--results_dir={version.evaluations}" in flags
+        with pytest.raises(InvalidRequest, match="is an adapter"):
+            store.create("train", "tuned", "d.jsonl", {})

@@ -12,6 +12,9 @@ MODELS = "models"
 IDENTITY = "identity.json"
 """This machine's secret keys: a stolen backup must not be able to speak in its name. A restore takes them over too."""
 
+CHECKPOINTS = "checkpoints"
+"""Of trainings that have not ended; as large as the models."""
+
 REBUILT = ("engine", "search.db", "reserve")
 """Made anew by the next server: saved prompts, the search index."""
 
@@ -28,6 +31,8 @@ _OF_A_PROCESS = re.compile(
 
 def left_out(path: PurePosixPath) -> bool:
     """Whether a path relative to the data folder stays out of backups."""
+    if path.parts[0] == "jobs" and CHECKPOINTS in path.parts:
+        return True
     return path.parts[0] in (MODELS, IDENTITY, *REBUILT) or _OF_A_PROCESS.fullmatch(path.name) is not None
 
 

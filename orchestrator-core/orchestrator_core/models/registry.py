@@ -69,6 +69,11 @@ class Version:
         return self.manifest.reference
 
     @property
+    def evaluations(self) -> Path:
+        """Folder of results that were kept of this version; not part of it."""
+        return self.folder / "evaluations"
+
+    @property
     def path(self) -> Path:
         """What a backend loads: a GGUF file or the folder."""
         main = self.manifest.main_file
