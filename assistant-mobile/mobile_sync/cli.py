@@ -35,21 +35,25 @@ def phone() -> None:
 
 
 @phone.command(short_help="Join a household.")
-@click.argument("link_or_code")
+@click.argument("link_or_code", required=False)
 @click.option("--name", help="Of this device, for the owner's list. [default: its host name]")
 @click.option(
     "--url", "urls", multiple=True, help="With a code: where the desktop is. [default: look around]"
 )
 @settings_options
 def pair(
-    link_or_code: str, name: str | None, urls: tuple[str, ...], config: str | None, data: str | None
+    link_or_code: str | None, name: str | None, urls: tuple[str, ...], config: str | None, data: str | None
 ) -> None:
-    """Join the household whose desktop shows this link or code (`orchestrator pair` there)."""
+    """Join the household whose desktop shows this link or code (`orchestrator pair` there).
+
+    Without it you are asked: then it stands in no history and no list of processes.
+    """
     import platform
 
     from mobile_sync.pairing import pair as join
 
     settings = _settings(config, data)
+    link_or_code = link_or_code or click.prompt("Link or code", err=True)
     membership = join(link_or_code, settings.data, name or platform.node() or "phone", urls=urls)
     click.echo(f"Paired as {membership.device!r} with the household {membership.household.id}.")
     if membership.vps_url is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +51,41 @@ def test_a_phone_away_from_home_joins_through_the_vps_and_is_known_there(tmp_pat
         assert caught.value.code == "not_the_desktop"
 
 
+needs_namespaces = pytest.mark.skipif(
+    _NO_NAMESPACES is not None and not os.environ.get("CI"), reason=str(_NO_NAMESPACES)
+)
+
+
+@needs_namespaces
+def test_with_the_code_alone_the_desktop_is_found_in_the_network(tmp_path: Path) -> None:
+    with Network("desktop", "phone") as network:
+        desktop, phone = network["desktop"], network["phone"]
+        with desktop.entered(), listening(tmp_path / "desktop", host="*", api_key=KEY, port=5000) as server:
+            owner = {"Authorization": f"Bearer {KEY}"}
+            code = requests.post(f"{server.url}/pairing", headers=owner, timeout=30).json()["code"]
+            command = [
+                sys.executable,
+                "-m",
+                "ai_orchestrator.cli",
+                "phone",
+                "pair",
+                "--data",
+                str(tmp_path / "phone"),
+            ]
+            joined = subprocess.run(
+                phone.command(command),
+                input=f"{code}\n",
+                env=dict(os.environ),
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            assert joined.returncode == 0, joined.stderr
+            state = requests.get(f"{server.url}/pairing", headers=owner, timeout=30).json()
+    assert state["state"] == "paired" and server.services.household.identity.id in joined.stdout
+
+
 class Rogue:
     """Answers as the desktop would, as far as one can who has not its keys."""
 
@@ -90,7 +127,7 @@ class Rogue:
             thread.join()
 
 
-@pytest.mark.skipif(_NO_NAMESPACES is not None and not os.environ.get("CI"), reason=str(_NO_NAMESPACES))
+@needs_namespaces
 def test_a_host_with_the_desktops_name_and_id_learns_nothing_and_is_skipped(tmp_path: Path) -> None:
     with Network("desktop", "rogue", "phone") as network:
         with network["desktop"].entered():
