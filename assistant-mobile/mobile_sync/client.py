@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -49,24 +49,11 @@ KEEP_UP_S = 5.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Policy:
-    """What the owner has chosen.
-
-    Args:
-        own_model_first: short questions are answered on this device, if it has a model.
-        simple_chars: how long a question may be to count as short.
-    """
-
-    own_model_first: bool = False
-    simple_chars: int = 200
-
-
 class PhoneClient:
     """One paired device. Safe from any thread.
 
     Args:
-        settings: `data` is this device's folder: its keys, outbox and copy of the memory.
+        settings: `data` is this device's folder: its keys, outbox and copy of the memory; `phone` what the owner has chosen.
         backend: its own model; None: it has none.
         lan: further URLs at which the desktop may be; see `discovery.Discovery`.
 
@@ -79,12 +66,11 @@ class PhoneClient:
         settings: Settings,
         *,
         backend: ChatBackend | None = None,
-        policy: Policy | None = None,
         lan: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         data = settings.data
         self.membership = Membership.read(data)
-        self.policy = policy or Policy()
+        self._settings = settings.phone
         self._has_model = backend is not None
         self._exchanging = threading.Lock()
         self._under_way: set[str] = set()
@@ -156,7 +142,7 @@ class PhoneClient:
             self._under_way.discard(message_id)
 
     def _answered(self, entry: OutboxEntry, request: ChatRequest) -> Iterator[StreamEvent]:
-        simple = self.policy.own_model_first and len(request.message) <= self.policy.simple_chars
+        simple = self._settings.own_model_first and len(request.message) <= self._settings.simple_chars
         choice = self.household.roads.choose(own_model_first=simple)
         if choice.url is not None:
             answer = self._courier.answer(entry)

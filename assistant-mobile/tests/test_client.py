@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ai_orchestrator.server import Server
 from mobile_sync import signed_http
-from mobile_sync.client import PhoneClient, Policy
+from mobile_sync.client import PhoneClient
 from mobile_sync.errors import NotPaired
 from mobile_sync.outbox import EntryState
 from orchestrator_core.errors import InvalidRequest
@@ -120,8 +120,9 @@ def test_offline_without_a_model_it_waits_and_is_answered_once(desktop: Server, 
 
 def test_simple_questions_stay_on_the_device_when_the_owner_says_so(desktop: Server, tmp_path: Path) -> None:
     paired(desktop.services, tmp_path / "own", urls=(desktop.url,))
-    policy = Policy(own_model_first=True, simple_chars=20)
-    with PhoneClient(settings_of(tmp_path / "own"), backend=ScriptedBackend(echo), policy=policy) as client:
+    settings = settings_of(tmp_path / "own")
+    settings.phone.own_model_first, settings.phone.simple_chars = True, 20
+    with PhoneClient(settings, backend=ScriptedBackend(echo)) as client:
         assert client.chat("What time is it?")["tier"] == "phone"
         assert client.chat("A question of more than twenty characters")["tier"] == "desktop"
 

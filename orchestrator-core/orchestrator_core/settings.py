@@ -226,6 +226,15 @@ class JobSettings(Section):
     """A question pauses a training at the end of its step; it goes on when nobody asked for so many seconds."""
 
 
+class PhoneSettings(Section):
+    """This machine as a phone of the household (`orchestrator phone`)."""
+
+    own_model_first: bool = False
+    """Answer short questions on this device, if it has a model, even when a server is there."""
+    simple_chars: int = Field(200, ge=1, le=10_000)
+    """How long a question may be to count as short."""
+
+
 class LogSettings(Section):
     level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
     max_bytes: int = Field(5 * 1024 * 1024, ge=10_000)
@@ -255,6 +264,7 @@ class Settings(BaseSettings):
     relay: RelaySettings = Field(default_factory=RelaySettings)
     push: PushSettings = Field(default_factory=PushSettings)
     jobs: JobSettings = Field(default_factory=JobSettings)
+    phone: PhoneSettings = Field(default_factory=PhoneSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @property
