@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 from orchestrator_relay.identity import Identity
 from orchestrator_relay.pairing import PairingAnswer, PairingLink, PairingRequest, Statement
-from orchestrator_relay.pinning import fingerprint
 from shared_context.devices.registry import Devices
 
 from orchestrator_http.pending_pairing import PendingPairing, State, refusal
@@ -76,6 +75,9 @@ class Pairings:
         Args:
             answer: what the device is told; its addresses are also those of the link.
         """
+        # Imported where it is used: it brings an HTTP client along, which a VPS does without.
+        from orchestrator_relay.pinning import fingerprint
+
         pinned = answer.vps_certificate
         pending = PendingPairing(self._identity.public, self._clock())
         with self._lock:
