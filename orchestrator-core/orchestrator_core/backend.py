@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator_core.errors import Unsupported
 from orchestrator_core.generation import GenerationConfig
@@ -57,6 +57,20 @@ class FinishReason(StrEnum):
     CANCELLED = "cancelled"
 
 
+class TokenLogprob(NamedTuple):
+    """How likely the model itself took a token to be, whatever the sampling then made of that.
+
+    Args:
+        piece: the token's bytes, one character each (Latin-1).
+        logprob: natural logarithm of its probability.
+        top: the likeliest tokens, with theirs.
+    """
+
+    piece: str
+    logprob: float
+    top: tuple[tuple[str, float], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """A piece of an answer: whole characters only, never part of one.
@@ -66,11 +80,13 @@ class Token:
         count: native tokens this text stands for (0 when unknown; several when a
             character needed more than one, or when held-back text is released).
         is_thought: it belongs to what the model thinks, which is no part of the answer.
+        logprobs: of the native tokens, where `GenerationConfig.top_logprobs` asks for them.
     """
 
     text: str
     count: int = 1
     is_thought: bool = False
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +259,11 @@ class ChatBackend(ABC):
 
     def holds_to(self, schema: Mapping[str, Any]) -> bool:
         """Whether every complete answer under this `json_schema` is sure to satisfy it."""
+        return False
+
+    @property
+    def gives_logprobs(self) -> bool:
+        """Whether `GenerationConfig.top_logprobs` is heeded."""
         return False
 
     def prewarm(self, prompt: Prompt) -> None:

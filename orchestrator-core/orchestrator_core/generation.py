@@ -15,6 +15,8 @@ MAX_NEW_TOKENS = 1_000_000
 """Above any window in use: a larger request is a mistake, not a wish."""
 
 MAX_STOPS = 16
+MAX_TOP_LOGPROBS = 20
+"""OpenAI's own limit."""
 MAX_BIASES = 1024
 LogitBias = Annotated[float, Field(ge=-100.0, le=100.0)]
 StopText = Annotated[str, Field(min_length=1, max_length=256)]
@@ -58,6 +60,8 @@ class GenerationConfig(BaseModel):
     """GBNF grammar the answer must follow."""
     json_schema: dict[str, Any] | None = None
     """JSON schema the answer must satisfy."""
+    top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
+    """Tell how likely each token was, and so many of the likeliest beside it; None: do not."""
     visible_tokens: list[str] = Field(default_factory=list)
     """Control tokens that the answer's text shall contain where the model says them; others have no text."""
 

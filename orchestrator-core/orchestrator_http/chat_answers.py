@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import request as flask_request
 from orchestrator_core.chat_request import ChatRequest
-from orchestrator_core.errors import InvalidRequest
+from orchestrator_core.errors import InvalidRequest, Unsupported
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.messages import ChatMessage, Role
 from orchestrator_core.text.answer_format import AnswerFormat
@@ -48,6 +48,8 @@ _FOR_BARE_MODELS = {
     "logit_bias": "takes no biases",
     "presence_penalty": "takes no penalties but repetition_penalty",
     "frequency_penalty": "takes no penalties but repetition_penalty",
+    "logprobs": "tells no probabilities",
+    "top_logprobs": "tells no probabilities",
 }
 
 
@@ -95,6 +97,28 @@ def continuation(prompt: str, config: GenerationConfig) -> Make:
     return lambda watch: Completion(start, watch, config)
 
 
+def with_logprobs(config: GenerationConfig, top: int | None, *, param: str = "logprobs") -> GenerationConfig:
+    """
+    Args:
+        top: how many of the likeliest tokens to tell of beside each; None: tell nothing.
+        param: the field that asks for it.
+
+    Raises:
+        Unsupported: this model does not tell.
+    """
+    if top is None:
+        return config
+    here = services()
+    here.model.ensure()
+    if not here.assistant.backend.gives_logprobs:
+        raise Unsupported(
+            "This server's model does not tell how likely its tokens are.",
+            hint=f"Leave {param!r} out, or let llama.cpp run the model (model.backend: llama_cpp).",
+            param=param,
+        )
+    return config.having({"top_logprobs": top})
+
+
 def prompt_tokens(body: ChatCompletionRequest) -> int:
     """Tokens of the prompt that the bare model would get."""
     here = services()
@@ -115,7 +139,7 @@ def _completed(body: ChatCompletionRequest) -> list[Make]:
     messages = chat_messages(body.messages)
     asked, shown = answer_begun(messages)
     box = toolbox(body)
-    config = chat_config(body, here.assistant.api_sampling())
+    config = with_logprobs(chat_config(body, here.assistant.api_sampling()), body.wanted_logprobs)
     sure = here.assistant.backend.holds_to if body.stream else lambda schema: False
 
     def start(config: GenerationConfig) -> Run:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from orchestrator_core.backend import TokenLogprob
 from orchestrator_core.errors import BackendError
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.text.answer_format import AnswerFormat
@@ -38,6 +39,12 @@ class Heard:
     reason: FinishReason = "stop"
     cut_off: bool = False
     """By `max_tokens`, or because somebody stopped the run."""
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    """Of text that is still to be shown."""
+
+    def taken_logprobs(self) -> tuple[TokenLogprob, ...]:
+        logprobs, self.logprobs = tuple(self.logprobs), []
+        return logprobs
 
     def finish(self, reason: str | None) -> None:
         self.reason = "length" if reason == "length" else "stop"
@@ -135,7 +142,7 @@ class Completion:
         heard = Heard()
         reader = self._reader(run, {}) if schema is None else None
         for part in self._parts(run, heard, reader):
-            yield _delta(part)
+            yield _delta(part, heard)
         if schema is not None and not heard.cut_off:
             _valid_text(self._shown, heard.text, schema)
         yield self._finished(heard.reason)
@@ -154,7 +161,7 @@ class Completion:
                 case Said(text) if schema is not None:
                     said += text
                 case None | Said() | Thought():
-                    yield _delta(part)
+                    yield _delta(part, heard)
         if invalid and not calls and not heard.cut_off:
             self.run = self._start(_forced_config(toolbox, self._config, invalid))
             yield from self._forced_call(self.run, toolbox, invalid)
@@ -204,7 +211,7 @@ class Completion:
         reader, arguments, heard = CallReader(), "", Heard()
         for piece in self._listen(run, heard):
             if not isinstance(piece, str):
-                yield _delta(piece)
+                yield _delta(piece, heard)
                 continue
             more = reader.feed(piece)
             if more and not arguments:
@@ -239,10 +246,10 @@ class Completion:
             heard = Heard()
             for piece in self._listen(run, heard):
                 if not isinstance(piece, str):
-                    yield _delta(piece)
+                    yield _delta(piece, heard)
             if heard.cut_off:
                 if reason != "tool_calls" and heard.text:
-                    yield Text(heard.text)
+                    yield Text(heard.text, heard.taken_logprobs())
                 yield self._finished(heard.reason)
                 return
             try:
@@ -252,7 +259,8 @@ class Completion:
                     raise
                 run = self.run = self._start(_again(config, attempt))
                 continue
-            yield from deltas
+            for delta in deltas:
+                yield replace(delta, logprobs=heard.taken_logprobs()) if isinstance(delta, Text) else delta
             yield self._finished(reason)
             return
 
@@ -265,6 +273,8 @@ class Completion:
             elif event.kind == "token":
                 heard.text += event.data["token"]
                 yield event.data["token"]
+            elif event.kind == "logprobs":
+                heard.logprobs += event.data["logprobs"]
             elif event.kind == "thinking":
                 yield Thought(event.data["thinking"])
             elif event.kind == "error":
@@ -340,12 +350,13 @@ def _whole_call(index: int, call: Call) -> list[Delta]:
     return [CallBegins(index, _call_id(), call.name), CallArguments(index, arguments)]
 
 
-def _delta(part: Part | None) -> Delta:
-    """Of a part that is no call."""
+def _delta(part: Part | None, heard: Heard) -> Delta:
+    """Of a part that is no call. Of thoughts nobody is told how likely they were."""
     match part:
         case Said(text):
-            return Text(text)
+            return Text(text, heard.taken_logprobs())
         case Thought(text):
+            heard.taken_logprobs()
             return Thinking(text)
     return None
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator_core.backend import TokenLogprob
+
 from orchestrator_http.json_schemas import read_json
 from orchestrator_http.schemas.openai_answers import FinishReason
 
@@ -13,6 +15,7 @@ from orchestrator_http.schemas.openai_answers import FinishReason
 @dataclass(frozen=True, slots=True)
 class Text:
     text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +57,22 @@ class Collected:
     calls: list[dict[str, str]]
     reason: FinishReason
     usage: dict[str, int]
+    logprobs: list[TokenLogprob]
 
 
 def collect(deltas: Iterator[Delta]) -> Collected:
     """All deltas as one. A call that was cut off by `max_tokens` is left out: its arguments
     would be no JSON."""
     texts: list[str] = []
+    logprobs: list[TokenLogprob] = []
     thoughts: list[str] = []
     calls: list[dict[str, str]] = []
     finished = Finished("stop", {})
     for delta in deltas:
         match delta:
-            case Text(text):
+            case Text(text, of_text):
                 texts.append(text)
+                logprobs += of_text
             case Thinking(text):
                 thoughts.append(text)
             case CallBegins(_, call_id, name):
@@ -77,7 +83,9 @@ def collect(deltas: Iterator[Delta]) -> Collected:
                 finished = delta
     if finished.reason == "length":
         calls = [call for call in calls if json_object(call["arguments"]) is not None]
-    return Collected("".join(texts), "".join(thoughts).strip(), calls, finished.reason, finished.usage)
+    return Collected(
+        "".join(texts), "".join(thoughts).strip(), calls, finished.reason, finished.usage, logprobs
+    )
 
 
 def json_object(text: str) -> dict[str, Any] | None:

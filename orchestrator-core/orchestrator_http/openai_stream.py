@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from orchestrator_core.backend import TokenLogprob
+
 from orchestrator_http import sse
 from orchestrator_http.deltas import CallArguments, CallBegins, Collected, Delta, Finished, Text, Thinking
+from orchestrator_http.logprobs import chat_logprobs, text_logprobs
 from orchestrator_http.schemas.openai_answers import (
     AnsweredCall,
     AnsweredFunction,
@@ -31,6 +34,7 @@ def chat_choice(index: int, found: Collected) -> ChatChoice:
             content=content, tool_calls=calls or None, reasoning_content=found.thinking or None
         ),
         finish_reason=found.reason,
+        logprobs=chat_logprobs(found.logprobs),
     )
 
 
@@ -54,8 +58,11 @@ def chat_chunks(
 def _chat_chunks(
     index: int, head: dict[str, Any], deltas: Iterable[Delta], usages: list[dict[str, int]]
 ) -> Iterator[bytes]:
-    def chunk(delta: dict[str, Any], reason: str | None = None) -> bytes:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
+    def chunk(
+        delta: dict[str, Any], reason: str | None = None, logprobs: Sequence[TokenLogprob] = ()
+    ) -> bytes:
+        told = chat_logprobs(logprobs)
+        choice = {"index": index, "delta": delta, "logprobs": told, "finish_reason": reason}
         return sse.frame({**head, "choices": [choice]})
 
     yield chunk({"role": "assistant", "content": ""})
@@ -63,8 +70,8 @@ def _chat_chunks(
         match delta:
             case None:
                 yield sse.PING
-            case Text(text):
-                yield chunk({"content": text})
+            case Text(text, logprobs):
+                yield chunk({"content": text}, logprobs=logprobs)
             case Thinking(text):
                 yield chunk({"reasoning_content": text})
             case CallBegins(number, call_id, name):
@@ -88,19 +95,23 @@ def text_chunks(
     """
     usages: list[dict[str, int]] = []
 
-    def chunk(index: int, text: str, reason: str | None = None) -> bytes:
-        choice = {"index": index, "text": text, "logprobs": None, "finish_reason": reason}
+    def chunk(
+        index: int, text: str, reason: str | None = None, logprobs: dict[str, Any] | None = None
+    ) -> bytes:
+        choice = {"index": index, "text": text, "logprobs": logprobs, "finish_reason": reason}
         return sse.frame({**head, "choices": [choice]})
 
     for index, (deltas, before) in enumerate(zip(answers, shown_before, strict=True)):
         if before:
             yield chunk(index, before)
+        shown = len(before)
         for delta in deltas:
             match delta:
                 case None:
                     yield sse.PING
-                case Text(text):
-                    yield chunk(index, text)
+                case Text(text, logprobs):
+                    yield chunk(index, text, logprobs=text_logprobs(logprobs, shown))
+                    shown += len(text)
                 case Finished(reason, usage):
                     yield chunk(index, "", reason)
                     usages.append(usage)

@@ -112,6 +112,10 @@ class LlamaCppBackend(ChatBackend):
         self._check()
         return str(self._supervisor.call("text", tokens=list(tokens))["text"])
 
+    @property
+    def gives_logprobs(self) -> bool:
+        return True
+
     def holds_to(self, schema: Mapping[str, Any]) -> bool:
         from orchestrator_core.engine.json_grammar import is_enforced
 

@@ -157,6 +157,10 @@ class SwitchingBackend(ChatBackend):
     def text_of(self, tokens: Sequence[int]) -> str:
         return self.current().text_of(tokens)
 
+    @property
+    def gives_logprobs(self) -> bool:
+        return self.current().gives_logprobs
+
     def holds_to(self, schema: Mapping[str, Any]) -> bool:
         return self.current().holds_to(schema)
 

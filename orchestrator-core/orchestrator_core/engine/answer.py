@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from orchestrator_core.backend import FinishReason, Token
+from orchestrator_core.backend import FinishReason, Token, TokenLogprob
+from orchestrator_core.engine.logprobs import token_logprob
 from orchestrator_core.engine.sampling import ConstraintExhausted, Sampler
 from orchestrator_core.engine.tokenizer import Tokenizer
 from orchestrator_core.generation import GenerationConfig
@@ -36,6 +38,9 @@ class SequenceAnswer:
         self._tokenizer = tokenizer
         self._sampler = sampler
         self._ends = ends
+        self._top = config.top_logprobs
+        self._logprobs: list[TokenLogprob] = []
+        """Of tokens whose text is not released yet."""
         self._visible = tokenizer.control_tokens(config.visible_tokens)
         self._text = AnswerText(config.stop, seen)
         self.limit = limit
@@ -46,6 +51,13 @@ class SequenceAnswer:
 
     def sample(self, context: Any, index: int) -> tuple[int, Token | None]:
         """The next token and the text it releases; afterwards `reason` says whether the answer is over."""
+        token, text = self._sample(context, index)
+        if text is None or not self._logprobs:
+            return token, text
+        released, self._logprobs = tuple(self._logprobs), []
+        return token, replace(text, logprobs=released)
+
+    def _sample(self, context: Any, index: int) -> tuple[int, Token | None]:
         try:
             token = self._sampler.sample(context, index)
         except ConstraintExhausted:
@@ -53,6 +65,8 @@ class SequenceAnswer:
         if token in self._ends:
             return token, self.end(FinishReason.STOP)
         self.completion_tokens += 1
+        if self._top is not None:
+            self._logprobs.append(token_logprob(context, index, token, self._top, self._tokenizer))
         text = self._text.feed(self._visible.get(token) or self._tokenizer.piece(token))
         if self._text.stopped:
             self.reason = FinishReason.STOP

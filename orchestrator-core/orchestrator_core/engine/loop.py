@@ -267,7 +267,7 @@ class Engine:
             answer = self._answers[request_id]
             token, text = answer.sample(self.context.pointer, index)
             if text is not None:
-                self._outbox.tokens.append([request_id, text.text, text.count])
+                self._outbox.tokens.append([request_id, text.text, text.count, *text.logprobs])
             sampled.append((request_id, token, answer))
         with self._lock:
             for request_id, token, answer in sampled:

@@ -45,7 +45,12 @@ class AnswerStream:
 
     def put(self, token: Token) -> None:
         if self._joined is not None:
-            token = Token(self._joined.text + token.text, self._joined.count + token.count)
+            joined = self._joined
+            token = Token(
+                joined.text + token.text,
+                joined.count + token.count,
+                logprobs=joined.logprobs + token.logprobs,
+            )
             self._joined = None
         if self._pending.qsize() < MAX_PENDING:
             self._pending.put(token)

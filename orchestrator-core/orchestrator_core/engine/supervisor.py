@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from enum import StrEnum
 from typing import Any
 
-from orchestrator_core.backend import FinishReason, Token, Usage
+from orchestrator_core.backend import FinishReason, Token, TokenLogprob, Usage
 from orchestrator_core.engine.channel import ChannelClosed
 from orchestrator_core.engine.load import Loaded, LoadSpec
 from orchestrator_core.engine.load_failure import MAX_FAILED_LOADS, LoadFailure, unusable
@@ -314,10 +314,10 @@ class Supervisor:
         for request_id, cached in message["begun"]:
             if request_id in self._streams:
                 self._streams[request_id].begin(cached_tokens=cached)
-        for request_id, text, count in message["tokens"]:
+        for request_id, text, count, *logprobs in message["tokens"]:
             stream = self._streams.get(request_id)
             if stream is not None:
-                stream.put(Token(text, count))
+                stream.put(Token(text, count, logprobs=tuple(TokenLogprob(*each) for each in logprobs)))
         for request_id, reason, *usage in message["done"]:
             stream = self._streams.pop(request_id, None)
             if stream is not None:

@@ -173,6 +173,8 @@ class Producer:
                     self._write_seam(piece, {})
                     continue
                 self._in_a_row = 0
+                if piece.logprobs:
+                    self._run.log.append(("logprobs", {"logprobs": list(piece.logprobs)}))
                 say = self._run.think if piece.is_thought else self._run.show
                 say(piece.text, piece.count)
                 self._flusher.touch(self._run)

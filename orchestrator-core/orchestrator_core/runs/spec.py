@@ -85,7 +85,7 @@ class RunSpec:
     answer_format: AnswerFormat | None = None
 
 
-EventKind = Literal["token", "thinking", "seam", "done", "error"]
+EventKind = Literal["token", "logprobs", "thinking", "seam", "done", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,9 @@ class RunEvent:
     Args:
         offset: 1-based and rising by one, except that each restart of the server leaps to a
             new range: an offset that somebody may have seen is never used for anything else.
-        kind: token, thinking, seam, done or error; the last two end the run.
-        data: token `{"token"}`; thinking `{"thinking"}`; seam `{"tier", "model", "reason"}`, after a restart also
+        kind: token, logprobs, thinking, seam, done or error; the last two end the run.
+        data: token `{"token"}`; logprobs, before the token they are of, where they were asked for:
+            `{"logprobs"}`, a list of `TokenLogprob`; thinking `{"thinking"}`; seam `{"tier", "model", "reason"}`, after a restart also
             `"from": M`: text that came after offset M was lost, discard it; done: the
             fields of a `/chat` answer with `"done": true` and `finish_reason`; error: the
             error body.

@@ -11,10 +11,13 @@ from typing import Any
 
 from flask import Response
 from orchestrator_core.backend import ChatBackend
+from orchestrator_core.errors import InvalidRequest, Unsupported
 from orchestrator_core.runs.run import Run
 
 from orchestrator_http.api import EVENTS, JSON, Api
-from orchestrator_http.chat_answers import chat_completions, continuation, for_choice
+from orchestrator_http.chat_answers import chat_completions, continuation, for_choice, with_logprobs
+from orchestrator_http.deltas import Collected
+from orchestrator_http.logprobs import text_logprobs
 from orchestrator_http.openai_stream import chat_choice, chat_chunks, text_chunks, usage_in_all
 from orchestrator_http.routes.asking import STREAM_ERRORS
 from orchestrator_http.routes.completing import collected_completions, streamed_completions
@@ -79,7 +82,15 @@ def text(body: TextCompletionRequest) -> TextCompletion | Response:
     config = body.generation(defaults)
     if "max_tokens" in body.model_fields_set and body.max_tokens is None:
         config = config.having({"max_new_tokens": None})
-    asked = [prompt for prompt in prompts for _ in range(body.n or 1)]
+    config = with_logprobs(config, body.logprobs)
+    if body.logprobs is not None and body.echo:
+        raise Unsupported("How likely the prompt's tokens are is not told: leave echo out.", param="echo")
+    wanted, made = body.n or 1, max(body.best_of or 1, body.n or 1)
+    if made > wanted:
+        if body.stream:
+            raise InvalidRequest("best_of cannot be streamed: the best is known at the end.", param="best_of")
+        config = with_logprobs(config, body.logprobs or 0, param="best_of")
+    asked = [prompt for prompt in prompts for _ in range(made)]
     shown = [prompt if body.echo else "" for prompt in asked]
     makes = [continuation(prompt, for_choice(config, number)) for number, prompt in enumerate(asked)]
     if body.stream:
@@ -90,14 +101,37 @@ def text(body: TextCompletionRequest) -> TextCompletion | Response:
             ),
         )
     answers = collected_completions(makes)
+    chosen = [
+        place
+        for start in range(0, len(answers), made)
+        for place in _likeliest([found for _, found in answers[start : start + made]], wanted, start)
+    ]
     return TextCompletion(
         **_head(answers[0][0], "cmpl", "text_completion"),
         choices=[
-            TextChoice(index=index, text=before + found.text, finish_reason=found.reason)
-            for index, (before, (_, found)) in enumerate(zip(shown, answers, strict=True))
+            TextChoice(
+                index=index,
+                text=shown[place] + answers[place][1].text,
+                finish_reason=answers[place][1].reason,
+                logprobs=None if body.logprobs is None else text_logprobs(answers[place][1].logprobs),
+            )
+            for index, place in enumerate(chosen)
         ],
         usage=usage_of(usage_in_all([found.usage for _, found in answers], several_prompts=True)),
     )
+
+
+def _likeliest(answers: Sequence[Collected], wanted: int, start: int) -> list[int]:
+    """Places of the answers whose tokens were the likeliest on average, likeliest first.
+
+    Args:
+        start: place of the first one.
+    """
+    if len(answers) == wanted:
+        return list(range(start, start + wanted))
+    means = [sum(each.logprob for each in found.logprobs) / max(1, len(found.logprobs)) for found in answers]
+    best = sorted(range(len(answers)), key=lambda place: -means[place])[:wanted]
+    return [start + place for place in best]
 
 
 def texts_of(given: Any, backend: ChatBackend) -> list[str]:

@@ -11,7 +11,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from orchestrator_core.chat_request import FilledText, SamplingFields, StopText, Text
 from orchestrator_core.errors import InvalidRequest
-from orchestrator_core.generation import MAX_BIASES, MAX_NEW_TOKENS, MAX_STOPS, GenerationConfig
+from orchestrator_core.generation import (
+    MAX_BIASES,
+    MAX_NEW_TOKENS,
+    MAX_STOPS,
+    MAX_TOP_LOGPROBS,
+    GenerationConfig,
+)
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from orchestrator_http.json_schemas import is_too_deep
@@ -42,6 +48,10 @@ def _seed(value: object) -> object:
     if type(value) is not int:
         return value
     return None if value == -1 else value % 2**32
+
+
+def _unless_false(value: object) -> object:
+    return None if value is False else value
 
 
 def _stops(value: object) -> object:
@@ -231,8 +241,6 @@ class CompletionFields(SamplingFields):
 
 class ChatCompletionRequest(CompletionFields):
     REFUSED = {
-        "logprobs": "leave logprobs out",
-        "top_logprobs": "leave logprobs out",
         "functions": "it is the old form of tools",
         "function_call": "it is the old form of tool_choice",
         "audio": "the model writes text only",
@@ -247,10 +255,26 @@ class ChatCompletionRequest(CompletionFields):
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
     parallel_tool_calls: bool | None = Field(None, description="False: at most one call.")
     response_format: ResponseFormat | None = None
+    logprobs: bool | None = Field(None, description="Tell how likely each token was.")
+    top_logprobs: int | None = Field(
+        None, ge=0, le=MAX_TOP_LOGPROBS, description="And so many of the likeliest; needs logprobs."
+    )
+
+    @property
+    def wanted_logprobs(self) -> int | None:
+        """
+        Raises:
+            InvalidRequest: the likeliest are wanted without the tokens'.
+        """
+        if self.logprobs:
+            return self.top_logprobs or 0
+        if self.top_logprobs:
+            raise InvalidRequest("top_logprobs needs logprobs: true.", param="top_logprobs")
+        return None
 
 
 class TextCompletionRequest(CompletionFields):
-    REFUSED = {"logprobs": "leave logprobs out", "suffix": "the model only continues a text"}
+    REFUSED = {"suffix": "the model only continues a text"}
     prompt: (
         FilledText
         | TokenIds
@@ -258,7 +282,12 @@ class TextCompletionRequest(CompletionFields):
         | Annotated[list[TokenIds], Field(min_length=1, max_length=MAX_CHOICES)]
     ) = Field(description="One or several, each a text or the numbers of tokens of the model's vocabulary.")
     echo: bool | None = None
-    best_of: int | None = Field(None, ge=1, le=1, description="Only 1 is possible.")
+    best_of: int | None = Field(
+        None, ge=1, le=MAX_CHOICES, description="Make so many and give the `n` likeliest of them."
+    )
+    logprobs: Annotated[int | None, Field(ge=0, le=MAX_TOP_LOGPROBS), BeforeValidator(_unless_false)] = Field(
+        None, description="Tell how likely each token was, and so many of the likeliest."
+    )
 
 
 class EmbeddingRequest(Body):

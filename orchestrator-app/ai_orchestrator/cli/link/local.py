@@ -136,7 +136,7 @@ class LocalAnswer:
                 self._run.log.mark_end_seen()
             if event.kind == "error":
                 raise from_body(event.data)
-            if event.kind != "thinking":  # A terminal shows the answer alone.
+            if event.kind != "thinking" and event.kind != "logprobs":  # A terminal shows the answer alone.
                 yield AnswerEvent(event.kind, event.data)
 
     def cancel(self) -> None:
