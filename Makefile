@@ -17,7 +17,7 @@ PORT ?= 5000
 DATA ?=
 PYTEST ?=
 
-.PHONY: help run setup setup-dev environment system-packages test pytest lint format bench lock clean
+.PHONY: help run setup setup-dev environment system-packages test pytest lint format bench learn-demo lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(ROOT)/Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -57,6 +57,9 @@ format: environment ## let ruff fix and format
 
 bench: environment ## run the benchmarks; results belong in docs/benchmarks.md
 	@cd $(ROOT) && for script in benchmarks/bench_*.py; do $(BIN)/python "$$script" || exit 1; done
+
+learn-demo: environment ## fine-tune Gemma 3 270M on a CPU, export it, compare (20 minutes or more)
+	@cd $(ROOT) && PYTHONPATH=tests $(BIN)/python benchmarks/learn_demo.py
 
 lock: environment ## write the installed versions to constraints.txt, and the VPS's hashes
 	@$(BIN)/python $(ROOT)/deployment/lock.py
