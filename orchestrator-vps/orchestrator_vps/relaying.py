@@ -22,6 +22,7 @@ from orchestrator_http import callers, sse
 from orchestrator_http.api import EVENTS, Operation, current_operation
 from orchestrator_http.bodies import whole_body
 from orchestrator_http.chat_answers import is_for_assistant
+from orchestrator_http.contracts.ollama import NDJSON, line
 from orchestrator_http.error_formats import error_format
 from orchestrator_http.factory import key_guard
 from orchestrator_http.problems import problem_from
@@ -220,8 +221,8 @@ class Relaying:
 
     def _response(self, answer: DesktopResponse, body: bytes | None) -> Response:
         if body is None:
-            events = answer.headers.get("content-type", "").startswith(EVENTS)
-            parts = _whole_events(answer, request.path) if events else _whole_body(answer)
+            streamed = answer.headers.get("content-type", "").startswith((EVENTS, NDJSON))
+            parts = _whole_events(answer, request.path) if streamed else _whole_body(answer)
             response = Response(parts, status=answer.status)
         else:
             response = Response(body, status=answer.status)
@@ -312,11 +313,13 @@ def _whole_body(answer: DesktopResponse) -> Iterator[bytes]:
 
 
 def _whole_events(answer: DesktopResponse, path: str) -> Iterator[bytes]:
-    """Event by event; a stream that breaks off ends with an event that says so."""
+    """Event by event, or line by line; a stream that breaks off ends with one that says so."""
     rest = b""
+    lines = answer.headers.get("content-type", "").startswith(NDJSON)
+    between = b"\n" if lines else b"\n\n"
     try:
         for part in answer.chunks():
-            whole, end, rest = (rest + part).rpartition(b"\n\n")
+            whole, end, rest = (rest + part).rpartition(between)
             if end:
                 yield whole + end
             elif len(rest) > MAX_EVENT_BYTES:
@@ -331,4 +334,5 @@ def _whole_events(answer: DesktopResponse, path: str) -> Iterator[bytes]:
         )
         assert problem is not None
         errors = error_format(path)
-        yield sse.frame(errors.body(problem), event=errors.event)
+        body = errors.body(problem)
+        yield line(body) if lines else sse.frame(body, event=errors.event)
