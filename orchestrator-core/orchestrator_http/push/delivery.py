@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from orchestrator_core.errors import InvalidRequest, MissingExtra
-from orchestrator_relay.pinning import context_for
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
@@ -208,6 +207,9 @@ def _seconds(retry_after: str | None, now: float) -> float:
 def _connection(where: Endpoint, address: str, timeout_s: float) -> HTTPConnection:
     if where.origin.scheme == "http":
         return HTTPConnection(address, where.port, timeout=timeout_s)
+    # Imported where it is used: it brings an HTTP client along, which few servers need.
+    from orchestrator_relay.pinning import context_for
+
     host = where.origin.host
     return HTTPSConnection(
         address,
