@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+from shared_context.child_environment import child_environment
 
 from fine_tuning.errors import ExportFailed
 from fine_tuning.llama_source import llama_source
@@ -67,14 +68,13 @@ def _written(command: list[str], target: Path) -> Path:
     """Run the command with a file name at its end, and put what it wrote in place."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.stem}.part.gguf")
-    offline = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     try:
         result = subprocess.run(  # noqa: S603 - our interpreter, llama.cpp's scripts by hash
             [*command, str(part)],
             capture_output=True,
             text=True,
             errors="replace",
-            env=offline,
+            env=child_environment({"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}),
             check=False,
         )
         if result.returncode or not part.is_file():

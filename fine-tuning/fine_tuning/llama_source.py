@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from shared_context.child_environment import child_environment
+
 from fine_tuning.errors import ExportFailed
 
 SETUP = Path(__file__).resolve().parents[2] / "deployment" / "setup"
@@ -24,7 +26,8 @@ def llama_source() -> Path:
         ExportFailed: it cannot be had.
     """
     command = [sys.executable, str(SETUP), "llama-source"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own script
+    environment = child_environment(installs=True)
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603
     lines = result.stdout.strip().splitlines()
     if result.returncode or not lines or not Path(lines[-1]).is_dir():
         said = (result.stderr.strip() or result.stdout.strip()).splitlines()[-1:] or ["it printed nothing"]

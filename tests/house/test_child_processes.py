@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from orchestrator_core.child_environment import child_environment
+from shared_context.child_environment import child_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = [path.parent for path in ROOT.glob("*/*/__init__.py") if "tests" not in path.parts]

@@ -19,8 +19,8 @@ def install(part: str, dry_run: bool) -> int:
 
     It goes into the environment of this very command, in the versions that were tested with it.
     """
-    from orchestrator_core.child_environment import child_environment
     from orchestrator_core.own_commands import extras, pip_install
+    from shared_context.child_environment import child_environment
 
     if part not in extras():
         raise click.BadParameter(f"{part} is none of {', '.join(extras())}.", param_hint="PART")

@@ -28,11 +28,11 @@ from orchestrator_core.backends.model_files import (
     resolve_model_path,
 )
 from orchestrator_core.backends.registered import in_force, reference_of
-from orchestrator_core.child_environment import child_environment
 from orchestrator_core.errors import ConfigurationError, OrchestratorError
 from orchestrator_core.settings import ENVIRONMENT, Settings, default_config_file
 from orchestrator_http.keys import refuse_open_bind
 from orchestrator_http.origins import is_loopback
+from shared_context.child_environment import child_environment
 from shared_context.errors import SharedContextError
 from shared_context.retrieval.static_vectors import StaticEmbedder
 from shared_context.storage.migrate import Migration, check_openable

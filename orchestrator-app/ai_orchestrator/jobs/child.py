@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 import psutil
-from orchestrator_core.child_environment import child_environment
+from shared_context.child_environment import child_environment
 from shared_context.storage.identity import now
 
 from ai_orchestrator.jobs.job import JobRequest, job_variables, write_json

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from orchestrator_core.child_environment import child_environment
 from orchestrator_core.errors import Conflict, NotFound, Overloaded
 from orchestrator_core.settings import Settings
 from pydantic import ValidationError
+from shared_context.child_environment import child_environment
 from shared_context.storage.identity import new_id, now
 from shared_context.storage.sqlite_errors import translated_system
 

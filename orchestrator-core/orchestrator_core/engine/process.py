@@ -12,7 +12,8 @@ import threading
 from collections import deque
 from typing import Any
 
-from orchestrator_core.child_environment import child_environment
+from shared_context.child_environment import child_environment
+
 from orchestrator_core.engine.channel import Channel
 from orchestrator_core.engine.load import LoadSpec
 

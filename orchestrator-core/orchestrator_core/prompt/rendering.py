@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from orchestrator_core.child_environment import child_environment
+from shared_context.child_environment import child_environment
+
 from orchestrator_core.errors import TemplateOverrun, TemplateUnusable
 from orchestrator_core.prompt.render_worker import MAX_MEMORY, MAX_SECONDS
 

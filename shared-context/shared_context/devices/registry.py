@@ -72,7 +72,7 @@ class Devices:
             DeviceRejected: this tier has not the household's key, a field is wrong, or it was revoked.
         """
         if self._sign is None:
-            raise DeviceRejected("Only the desktop can pair devices.", hint="Run orchestrator pair there.")
+            raise DeviceRejected("Only the desktop can pair devices.", hint="Run `orchestrator pair` there.")
         device = Device(device_id, name, kind, tuple(scopes), public, created_at or now())
         check(device)
         with self._store.database.write() as connection:
