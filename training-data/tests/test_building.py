@@ -7,6 +7,7 @@ from click.testing import CliRunner
 from shared_context.conversations.store import ConversationStore
 from training_data.building import Sources, build, cleaned
 from training_data.cli import main
+from training_data.duplicates import repeated
 from training_data.errors import DatasetSourceError
 from training_data.records import Record
 
@@ -132,3 +133,8 @@ def test_chats_are_written_as_messages_when_asked(memory):
     )
     assert result.exit_code == 0, result.output
     assert all(row["messages"][-1]["role"] == "assistant" for row in json.loads(output.read_text()))
+
+
+def test_nothing_that_is_left_says_again_what_something_else_says():
+    built = build(Sources(), 20261, ["talk", "handoff"])
+    assert repeated(built.records) == set()

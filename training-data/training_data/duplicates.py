@@ -81,8 +81,17 @@ def repeated(records: Sequence[Record]) -> set[int]:
     Two that differ in a figure, as a port or a date, are not the same.
     """
     prompts = ["\n".join(turn.content for turn in record.turns[:-1]) for record in records]
+    left = list(range(len(records)))
+    # Of prompts that are equal, `similar` pairs only the first with each other one: what that one hid, shows next.
+    while again := _repeated_once(records, [prompts[i] for i in left], left):
+        left = [i for i in left if i not in again]
+    return set(range(len(records))) - set(left)
+
+
+def _repeated_once(records: Sequence[Record], prompts: Sequence[str], places: Sequence[int]) -> set[int]:
     again: set[int] = set()
-    for i, j in sorted(similar(prompts, SAME), key=lambda pair: (pair[1], pair[0])):
+    for one, other in sorted(similar(prompts, SAME), key=lambda pair: (pair[1], pair[0])):
+        i, j = places[one], places[other]
         if i not in again and _same_answer(records[i].answer, records[j].answer):
             again.add(j)
     return again
