@@ -26,8 +26,9 @@ def llama_source() -> Path:
         ExportFailed: it cannot be had.
     """
     command = [sys.executable, str(SETUP), "llama-source"]
-    environment = child_environment(installs=True)
-    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603
+    result = subprocess.run(  # noqa: S603 - our own script
+        command, capture_output=True, text=True, check=False, env=child_environment(installs=True)
+    )
     lines = result.stdout.strip().splitlines()
     if result.returncode or not lines or not Path(lines[-1]).is_dir():
         said = (result.stderr.strip() or result.stdout.strip()).splitlines()[-1:] or ["it printed nothing"]

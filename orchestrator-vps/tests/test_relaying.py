@@ -317,7 +317,7 @@ def test_a_desktop_that_is_not_ready_is_not_asked(vps, home):
 def test_without_a_desktop_the_vps_answers_what_it_can(vps):
     answer = vps.get("/conversations")
     assert answer.headers["X-Tier"] == "vps" and "the desktop is away" in answer.headers["X-Tier-Reason"]
-    only_there = vps.get("/models")
+    only_there = vps.get("/jobs")
     assert only_there.status_code == 503 and only_there.json()["error"]["code"] == "tier_unreachable"
     wished = vps.get("/conversations", headers={"X-Tier": "desktop"})
     assert wished.status_code == 503 and wished.json()["error"]["code"] == "tier_unreachable"
