@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -139,7 +140,8 @@ def outbox(
         _write_json([asdict(entry) for entry in entries])
         return
     for entry in entries:
-        click.echo("\t".join([entry.entry_id, entry.state, entry.kind, entry.lane, entry.problem]))
+        words = textwrap.shorten(entry.text, 60, placeholder="…")
+        click.echo("\t".join([entry.entry_id, entry.state, entry.kind, entry.lane, words, entry.problem]))
     if not entries and sys.stdout.isatty():
         click.echo("Nothing waits.")
 

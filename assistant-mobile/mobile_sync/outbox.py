@@ -64,6 +64,11 @@ class OutboxEntry:
     note: str = ""
     problem: str = ""
 
+    @property
+    def text(self) -> str:
+        """What the owner wrote."""
+        return str(self.body.get("message") or self.body.get("text") or "")
+
 
 def m001_outbox(connection: sqlite3.Connection) -> None:
     connection.execute(

@@ -53,7 +53,8 @@ def test_the_outbox_is_listed_retried_and_deleted(data: Path) -> None:
     with Outbox(data / "outbox.db") as outbox:
         entry_id = outbox.add(EntryKind.MESSAGE, "default", {"message": "x"}).entry_id
         outbox.mark(entry_id, EntryState.REFUSED, problem="too long")
-    assert "refused" in phone(data, "outbox").stdout
+    listed = phone(data, "outbox").stdout
+    assert "refused" in listed and "too long" in listed and "\tx\t" in listed
     assert "queued" in phone(data, "outbox", "--retry", entry_id).stdout
     assert json.loads(phone(data, "outbox", "--delete", entry_id, "--json").stdout) == []
 

@@ -57,8 +57,6 @@ class ChatTemplate:
         self._overran = ""
         self._answer_format: AnswerFormat | None = None
         self._logged: set[str] = set()
-        if not self._source:
-            self._log_once("The model has no chat template; using Mistral's [INST] format")
 
     @classmethod
     def for_backend(cls, backend: ChatBackend) -> ChatTemplate:
@@ -148,6 +146,8 @@ class ChatTemplate:
                 return text.partition(begun)[0] if begun else text
         if self._source:
             self._log_detour(None, messages, tools, objection)
+        else:
+            self._log_once("The model has no chat template; using Mistral's [INST] format")
         if uses_tools(messages, tools):
             messages = shapes.tools_in_words(messages, tools)
         return fallback_form(messages, self._special, has_template=bool(self._source))
