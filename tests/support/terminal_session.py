@@ -19,6 +19,8 @@ CTRL_C = "\x03"
 CTRL_D = "\x04"
 PASTE_BEGIN = "\x1b[200~"
 PASTE_END = "\x1b[201~"
+_WHERE_IS_THE_CURSOR = b"\x1b[6n"
+_TOP_LEFT = b"\x1b[1;1R"
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|\x1b[=>78()B]")
 
 
@@ -27,7 +29,7 @@ class TerminalSession:
 
     Args:
         command: program and arguments.
-        env: its whole environment.
+        env: its whole environment. Whoever wants to see prompt_toolkit's toolbar sets `PROMPT_TOOLKIT_NO_CPR` to "0".
     """
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str], *, columns: int = 120) -> None:
@@ -105,4 +107,6 @@ class TerminalSession:
         except OSError:  # the last process has closed the terminal
             return False
         self.raw += data.decode("utf-8", "replace")
+        if _WHERE_IS_THE_CURSOR in data:
+            os.write(self._master, _TOP_LEFT)
         return bool(data)
