@@ -9,7 +9,7 @@ TUNED="$ROOT/fine-tuning/models/mistral-7b-continuity"
 QUESTION="What is the four-tier handoff system?"
 
 data="" port=5000 fine_tune=auto yes=no service=yes
-gpu=no not_done=""
+gpu=no recipe=""
 
 usage() {
   cat <<'TEXT'
@@ -24,6 +24,7 @@ Options:
   --port PORT       where the server will listen (default: 5000)
   --fine-tune       fine-tune also without a GPU, or again
   --no-fine-tune    do not (default: when there is an NVIDIA GPU)
+  --recipe FILE     how to fine-tune: a YAML file as in fine-tuning/configs (default: Mistral 7B)
   --no-service      write no systemd unit
   --yes             ask nothing
   --help            show this
@@ -51,9 +52,13 @@ check_place() {
 read_options() {
   while (($#)); do
     case "$1" in
-      --data | --port)
+      --data | --port | --recipe)
         [[ -n "${2:-}" ]] || fail "$1 needs a value" "See --help." 2
-        if [[ "$1" == --data ]]; then data="$2"; else port="$2"; fi
+        case "$1" in
+          --data) data="$2" ;;
+          --port) port="$2" ;;
+          --recipe) recipe="$2" ;;
+        esac
         shift
         ;;
       --fine-tune) fine_tune=yes ;;
@@ -68,6 +73,7 @@ read_options() {
   if ! [[ "$port" =~ ^[0-9]{1,5}$ ]] || ((10#$port < 1 || 10#$port > 65535)); then
     fail "--port is $port; a port is a number from 1 to 65535" "" 2
   fi
+  [[ -z "$recipe" || -f "$recipe" ]] || fail "there is no file $recipe" "Name a recipe as those in fine-tuning/configs." 2
   case "$data" in
     "" | /*) ;;
     *) data="$PWD/$data" ;;
@@ -132,16 +138,20 @@ fine_tune_model() {
     say "Left out, as asked."
   elif [[ "$fine_tune" == auto && "$gpu" == no ]]; then
     say "Left out: there is no GPU. --fine-tune does it anyway."
-  elif [[ ! -f "$TRAINER" ]]; then
-    say "Not possible: this version has no QLoRA trainer (${TRAINER#"$ROOT"/} is not there)."
-    say "Nothing was fine-tuned. The model that answers is the one in your settings."
-    not_done="fine-tuning (this version has no trainer)"
   elif [[ "$fine_tune" == auto && -d "$TUNED" ]]; then
     say "There already: $TUNED. --fine-tune does it again."
   elif [[ "$fine_tune" == auto ]] && ! agreed "Fine-tuning takes hours and needs about 8 GB of GPU memory. Begin?"; then
     say "Left out, as asked."
   else
-    "$bin/python" "$TRAINER" --data_path "$DATASET" --output_dir "$TUNED" ||
+    if [[ -d "$TUNED" ]]; then
+      local aside
+      aside="$TUNED.before-$(date +%Y%m%d-%H%M%S)"
+      mv "$TUNED" "$aside"
+      say "The adapter of before is in $aside"
+    fi
+    "$bin/orchestrator" install train ||
+      fail "what training needs could not be installed" "Look at what pip says above and run this again, or give --no-fine-tune."
+    "$bin/python" "$TRAINER" ${recipe:+--config "$recipe"} --data_path "$DATASET" --output_dir "$TUNED" ||
       fail "fine-tuning failed" "Mend what it says above and run this again, or give --no-fine-tune."
     say "The fine-tuned adapter is in $TUNED"
   fi
@@ -233,7 +243,6 @@ main() {
   fine_tune_model
   ask_model
   write_start_scripts
-  if [[ -n "$not_done" ]]; then printf '\nNot done: %s.\n' "$not_done"; fi
   printf '\nReady. Start it with %s, then open http://127.0.0.1:%d\n' "$ROOT/start_orchestrator.sh" "$((10#$port))"
 }
 

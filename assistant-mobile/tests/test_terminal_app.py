@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.desktop import listening
 from support.paired_phone import paired
-from support.terminal_session import CTRL_D, TerminalSession
+from support.terminal_session import TerminalSession
 
 HERE = Path(sys.executable).parent
 
@@ -34,5 +34,5 @@ def test_a_conversation_outlives_its_desktop(tmp_path: Path) -> None:
             terminal.expect("'four five six'")
             terminal.enter("/nonsense")
             terminal.expect("/retry ID")
-            terminal.type(CTRL_D)
+            terminal.enter("/quit")
             assert terminal.wait() == 0

@@ -46,6 +46,10 @@ def main(config: Path | None, lora: Path | None, resume: bool, **flags: Any) -> 
         sys.exit(130)
     except LearningError as error:
         raise click.ClickException(str(error)) from error
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"Training needs {error.name}, which is not installed. Run: `orchestrator install train`"
+        ) from error
 
 
 def _train(recipe: TrainingRecipe, folder: Path, resume: bool) -> None:

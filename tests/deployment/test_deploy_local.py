@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from support.command_line import run
 from support.ports import free_port
+from support.small_family import save_exportable
 from support.source_copy import ROOT, copy_source
 
 SCRIPT = ROOT / "deployment/deploy_local.sh"
@@ -46,8 +48,12 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     root = copy_source(base / FOLDER)
     env = new_user(base / "home")
     port, data = free_port(), base / "my data"
+    recipe = base / "small.yaml"
+    model = save_exportable(base / "small model")
+    recipe.write_text(json.dumps({"model": str(model), "max_steps": 2, "max_seq_length": 64, "threads": 1}))
+    script = root / "deployment/deploy_local.sh"
     done = run(
-        [root / "deployment/deploy_local.sh", "--data", data, "--port", str(port), "--yes", "--fine-tune"],
+        [script, "--data", data, "--port", str(port), "--yes", "--fine-tune", "--recipe", "small.yaml"],
         env,
         cwd=base,
         timeout_s=1500,
@@ -68,12 +74,10 @@ def test_the_six_steps_say_what_they_did(deployed: Deployed):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_what_cannot_be_done_is_not_pretended(deployed: Deployed):
-    if (ROOT / "fine-tuning/train_mistral_qlora.py").exists():
-        pytest.fail("There is a trainer now: let deploy_local.sh run it here.")
-    assert "Nothing was fine-tuned" in deployed.said
-    assert "Not done: fine-tuning" in deployed.said
-    assert not (deployed.root / "fine-tuning/models").exists()
+def test_the_model_of_the_recipe_is_fine_tuned(deployed: Deployed):
+    tuned = deployed.root / "fine-tuning/models/mistral-7b-continuity"
+    assert f"The fine-tuned adapter is in {tuned}" in deployed.said
+    assert (tuned / "adapter_config.json").is_file()
 
 
 @pytest.mark.slow
@@ -163,6 +167,7 @@ def test_the_batch_file_calls_the_same_command(deployed: Deployed):
         (["--port"], "--port needs a value"),
         (["--data", 'a"b'], "must not hold quotes"),
         (["--gpu"], "unknown option: --gpu"),
+        (["--recipe", "nowhere.yaml"], "there is no file nowhere.yaml"),
     ],
 )
 def test_wrong_options_change_nothing(options: list[str], said: str, tmp_path: Path):
