@@ -42,4 +42,6 @@ def status_of(vps: Container, path: str) -> int:
 
 
 def history(vps: Container) -> list[str]:
-    return [turn["content"] for turn in json.loads(curl(vps, "/conversation"))["history"]]
+    # A worker of nginx that ends after a reload may close what it has just accepted.
+    answer = curl(vps, "/conversation", "--retry 2 --retry-all-errors")
+    return [turn["content"] for turn in json.loads(answer)["history"]]
