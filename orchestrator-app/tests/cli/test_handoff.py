@@ -110,7 +110,7 @@ def test_a_conversation_in_the_terminal_ends_with_a_handoff(tmp_path: Path) -> N
     with TerminalSession([sys.executable, "-m", "ai_orchestrator.cli", "chat"], env) as terminal:
         terminal.expect("you>")
         terminal.enter("/handoff")
-        terminal.expect("Nothing was said in this conversation")
+        terminal.expect("Nothing was said yet.")
         terminal.enter(SAID)
         terminal.expect("Fine.")
         terminal.enter("/handoff")
