@@ -40,9 +40,11 @@ class CloudError(LearningError):
 class NotFinished(CloudError):
     """The job still runs there; `job_id` takes up the watch again."""
 
+    job_id: str
+
     def __init__(self, message: str, job_id: str) -> None:
         super().__init__(message)
-        self.job_id = job_id
+        vars(self).update(job_id=job_id)
 
 
 @dataclass(frozen=True, slots=True)

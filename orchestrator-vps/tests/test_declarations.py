@@ -36,7 +36,7 @@ def test_which_tier_answers(vps, method, path, tier):
 
 
 @pytest.mark.parametrize(
-    "path", ["/handoff", "/jobs", "/chatter", "/info/x", "/syncs", "/generates", "/pair"]
+    "path", ["/handoff", "/jobs", "/chatter", "/info/x", "/syncs", "/generates"]
 )
 def test_what_the_vps_has_no_route_for_is_the_desktops(vps, path):
     assert declared(vps, "POST", path) is None

@@ -52,7 +52,7 @@ class TestManyConversations:
         before = rows(page).count()
         more.focus()
         page.keyboard.press("Enter")
-        page.wait_for_function(f"document.querySelectorAll('#conversations .name').length > {before}")
+        expect(page.locator("#conversations .name")).not_to_have_count(before)
 
 
 class TestManyMessages:
