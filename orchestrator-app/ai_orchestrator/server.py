@@ -34,6 +34,9 @@ from ai_orchestrator.vps_link.link import VpsLink
 DRAIN_S = 10.0
 """How long running answers may take to end when the server is stopped."""
 
+SIGNAL_CHECK_S = 0.5
+"""How late a signal may be noticed."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -148,7 +151,9 @@ def serve(settings: Settings, *, say: Callable[[str], None] = click.echo) -> Non
             server = Server(settings).start()
             say(f"Orchestrator listens on {server.url}   (Ctrl-C stops it)")
             threading.Thread(target=_report_model, args=(server, say), daemon=True).start()
-            stop.wait()
+            # A signal that the system delivers to another thread does not wake this one.
+            while not stop.wait(SIGNAL_CHECK_S):
+                pass
             active = len(server.services.assistant.runs.active())
             if active:
                 say(

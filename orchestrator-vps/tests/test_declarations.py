@@ -35,9 +35,7 @@ def test_which_tier_answers(vps, method, path, tier):
     assert declared(vps, method, path).answered_by == tier
 
 
-@pytest.mark.parametrize(
-    "path", ["/handoff", "/jobs", "/chatter", "/info/x", "/syncs", "/generates"]
-)
+@pytest.mark.parametrize("path", ["/handoff", "/jobs", "/chatter", "/info/x", "/syncs", "/generates"])
 def test_what_the_vps_has_no_route_for_is_the_desktops(vps, path):
     assert declared(vps, "POST", path) is None
 
