@@ -81,7 +81,7 @@ class Server:
         self._advertise(bound)
         if self._given is None:
             self.services.household.identity  # noqa: B018 - made at the first start
-            server_file.announce(self.settings.data, self.url)
+            server_file.announce(self.settings.data, self.url, self.services.access.own_key)
         _log.info("Listening on %s, data in %s", self.url, self.settings.data)
         return self
 

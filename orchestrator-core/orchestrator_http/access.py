@@ -7,13 +7,17 @@ key only the hash is kept. Nothing here leaves its tier: each has its own keys a
 from __future__ import annotations
 
 import hashlib
+import hmac
+import logging
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator_core.errors import Conflict, InvalidRequest, NotFound
 from shared_context.devices.device import SCOPES
+from shared_context.errors import StoreError
 from shared_context.storage.database import Database
 from shared_context.storage.identity import new_id, now
 
@@ -25,8 +29,13 @@ MAX_EVENTS = 5000
 """Of the audit log; the oldest go first."""
 
 MAX_NAME_CHARS = 64
+OWN_KEY = "own"
+"""What `Access.own_key` is called where a caller is named."""
+
 _PREFIX = "orc_"
 """What a key begins with, so that scanners for leaked secrets know one."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,7 @@ class AccessEvent:
 
 
 class Access:
-    """Safe from any thread, and from several processes.
+    """Safe from any thread, and from several processes. What cannot be written down keeps nobody out.
 
     Raises:
         StoreError: the file cannot be used.
@@ -71,6 +80,8 @@ class Access:
 
     def __init__(self, data: Path) -> None:
         self._database = Database(data / FILE_NAME, MIGRATIONS)
+        self.own_key = _PREFIX + secrets.token_urlsafe(32)
+        """Of this process, for the commands of the user who runs it; it ends with the process."""
 
     def add_key(self, name: str, scopes: Sequence[str] = SCOPES) -> tuple[ApiKey, str]:
         """A new key; the secret is told this once.
@@ -86,7 +97,9 @@ class Access:
         if unknown or not scopes:
             raise InvalidRequest(f"The scopes of a key are some of {', '.join(SCOPES)}.", param="scopes")
         if any(key.name == name and key.revoked_at is None for key in self.api_keys()):
-            raise Conflict(f"There is a key {name!r} already.", hint=f"orchestrator keys revoke {name}")
+            raise Conflict(
+                f"There is a key {name!r} already.", hint=f"Run: `orchestrator keys revoke {name}`"
+            )
         secret = _PREFIX + secrets.token_urlsafe(32)
         given = tuple(scope for scope in SCOPES if scope in scopes)
         key = ApiKey(new_id(), name, given, now(), None, None)
@@ -122,22 +135,28 @@ class Access:
 
     def holder(self, secret: str) -> Caller | None:
         """Whose key it is; None for a wrong or revoked one. By its hash, so that timing tells nothing of any key."""
+        digest = _digest(secret)
+        if hmac.compare_digest(digest, _digest(self.own_key)):
+            return Caller("key", id=OWN_KEY, name=OWN_KEY)
         with self._database.read() as connection:
-            row = connection.execute(_FIND, (_digest(secret),)).fetchone()
+            row = connection.execute(_FIND, (digest,)).fetchone()
         if row is None:
             return None
         moment = now()
         if (row["last_used_at"] or "")[:16] != moment[:16]:
-            with self._database.write() as connection:
+            with suppress(StoreError), self._database.write() as connection:
                 connection.execute("UPDATE api_keys SET last_used_at = ? WHERE id = ?", (moment, row["id"]))
         return Caller("key", frozenset(row["scopes"].split()), row["id"], row["name"])
 
     def note(self, what: str, *, subject: str = "", address: str = "", detail: str = "") -> None:
         """Put an event in the log; it holds the last `MAX_EVENTS`."""
-        with self._database.write() as connection:
-            fields = (now(), what, subject[:64], address[:64], detail[:200])
-            number = connection.execute(_NOTE, fields).lastrowid or 0
-            connection.execute("DELETE FROM events WHERE number <= ?", (number - MAX_EVENTS,))
+        fields = (now(), what, subject[:64], address[:64], detail[:200])
+        try:
+            with self._database.write() as connection:
+                number = connection.execute(_NOTE, fields).lastrowid or 0
+                connection.execute("DELETE FROM events WHERE number <= ?", (number - MAX_EVENTS,))
+        except StoreError as error:
+            _log.warning("Not in the log of access: %s (%s)", what, error.message)
 
     def events(self, limit: int = 100) -> list[AccessEvent]:
         """The latest first."""

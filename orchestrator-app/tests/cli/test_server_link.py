@@ -149,6 +149,22 @@ def test_the_key_goes_to_no_stranger_and_through_no_proxy(
         assert running_server(settings) is None
 
 
+def test_the_servers_own_key_goes_to_loopback_only(tmp_path: Path) -> None:
+    settings = load_settings(
+        environ={"ORCHESTRATOR_DATA": str(tmp_path), "ORCHESTRATOR_HOST": "localhost.invalid"}
+    )
+    with answering(lambda method, path: (200, {}, b'{"status": "ok"}')) as (url, seen):
+        server_file.announce(tmp_path, url, "own")
+        link = running_server(settings)
+        assert link is not None
+        link.close()
+        assert seen[-1][2]["Authorization"] == "Bearer own"
+    server_file.announce(tmp_path, "http://localhost.invalid:5000", "own")
+    address = server_file.read(tmp_path)
+    assert address is not None and address.trusted("localhost.invalid") and not address.is_local
+    assert "own" not in repr(address)
+
+
 @pytest.mark.parametrize("answer", [(404, {}, b"{}"), (200, {}, b"<html>"), (200, {}, b"[1]")])
 def test_something_else_on_the_port_is_not_our_server(
     tmp_path: Path, answer: tuple[int, dict[str, str], bytes]

@@ -11,6 +11,7 @@ from orchestrator_core.errors import Conflict, InvalidRequest, NotFound
 from orchestrator_http import access as access_module
 from orchestrator_http.access import Access
 from support.desktop import Desk, desk
+from support.small_disk import fill, small_disk
 
 KEY = "a key that nobody can guess"
 OWNER = {"Authorization": f"Bearer {KEY}"}
@@ -51,6 +52,27 @@ def test_a_key_is_known_by_its_hash_alone_until_it_is_revoked(access: Access, tm
     assert access.holder(secret) is None
     with pytest.raises(NotFound):
         access.revoke_key("backup script")
+
+
+def test_a_full_disk_keeps_nobody_out(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk, desk(disk, api_key=KEY) as here:
+        _, secret = here.services.access.add_key("script")
+        add_phone(here)
+        fill(disk)
+        assert here.client.get("/info", headers=bearer(secret)).status_code == 200
+        wrong = here.client.get("/info", headers=bearer("wrong"))
+        assert wrong.status_code == 401
+        here.services.household.devices.seen("phone1", "lan")
+
+
+def test_the_processs_own_key_opens_loopback_and_no_network(here: Desk) -> None:
+    own = bearer(here.services.access.own_key)
+    assert here.client.get("/devices", headers=own).status_code == 200
+    answer = here.client.get("/devices", headers=own, environ_overrides=LAN)
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (403, "readable_key")
+    later = Access(here.services.settings.data)
+    assert later.holder(here.services.access.own_key) is None
+    later.close()
 
 
 def test_another_process_sees_a_key_and_its_revocation_at_once(access: Access, tmp_path: Path) -> None:

@@ -14,12 +14,13 @@ import dataclasses
 import sqlite3
 import threading
 import time
+from contextlib import suppress
 from functools import lru_cache
 
 from shared_context.conversations.rows import register
 from shared_context.conversations.store import ConversationStore
 from shared_context.devices.device import DEVICE_SCOPES, Device, Sign, Verify, check, device_of, grant_of
-from shared_context.errors import DeviceNotFound, DeviceRejected
+from shared_context.errors import DeviceNotFound, DeviceRejected, StoreError
 from shared_context.storage.identity import now
 
 GRANT, NAME, REVOKED = "grant", "name", "revoked"
@@ -133,7 +134,7 @@ class Devices:
         return self.get(device_id)
 
     def seen(self, device_id: str, way: str) -> None:
-        """It asked just now. Known at once to this object, and written every `SEEN_EVERY_S`, on this tier alone.
+        """It asked just now. Known at once to this object, and written every `SEEN_EVERY_S` if it can be, on this tier alone.
 
         Args:
             way: how it came: "loopback", "lan", "tls", "relay"…
@@ -145,7 +146,8 @@ class Devices:
             if written_at is not None and started - written_at < SEEN_EVERY_S:
                 return
             self._written[device_id] = started
-        with self._store.database.write() as connection:
+        # A full disk must not keep a device out.
+        with suppress(StoreError), self._store.database.write() as connection:
             connection.execute(_SAW, (device_id, moment, way[:32]))
 
     def _read(self, connection: sqlite3.Connection, device_id: str) -> Device | None:

@@ -44,15 +44,20 @@ def running_server(settings: Settings) -> ServerLink | None:
     address = server_file.read(settings.data)
     if address is None:
         return None
-    key = settings.server.api_key
-    trusted = address.trusted(settings.server.host)
-    link = ServerLink(
-        address.url, key.get_secret_value() if key is not None and trusted else None, data=settings.data
-    )
+    link = ServerLink(address.url, _key_for(address, settings), data=settings.data)
     if link.answers():
         return link
     link.close()
     return None
+
+
+def _key_for(address: server_file.ServerAddress, settings: Settings) -> str | None:
+    """What may be sent there: the server's own key, else the settings'."""
+    if address.key and address.is_local:
+        return address.key
+    key = settings.server.api_key
+    trusted = key is not None and address.trusted(settings.server.host)
+    return key.get_secret_value() if key is not None and trusted else None
 
 
 class ServerLink:
