@@ -1,8 +1,8 @@
 """`make learn-demo`: a small pretrained model learns this project on a CPU, and every figure of it is printed.
 
 Two QLoRA trainings (NF4): on all topics but one, then with it. Held-out wordings are asked in the same prompt of the
-base and of both adapters, each as a LoRA GGUF beside the base; then the last one is exported both ways and compared
-with the trained model. Needs Gemma 3 270M (`make setup-dev` fetches it) or another model by --model.
+base and of both adapters, each as a LoRA GGUF beside the base; then the last one is exported both ways, compared with
+the trained model, and rolled out to a running desktop and VPS and back (`learn_rollout`). Needs Gemma 3 270M (`make setup-dev` fetches it) or another model by --model.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from fine_tuning.gguf_conversion import model_gguf
 from fine_tuning.metrics import Scores, score
 from fine_tuning.qlora_training import train
 from fine_tuning.recipe import load_recipe
+from learn_rollout import roll_out
 from support.fetched import gemma
 from training_data.dataset import Example, write_rows
 from training_data.reader import read_records
@@ -39,8 +40,13 @@ COMPARED = 12
 @click.option("--wordings", type=click.IntRange(1), default=5, help="Wordings of each fact that are learnt.")
 @click.option("--epochs", type=click.IntRange(1), default=2)
 @click.option("--threads", type=click.IntRange(1), default=2)
-def main(folder: Path, model: Path | None, facts: int, wordings: int, epochs: int, threads: int) -> None:
-    """Train, ask, export, compare; prints JSON at the end."""
+@click.option(
+    "--roll-out/--no-roll-out", "rolled_out", default=True, help="To a desktop and a VPS, and back."
+)
+def main(
+    folder: Path, model: Path | None, facts: int, wordings: int, epochs: int, threads: int, rolled_out: bool
+) -> None:
+    """Train, ask, export, compare, roll out; prints JSON at the end."""
     began = time.monotonic()
     model = model or gemma()
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,6 +82,9 @@ def main(folder: Path, model: Path | None, facts: int, wordings: int, epochs: in
             say=click.echo,
         )
         results[name] = _asked(base, done.adapter, split.val, threads)
+        adapter = done.adapter
+    if rolled_out:
+        roll_out(folder / "household", base, adapter, folder / "with", folder / "val.jsonl")
     click.echo(json.dumps({"seconds": round(time.monotonic() - began), "f1": results}, indent=1))
 
 
