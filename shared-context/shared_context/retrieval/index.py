@@ -329,7 +329,7 @@ class Order:
     def __init__(self) -> None:
         self._keys: dict[str, list[tuple[str, str, int, int]]] = {}
         self._threads: dict[str, list[int]] = {}
-        self._places: dict[int, PassageTraits] = {}
+        self._traits: dict[int, PassageTraits] = {}
         self._ranks: dict[int, int] = {}
         self._length = 0
         self.documents: set[str] = set()
@@ -344,14 +344,14 @@ class Order:
             """SELECT position, thread, item, part, speaker, at, length(text), asked FROM passages
             ORDER BY position"""
         )
-        for position, thread, item, part, *place in rows:
-            order.add(position, thread, item, part, PassageTraits(thread, *place))
+        for position, thread, item, part, *traits in rows:
+            order.add(position, thread, item, part, PassageTraits(thread, *traits))
         order.last = last
         return order
 
-    def add(self, position: int, thread: str, item: str, part: int, place: PassageTraits) -> None:
+    def add(self, position: int, thread: str, item: str, part: int, traits: PassageTraits) -> None:
         # Sections of a document stand in the order they were put in, whatever their dates.
-        key = (place.at, item, part, position) if place.speaker else ("", "", 0, position)
+        key = (traits.at, item, part, position) if traits.speaker else ("", "", 0, position)
         keys = self._keys.setdefault(thread, [])
         members = self._threads.setdefault(thread, [])
         rank_here = bisect.bisect_left(keys, key)
@@ -359,42 +359,42 @@ class Order:
         members.insert(rank_here, position)
         for later in range(rank_here, len(members)):
             self._ranks[members[later]] = later
-        self._places[position] = place
-        self.documents.add(document_in(thread, place.speaker))
-        self._length += place.length
+        self._traits[position] = traits
+        self.documents.add(document_in(thread, traits.speaker))
+        self._length += traits.length
         self.last = max(self.last, position)
 
     @property
     def count(self) -> int:
-        return len(self._places)
+        return len(self._traits)
 
     @property
     def mean_length(self) -> float:
-        return self._length / max(1, len(self._places))
+        return self._length / max(1, len(self._traits))
 
-    def place(self, position: int) -> PassageTraits:
-        return self._places[position]
+    def traits(self, position: int) -> PassageTraits:
+        return self._traits[position]
 
     def members(self, thread: str) -> Sequence[int]:
         return self._threads[thread]
 
     def within(self, postings: Postings, documents: Collection[str] | None) -> Postings:
         """Those of the passages that are there and from one of these documents; None: from any."""
-        places = self._places
+        known = self._traits
         return {
             position: sureness
             for position, sureness in postings.items()
-            if (place := places.get(position))
-            and (documents is None or document_in(place.thread, place.speaker) in documents)
+            if (traits := known.get(position))
+            and (documents is None or document_in(traits.thread, traits.speaker) in documents)
         }
 
     def rank(self, position: int) -> int:
         return self._ranks[position]
 
     def before(self, position: int) -> int | None:
-        place = self._places.get(position)
-        at = self._ranks[position] if place else 0
-        return self._threads[place.thread][at - 1] if place and at else None
+        traits = self._traits.get(position)
+        at = self._ranks[position] if traits else 0
+        return self._threads[traits.thread][at - 1] if traits and at else None
 
 
 def _last_position(connection: sqlite3.Connection) -> int:

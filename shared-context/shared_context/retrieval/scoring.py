@@ -85,7 +85,7 @@ class Layout(Protocol):
     def count(self) -> int: ...
     @property
     def mean_length(self) -> float: ...
-    def place(self, position: int) -> PassageTraits: ...
+    def traits(self, position: int) -> PassageTraits: ...
     def members(self, thread: str) -> Sequence[int]:
         """Positions of a thread's passages, in order."""
 
@@ -129,7 +129,7 @@ def rank(
             own[position] += rarity * amount * (SATURATION + 1) / (amount + SATURATION)
             covered[position] += rarity * min(1.0, amount)
         for position, sureness in found.items():
-            thread = layout.place(position).thread
+            thread = layout.traits(position).thread
             in_threads[thread] = max(in_threads.get(thread, 0.0), sureness)
         for thread, sureness in in_threads.items():
             threads[thread] += rarity * sureness
@@ -164,9 +164,9 @@ def _total(wanted: Wanted, rarities: Sequence[float]) -> float:
 def _weighed(
     position: int, score: float, threads: Mapping[str, float], layout: Layout, weights: Weights
 ) -> float:
-    place = layout.place(position)
-    norm = 1 - LENGTH_EFFECT + LENGTH_EFFECT * place.length / max(layout.mean_length, 1.0)
-    return score / norm + weights.thread * threads.get(place.thread, 0.0)
+    traits = layout.traits(position)
+    norm = 1 - LENGTH_EFFECT + LENGTH_EFFECT * traits.length / max(layout.mean_length, 1.0)
+    return score / norm + weights.thread * threads.get(traits.thread, 0.0)
 
 
 def joined(
@@ -188,7 +188,7 @@ def joined(
         one = by_position.get(position) or Scored(position, 0.0)
         standing = near.get(position, 0.0)
         score = trust * one.score / most + weights.meaning * standing / nearest
-        score *= _circumstances(layout.place(position), wanted, weights)
+        score *= _circumstances(layout.traits(position), wanted, weights)
         both[position] = Scored(position, score, one.coverage, one.holds_words, standing)
     for one in heapq.nlargest(BEST, both.values(), key=lambda one: one.score):
         for position in _beside(one.position, layout):
@@ -205,23 +205,23 @@ def joined(
 
 def _beside(position: int, layout: Layout) -> list[int]:
     """The parts of the same long text before and after this one."""
-    place, rank_here = layout.place(position), layout.rank(position)
-    beside = layout.members(place.thread)[max(0, rank_here - 1) : rank_here + 2]
-    same_text = (place.at, place.speaker)
+    traits, rank_here = layout.traits(position), layout.rank(position)
+    beside = layout.members(traits.thread)[max(0, rank_here - 1) : rank_here + 2]
+    same_text = (traits.at, traits.speaker)
     return [
         one
         for one in beside
-        if one != position and (layout.place(one).at, layout.place(one).speaker) == same_text
+        if one != position and (layout.traits(one).at, layout.traits(one).speaker) == same_text
     ]
 
 
-def _circumstances(place: PassageTraits, wanted: Wanted, weights: Weights) -> float:
-    factor = 1.0 - weights.asking * place.asked
-    if place.speaker and place.speaker in wanted.speakers:
+def _circumstances(traits: PassageTraits, wanted: Wanted, weights: Weights) -> float:
+    factor = 1.0 - weights.asking * traits.asked
+    if traits.speaker and traits.speaker in wanted.speakers:
         factor *= 1 + weights.speaker
-    if place.speaker == OWNER:
+    if traits.speaker == OWNER:
         factor *= 1 + weights.owner
-    if any(period.holds(place.at) for period in wanted.periods):
+    if any(period.holds(traits.at) for period in wanted.periods):
         factor *= 1 + weights.period
     return factor
 
@@ -274,7 +274,7 @@ def _spread(found: Postings, layout: Layout, weights: Weights) -> dict[int, floa
     shares = ((1, weights.before), (-1, weights.after), (2, weights.second), (-2, weights.second))
     used = [(offset, share) for offset, share in shares if share]
     for position, sureness in found.items():
-        members = layout.members(layout.place(position).thread)
+        members = layout.members(layout.traits(position).thread)
         rank_here = layout.rank(position)
         for offset, share in used:
             at = rank_here + offset
