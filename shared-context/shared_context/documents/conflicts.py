@@ -85,9 +85,8 @@ def repeated_sides(conflicts: Sequence[HunkConflict], ids: LineIds) -> list[int]
     for conflict in conflicts:
         by_text: dict[str, list[Hunk]] = defaultdict(list)
         for hunk in conflict.hunks:
-            if not hunk.indexes:
-                continue
-            by_text[hunk.text].append(hunk)
+            if hunk.indexes:
+                by_text[hunk.text].append(hunk)
         for same in (hunks for hunks in by_text.values() if len(hunks) > 1):
             firsts = ids([hunk.indexes[0] for hunk in same])
             stays = firsts.index(min(firsts))

@@ -227,9 +227,8 @@ class SharedLines:
         return [head, *(Line(text, hunk) for text in rest)]
 
     def _standing_for(self, array: Array[Any], lines: list[Line], removed: range) -> list[LineRun]:
-        inherits = [bool(lines[i].over) and not lines[i].is_disputed for i in removed]
-        inherited = [run for i, does in zip(removed, inherits, strict=True) if does for run in lines[i].over]
-        own = [i for i, does in zip(removed, inherits, strict=True) if not does]
+        inherited = [run for i in removed if not lines[i].is_disputed for run in lines[i].over]
+        own = [i for i in removed if lines[i].is_disputed or not lines[i].over]
         return [*inherited, *runs_of(self._ids(array, own))]
 
     def _ids(self, array: Array[Any], indexes: Sequence[int]) -> list[tuple[int, int]]:
