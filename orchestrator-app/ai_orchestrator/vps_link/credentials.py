@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from orchestrator_core.errors import ConfigurationError
+from shared_context.storage.permissions import write_private
 
 NAME = "vps.json"
 
@@ -54,17 +54,7 @@ def write(data: Path, credential: VpsCredential) -> None:
     Raises:
         OSError: the folder cannot be written; what was there stays.
     """
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, name = tempfile.mkstemp(prefix=".vps-", dir=data)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(asdict(credential), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path(data))
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_private(path(data), json.dumps(asdict(credential), indent=1))
 
 
 def read(data: Path) -> VpsCredential | None:
