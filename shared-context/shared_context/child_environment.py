@@ -9,29 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-_NAMES = frozenset(
-    {"PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "TMP", "TEMP", "SYSTEMROOT", "XDG_CACHE_HOME"}
-    | {"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV"}
-)
-_PREFIXES = (
-    *("LC_", "PYTHON", "MALLOC_", "OMP_", "GOMP_", "KMP_"),
-    *(
-        "GGML_",
-        "LLAMA_",
-        "CUDA_",
-        "NVIDIA_",
-        "HIP_",
-        "HSA_",
-        "ROCR_",
-        "GPU_",
-        "VK_",
-        "ONEAPI_",
-        "SYCL_",
-        "ZES_",
-    ),
-)
-"""Of the interpreter, and of the libraries that compute."""
+_SYSTEM = ("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "TMP", "TEMP", "SYSTEMROOT", "XDG_CACHE_HOME")
+_LIBRARIES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV")
+_NAMES = frozenset({*_SYSTEM, *_LIBRARIES})
 
+_INTERPRETER = ("LC_", "PYTHON", "MALLOC_")
+_THREADS = ("OMP_", "GOMP_", "KMP_")
+_MODELS = ("GGML_", "LLAMA_")
+_NVIDIA, _AMD = ("CUDA_", "NVIDIA_"), ("HIP_", "HSA_", "ROCR_", "GPU_")
+_VULKAN, _INTEL = ("VK_",), ("ONEAPI_", "SYCL_", "ZES_")
+_PREFIXES = (*_INTERPRETER, *_THREADS, *_MODELS, *_NVIDIA, *_AMD, *_VULKAN, *_INTEL)
 
 _INSTALLING = ("PIP_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_", "REQUESTS_CA_")
 """Of pip, which may need them to reach its index."""
