@@ -382,13 +382,13 @@ class Supervisor:
         """With the lock held; seconds until it is worth looking again."""
         process, now = self._process, time.monotonic()
         assert process is not None
-        found, wait_s = look(
+        liveness, wait_s = look(
             self._limits, unused_s=now - self._last_use, silent_s=now - self._heard, owes=self._owes
         )
-        if found is Liveness.HANGS:
+        if liveness is Liveness.HANGS:
             log.error("The engine has said nothing for %g seconds: ending it.", self._limits.silence_s)
             process.kill()
-        elif found is Liveness.IDLE:
+        elif liveness is Liveness.IDLE:
             log.info("The engine was idle for %g seconds: unloading the model.", self._limits.idle_s)
             self._state, self._wanted = EngineState.UNLOADING, False
             process.channel.close()

@@ -36,7 +36,7 @@ def look(limits: WatchdogLimits, *, unused_s: float, silent_s: float, owes: bool
     """
     longest_s = limits.idle_s or limits.silence_s  # what it owes may be done at any moment
     if owes:
-        found, left = Liveness.HANGS, limits.silence_s - silent_s
+        liveness, left = Liveness.HANGS, limits.silence_s - silent_s
     else:
-        found, left = Liveness.IDLE, limits.idle_s - unused_s if limits.idle_s else longest_s
-    return (found if left <= 0 else Liveness.FINE), max(min(left, longest_s), SHORTEST_WAIT_S)
+        liveness, left = Liveness.IDLE, limits.idle_s - unused_s if limits.idle_s else longest_s
+    return (liveness if left <= 0 else Liveness.FINE), max(min(left, longest_s), SHORTEST_WAIT_S)

@@ -64,7 +64,8 @@ class RunSpec:
         supersedes: message_id of the answer that this one takes the place of.
         continues: text of that answer, when this one goes on with it: the run's first token.
         relayed: another tier produces the text; the prompt is empty then.
-        answer_format: how the model writes thoughts, which are then no part of the text; it has no calls. None: all it says is.
+        answer_format: how the model marks its thoughts, which are then kept out of the text (calls are not looked for).
+            None: everything the model writes is text.
     """
 
     run_id: str
