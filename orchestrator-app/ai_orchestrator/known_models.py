@@ -10,7 +10,8 @@ from orchestrator_core.backends.model_files import builtin_folders, find_builtin
 from orchestrator_core.backends.registered import reference_of
 from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.models.manifest import MANIFEST_FILE
-from orchestrator_core.models.registry import Registry, Version
+from orchestrator_core.models.registry import Registry
+from orchestrator_core.models.version import Version
 from orchestrator_core.settings import BUILTIN_MODEL, Settings
 
 

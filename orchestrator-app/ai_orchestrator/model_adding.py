@@ -12,7 +12,8 @@ from orchestrator_core.backends.model_files import first_parts
 from orchestrator_core.backends.registered import base_of
 from orchestrator_core.errors import InvalidRequest
 from orchestrator_core.models.files import Progress, nothing, sha256_of
-from orchestrator_core.models.registry import Registry, Version
+from orchestrator_core.models.registry import Registry
+from orchestrator_core.models.version import Version
 from orchestrator_core.settings import Settings
 from shared_context.storage.identity import now
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from orchestrator_core.errors import Conflict
-from orchestrator_core.models.registry import Version
+from orchestrator_core.models.version import Version
 
 if TYPE_CHECKING:
     from fine_tuning.evaluation_results import Evaluation

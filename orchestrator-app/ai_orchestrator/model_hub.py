@@ -16,7 +16,8 @@ from orchestrator_core.backends.model_files import first_parts
 from orchestrator_core.errors import InvalidRequest, MissingExtra, ModelUnusable
 from orchestrator_core.models.files import Progress, nothing
 from orchestrator_core.models.manifest import MEMORY_FACTOR, Manifest, ModelFile, missing_shards
-from orchestrator_core.models.registry import Registry, Version
+from orchestrator_core.models.registry import Registry
+from orchestrator_core.models.version import Version
 from orchestrator_core.settings import Settings
 from shared_context.storage.identity import now
 from shared_context.storage.sqlite_errors import translated_system
@@ -127,7 +128,8 @@ def download(
         progress: of comparing the hashes; huggingface_hub shows the download's own.
 
     Raises:
-        ModelNotFound: the download broke off. Conflict: what arrived is not what the hub's hash says.
+        ModelNotFound: the download broke off.
+        Conflict: what arrived is not what the hub's hash says, or another command downloads it.
         StoreFull, StoreError.
     """
     registry = Registry(settings.models_folder)
@@ -142,10 +144,11 @@ def download(
         created_at=now(),
     )
     incoming = registry.receive(manifest)
-    for file in sorted(model.files):
-        if incoming.held()[file] < model.files[file].size:
-            _fetch(model, file, incoming.folder / file)
-    return incoming.finish(progress)
+    with incoming.writing(wait=False):
+        for file in sorted(model.files):
+            if incoming.held()[file] < model.files[file].size:
+                _fetch(model, file, incoming.folder / file)
+        return incoming.finish(progress)
 
 
 def _fetch(model: HubModel, file: str, target: Path) -> None:

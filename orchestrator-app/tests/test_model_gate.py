@@ -6,7 +6,7 @@ from fine_tuning.evaluate import Answered, Item
 from fine_tuning.evaluation_results import evaluation, keep
 from orchestrator_core.errors import Conflict
 from orchestrator_core.models.manifest import Manifest, ModelFile
-from orchestrator_core.models.registry import Version
+from orchestrator_core.models.version import Version
 
 FILE = {"m.gguf": ModelFile(size=1, sha256="0" * 64)}
 QUESTIONS = 200

@@ -67,7 +67,7 @@ def push(reference: str, no_activate: bool, force: bool, config: str | None, dat
         check(None, version)
     with terminal.patience(f"Checking {version.reference}"):
         for each in versions:
-            registry.verify(each)
+            each.verify()
     with pushing.open_vps(settings) as server:
         with _progress(sum(each.manifest.size for each in versions), "Sending") as progress:
             pushing.push(server, versions, progress)

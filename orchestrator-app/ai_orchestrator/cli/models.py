@@ -167,7 +167,7 @@ def verify(reference: str | None, config: str | None, data: str | None) -> int:
     for version in registry.versions() if reference is None else [registry.find(reference)]:
         try:
             with terminal.patience(f"Reading {version.reference}"):
-                registry.verify(version)
+                version.verify()
         except ModelUnusable as error:
             damaged += 1
             click.echo(f"{version.reference}\tdamaged: {error.message}")

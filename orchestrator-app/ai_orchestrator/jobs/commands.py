@@ -9,7 +9,8 @@ from typing import Any
 from orchestrator_core.backends.model_files import builtin_folders, find_builtin, is_hub_id
 from orchestrator_core.backends.registered import load_of
 from orchestrator_core.errors import InvalidRequest
-from orchestrator_core.models.registry import Registry, Version
+from orchestrator_core.models.registry import Registry
+from orchestrator_core.models.version import Version
 from orchestrator_core.settings import BUILTIN_MODEL, Settings
 
 from ai_orchestrator.jobs.job import Kind

@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 import psutil
 from pydantic import BaseModel, ConfigDict, Field
+from shared_context.storage.atomic import write_whole
 from shared_context.storage.sqlite_errors import translated_system
 
 HUB_VARIABLES = ("HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT")
@@ -170,12 +171,7 @@ def write_json(path: Path, value: Any) -> None:
     Raises:
         OSError.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as stream:
-        json.dump(value, stream, indent=1)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
+    write_whole(path, json.dumps(value, indent=1))
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ from orchestrator_core.errors import (
     from_body,
 )
 from orchestrator_core.models.files import Progress, nothing
-from orchestrator_core.models.registry import Version
+from orchestrator_core.models.version import Version
 from orchestrator_core.settings import Settings
 from orchestrator_relay.pinning import session_for
 

@@ -23,8 +23,10 @@ from orchestrator_core.errors import (
     OrchestratorError,
 )
 from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.models.active import Active
 from orchestrator_core.models.files import Progress, nothing
-from orchestrator_core.models.registry import Active, Registry, Version
+from orchestrator_core.models.registry import Registry
+from orchestrator_core.models.version import Version
 from orchestrator_core.settings import Settings
 
 PROOF = Prompt.raw("The")
@@ -157,7 +159,7 @@ class Activator:
     def _replace(self, reference: str | None, force: bool, progress: Progress) -> Active:
         version = None if reference is None else self.registry.find(reference)
         if version is not None:
-            self.registry.verify(version, progress)
+            version.verify(progress)
             if not force:
                 self._gate(self._active_version(), version)
         following = self._proven(version)
@@ -194,7 +196,7 @@ class Activator:
         else:
             known = load_of(self._settings, version)
             if known.base_version is not None:
-                self.registry.verify(known.base_version)
+                known.base_version.verify()
             backend = create_registered_backend(known)
         try:
             prove(backend)

@@ -8,7 +8,8 @@ from pathlib import Path
 from orchestrator_core.backends.model_files import builtin_folders, find_builtin, find_named
 from orchestrator_core.errors import InvalidRequest, ModelUnusable, NotFound
 from orchestrator_core.models.files import sha256_of
-from orchestrator_core.models.registry import Registry, Version
+from orchestrator_core.models.registry import Registry
+from orchestrator_core.models.version import Version
 from orchestrator_core.settings import BUILTIN_MODEL, Settings
 
 

@@ -1,11 +1,15 @@
-"""Copying and hashing large files."""
+"""Copying and hashing large files, and the lock of a registry."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
+from shared_context.storage.sqlite_errors import translated_system
 
 from orchestrator_core.models.manifest import ModelFile
 
@@ -48,3 +52,23 @@ def copy_hashed(source: Path, target: Path, progress: Progress = nothing) -> Mod
         writing.flush()
         os.fsync(writing.fileno())
     return ModelFile(size=size, sha256=digest.hexdigest())
+
+
+@contextmanager
+def locked(registry: Path) -> Iterator[None]:
+    """Keep other processes and threads from changing a registry. Not to be nested.
+
+    Args:
+        registry: its folder; made if need be.
+
+    Raises:
+        StoreError.
+    """
+    with translated_system(registry):
+        registry.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = FileLock(registry / ".lock")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

@@ -12,7 +12,7 @@ from flask import Response, request, send_file
 from orchestrator_core.backends.activation import ActivationState, Activator
 from orchestrator_core.errors import NotFound, fields_of
 from orchestrator_core.models.manifest import Manifest
-from orchestrator_core.models.registry import Version
+from orchestrator_core.models.version import Version
 
 from orchestrator_http.api import Api
 from orchestrator_http.bodies import whole_body

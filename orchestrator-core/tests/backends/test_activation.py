@@ -14,6 +14,7 @@ from orchestrator_core.backends.switching import SwitchingBackend, backend_for_s
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import Conflict, ModelUnusable, NotFound
 from orchestrator_core.generation import GenerationConfig
+from orchestrator_core.models import active
 from orchestrator_core.models.files import sha256_of
 from orchestrator_core.models.registry import Registry
 from orchestrator_core.settings import Settings
@@ -121,7 +122,7 @@ def test_a_full_disk_at_the_last_step_leaves_the_old_one_active(server, settings
         raise StoreFull("The disk is full.", "Free some space.")
 
     activator = Activator(settings, server.backend)
-    monkeypatch.setattr(activator.registry, "_write_durably", full)
+    monkeypatch.setattr(active, "write_whole", full)
     with pytest.raises(StoreFull):
         activator.activate("tuned:1")
     assert activator.active() is None

@@ -3,11 +3,14 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from orchestrator_core.errors import Conflict, InvalidRequest, ModelUnusable, NotFound
+from orchestrator_core.models import incoming
 from orchestrator_core.models import registry as module
 from orchestrator_core.models.files import sha256_of
 from orchestrator_core.models.manifest import Manifest, ModelFile, missing_shards, split_reference
@@ -44,7 +47,7 @@ def test_a_version_is_a_plain_folder_with_a_manifest(registry, tmp_path):
     written = json.loads((version.folder / "manifest.json").read_text())
     assert written["files"]["mine.gguf"] == {"size": 17, "sha256": sha256_of(tmp_path / "mine.gguf")}
     assert written["metrics"] == {"f1": 0.7}
-    registry.verify(version)
+    version.verify()
 
 
 def test_versions_count_up_and_the_newest_is_meant_by_the_name_alone(registry, tmp_path):
@@ -88,7 +91,7 @@ def test_a_file_that_is_not_what_was_added_is_noticed(registry, tmp_path, damage
     else:
         version.path.write_bytes(b"GGUF" if damage == "cut" else b"GGUF of some kinD")
     with pytest.raises(ModelUnusable) as caught:
-        registry.verify(version)
+        version.verify()
     assert caught.value.code == "model_damaged"
     assert "mine.gguf of mine:1" in caught.value.message
 
@@ -122,7 +125,7 @@ def test_a_folder_that_is_not_one_model_is_refused(registry, tmp_path, files):
 
 
 def test_a_full_disk_is_said_before_anything_is_written(registry, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "ROOM_LEFT_BYTES", 1 << 62)
+    monkeypatch.setattr(incoming, "ROOM_LEFT_BYTES", 1 << 62)
     with pytest.raises(StoreFull, match="does not have"):
         registry.add(source(tmp_path), {"name": "mine"})
     assert names_in(registry.folder) == [".lock"]
@@ -144,12 +147,13 @@ def test_a_version_that_is_there_is_never_written_over(registry, tmp_path):
     with pytest.raises(Conflict) as caught:
         registry.add(source(tmp_path, content=b"GGUF other"), {"name": "mine", "version": "x"})
     assert caught.value.code == "model_exists"
-    registry.verify(registry.find("mine:x"))
+    registry.find("mine:x").verify()
 
 
 KILLED_AT = """
 import os, sys
 from pathlib import Path
+from orchestrator_core.models import incoming
 from orchestrator_core.models import registry as module
 from orchestrator_core.models.registry import Registry
 
@@ -180,7 +184,7 @@ def test_killed_at_any_stage_what_was_active_stays_active_and_whole(registry, tm
     arguments = [sys.executable, "-c", KILLED_AT, place, str(registry.folder), str(file)]
     assert subprocess.run(arguments, timeout=60).returncode == 9
     assert registry.active().reference == "old:1"
-    registry.verify(registry.find("old:1"))
+    registry.find("old:1").verify()
     assert [version.reference for version in registry.versions()] == (
         ["mine:1", "old:1"] if place == "pointer" else ["old:1"]
     )
@@ -203,8 +207,32 @@ class TestReceiving:
         assert again.held() == {"mine.gguf": 4000}
         again.append("mine.gguf", 4000, self.CONTENT[4000:])
         version = again.finish()
-        registry.verify(version)
+        version.verify()
         assert version.path.read_bytes() == self.CONTENT
+
+    def test_a_part_that_arrives_twice_at_once_is_written_once(self, registry):
+        manifest, part = described(self.CONTENT), self.CONTENT[:4000]
+        registry.receive(manifest)
+
+        def send(_):
+            with suppress(Conflict):
+                registry.incoming("mine:1").append("mine.gguf", 0, part)
+
+        with ThreadPoolExecutor(8) as senders:
+            list(senders.map(send, range(8)))
+        assert (registry.incoming("mine:1").folder / "mine.gguf").read_bytes() == part
+
+    def test_finished_twice_it_is_one_version(self, registry):
+        one, other = (registry.receive(described(self.CONTENT)) for _ in range(2))
+        one.append("mine.gguf", 0, self.CONTENT)
+        assert one.finish().reference == other.finish().reference == "mine:1"
+
+    def test_two_commands_do_not_write_the_same_version(self, registry):
+        one, other = (registry.receive(described(self.CONTENT)) for _ in range(2))
+        with one.writing(), pytest.raises(Conflict, match="by another command"), other.writing(wait=False):
+            pass
+        with other.writing(wait=False):
+            other.append("mine.gguf", 0, self.CONTENT)
 
     @pytest.mark.parametrize(("offset", "size"), [(1, 5), (5000, 5), (0, 20_000)])
     def test_a_part_that_does_not_follow_is_refused(self, registry, offset, size):

@@ -58,6 +58,26 @@ def replace_file(
     return not had_one or _content(temporary) in (expected, content)
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Make `text` the file's content, durable and in one step, whatever it held: for files that only we write.
+
+    Raises:
+        OSError: nothing changed.
+    """
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
 def left_over(path: Path) -> Path | None:
     """The file that `replace_file` displaced, or had prepared, and that was not cleared since."""
     temporary = temporary_path(path)
