@@ -208,13 +208,21 @@ def test_a_server_that_knows_no_vps_says_so(env: dict[str, str]) -> None:
 
 
 @pytest.mark.slow
-def test_the_key_of_the_configuration_opens_the_server(env: dict[str, str]) -> None:
-    with serving({**env, "ORCHESTRATOR_API_KEY": "k" * 40}):
-        assert orchestrator({**env, "ORCHESTRATOR_API_KEY": "k" * 40}, "ask", "hi").stdout == "Hello there.\n"
+def test_a_server_with_a_key_lets_in_who_reads_its_folder_or_has_the_key(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    with_key = {**env, "ORCHESTRATOR_API_KEY": "k" * 40}
+    with serving(with_key):
+        assert orchestrator(env, "ask", "hi").stdout == "Hello there.\n"
+        server_file = tmp_path / "data" / "server.json"
+        address = json.loads(server_file.read_text())
+        own_key = address.pop("key")
+        server_file.write_text(json.dumps(address))
+        assert orchestrator(with_key, "ask", "hi").stdout == "Hello there.\n"
         done = orchestrator(env, "ask", "hi")
         assert done.returncode == 1
         assert "Set ORCHESTRATOR_API_KEY" in done.stderr
-        assert "kkk" not in done.stderr
+        assert "kkk" not in done.stderr and own_key not in done.stderr
 
 
 @pytest.mark.slow
