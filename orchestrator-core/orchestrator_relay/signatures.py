@@ -396,9 +396,16 @@ def _signature_of(headers: Headers) -> str:
 
 
 def _absolute(url: str) -> str:
-    """The library wants a host; which one is not signed."""
+    """The library wants a host; which one is not signed.
+
+    Raises:
+        SignatureRejected: this is no URL.
+    """
     if not url.startswith("/"):
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            _reject("The URL of a signed request is none.")
         url = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return f"http://household{url}"
 

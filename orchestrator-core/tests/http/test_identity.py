@@ -268,6 +268,14 @@ def test_what_is_inside_cannot_pass_itself_off_as_something_else(here: Desk, pho
     assert foreign.status_code == 403
 
 
+@pytest.mark.parametrize("path", ["/sealed", "/sealed/", "/%73ealed", "/sealed?x=1"])
+def test_no_seal_holds_another_however_its_path_is_written(here: Desk, phone: Phone, path: str) -> None:
+    """A thousand within each other would be a thousand calls within each other."""
+    inner, _ = seal_request(phone.server, "GET", "/health")
+    answer, head, _ = seal(here, phone.server, "POST", path, (), inner)
+    assert answer.status_code == 400 and head is None
+
+
 def test_what_cannot_be_opened_is_a_clear_400(here: Desk) -> None:
     other = Identity.create().public
     answer, head, _ = seal(here, other, "GET", "/health")

@@ -119,6 +119,11 @@ def test_whatever_strangers_send_is_refused_in_our_words(headers: dict[str, str]
         verify({**REQUEST, "headers": headers})
 
 
+def test_what_is_no_url_is_refused_in_our_words() -> None:
+    with pytest.raises(SignatureRejected):
+        verify(signed() | {"url": "http://[/chat"})
+
+
 def test_a_foreign_key_another_household_and_a_stolen_name_are_refused() -> None:
     with pytest.raises(SignatureRejected) as unknown:
         verify(signed(STRANGER))
