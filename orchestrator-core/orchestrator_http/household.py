@@ -30,7 +30,7 @@ from shared_context.devices.device import SCOPES, Device
 from shared_context.devices.registry import Devices
 
 if TYPE_CHECKING:
-    from orchestrator_relay.signatures import NonceStore
+    from orchestrator_relay.nonces import NonceStore
 
 FILE = "household"
 """Of a tier that is not the desktop: the public identity of the household."""
@@ -72,7 +72,7 @@ class Household:
     @cached_property
     def nonces(self) -> NonceStore:
         """The requests that were taken since this server's start."""
-        from orchestrator_relay.signatures import NonceStore
+        from orchestrator_relay.nonces import NonceStore
 
         return NonceStore(started=self._started)
 

@@ -18,7 +18,7 @@ from orchestrator_http.keys import Caller
 from orchestrator_http.services import Services
 
 if TYPE_CHECKING:
-    from orchestrator_relay.signatures import EventChain
+    from orchestrator_relay.event_chain import EventChain
 
 MAX_WHOLE_BYTES = 32 * 1024 * 1024
 """A longer body that is no stream of events goes out as it comes, and its digest is not signed."""
@@ -31,7 +31,7 @@ def sign(services: Services, response: Response) -> Response:
     """The response, signed when it answers a rightly signed request; else as it is."""
     if not g.get("sign_answer"):
         return response
-    from orchestrator_relay.signatures import EventChain
+    from orchestrator_relay.event_chain import EventChain
 
     household = services.household.public
     assert household is not None  # it vouched for who signed
@@ -111,7 +111,7 @@ def _chained(
     source: object, parts: Iterable[bytes], chain: EventChain, identity: Identity
 ) -> Iterator[bytes]:
     """The stream, and a last event that signs all others. One that breaks off gets none."""
-    from orchestrator_relay.signatures import SIGNATURE_EVENT
+    from orchestrator_relay.event_chain import SIGNATURE_EVENT
 
     reader = EventReader()
     try:

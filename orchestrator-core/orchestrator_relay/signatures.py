@@ -1,9 +1,9 @@
-"""Signed requests, answers and streams: RFC 9421 HTTP Message Signatures with RFC 9530 digests, Ed25519.
+"""Signed requests and answers: RFC 9421 HTTP Message Signatures with RFC 9530 digests, Ed25519.
 
 A request is signed over `@method`, `@path`, `@query`, `content-digest` and those of `COVERED_HEADERS` that it
 has, with `created`, `nonce`, `keyid` (the signer's id), `alg` and `tag` (the household's id). An answer is signed over
 `@status`, its `content-digest`, its `content-type` and the `signature` of its request. A stream is signed at its end,
-over a chain of all its events (`EventChain`).
+over a chain of all its events (`event_chain`).
 
 Covered: alteration, truncation, replay, another household, another key, a clock that is off.
 Not covered: secrecy (`sealing`, or TLS); whoever relays a request may delay it by `MAX_AGE_S` or drop it.
@@ -11,13 +11,10 @@ Not covered: secrecy (`sealing`, or TLS); whoever relays a request may delay it 
 
 from __future__ import annotations
 
-import hashlib
 import secrets
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -31,27 +28,15 @@ from http_message_signatures import (
 )
 from http_message_signatures.algorithms import ED25519
 
-from orchestrator_relay.errors import ClockOff, RequestReplayed, SignatureRejected
-from orchestrator_relay.identity import Identity, PublicIdentity, base64url, from_base64url
-
-MAX_AGE_S = 60
-"""Seconds after `created` in which a request is taken."""
-
-MAX_AHEAD_S = 10
-"""Seconds that the signer's clock may be ahead."""
-
-MAX_NONCES = 100_000
-"""Requests of the last `MAX_AGE_S` that are remembered; beyond, the oldest moments are closed to their signer."""
+from orchestrator_relay.errors import ClockOff, SignatureRejected
+from orchestrator_relay.identity import Identity, PublicIdentity
+from orchestrator_relay.nonces import MAX_AGE_S, MAX_AHEAD_S, NonceStore
 
 COVERED_HEADERS = ("content-type", "if-match", "if-none-match", "last-event-id", "range")
 """Headers that change what a request does: covered when there, and refused when there and not covered."""
 
-SIGNATURE_EVENT = "signature"
-"""Name of the last event of a signed stream; its data is `EventChain.sign`."""
-
 LABEL = "orchestrator"
 _REQUEST = ("@method", "@path", "@query", "content-digest")
-_CHAIN = b"orchestrator event chain 1\n"
 
 Headers = Mapping[str, str]
 KeyFor = Callable[[str], PublicIdentity | None]
@@ -147,7 +132,7 @@ def sign_answer(
     Args:
         request_headers: of the request, with its `Signature`: the answer belongs to it and to no other.
         headers: the answer's; `content-type` is signed.
-        body: whole; None for a stream, whose events are signed at its end (`EventChain`).
+        body: whole; None for a stream, whose events are signed at its end (`event_chain`).
 
     Raises:
         SignatureRejected: the request was not signed.
@@ -176,102 +161,6 @@ def verify_answer(
     message = _answer(request_headers, status, headers)
     keys = _Keys(lambda key_id: server if key_id == server.id else None)
     _verify(keys, household, message, _answer_covers(message, body), body)
-
-
-class EventChain:
-    """All events of a stream, in order, as one value that is signed at its end.
-
-    With `h(0) = SHA-256("orchestrator event chain 1\\n" + household + "\\n" + S)`, where S is the `Signature` header of the
-    request, each event sets `h(n) = SHA-256(h(n-1) + SHA-256(id + "\\n" + event + "\\n" + data))` (UTF-8; "" for what
-    an event does not have; `data` with "\\n" between its lines). Comments and `retry` are not part of it. The
-    server signs `h(n)` and n in a last event named `signature`; without it the stream was cut off.
-
-    Args:
-        request_headers: of the signed request.
-    """
-
-    def __init__(self, household: str, request_headers: Headers) -> None:
-        start = f"{household}\n{_signature_of(request_headers)}"
-        self._hash = hashlib.sha256(_CHAIN + start.encode("latin-1", "replace")).digest()
-        self.events = 0
-
-    def add(self, data: str, *, event: str = "", id: str = "") -> None:
-        """The next event."""
-        content = f"{id}\n{event}\n{data}".encode("utf-8", "surrogatepass")
-        self._hash = hashlib.sha256(self._hash + hashlib.sha256(content).digest()).digest()
-        self.events += 1
-
-    def sign(self, identity: Identity) -> str:
-        """The data of the last event: `<key id> <number of events> <signature in base64url>`."""
-        return f"{identity.id} {self.events} {base64url(identity.sign(self._signed()))}"
-
-    def verify(self, server: PublicIdentity, data: str) -> None:
-        """
-        Raises:
-            SignatureRejected: these were not the server's events, or not all of them, or not in this order.
-        """
-        key_id, _, rest = data.partition(" ")
-        count, _, signature = rest.partition(" ")
-        if key_id != server.id or count != str(self.events):
-            _reject("The stream's signature is another server's, or events are missing.")
-        try:
-            given = from_base64url(signature)
-        except ValueError:
-            given = b""
-        if not server.verifies(given, self._signed()):
-            _reject("The stream's events are not those that the server signed.")
-
-    def _signed(self) -> bytes:
-        return _CHAIN + self.events.to_bytes(8, "big") + self._hash
-
-
-@dataclass
-class NonceStore:
-    """The requests of the last minute, so that none is taken twice. Bounded; safe from any thread.
-
-    Only rightly signed requests get in, so nobody fills it but who may ask. Where it is full, the moments of
-    the oldest requests are closed to those who signed them, and to nobody else.
-
-    Args:
-        started: Unix time; what was signed earlier may have been taken by this server's former process.
-    """
-
-    most: int = MAX_NONCES
-    started: float = field(default_factory=time.time)
-    _used: OrderedDict[tuple[str, str], int] = field(default_factory=OrderedDict, repr=False)
-    _closed: dict[str, int] = field(default_factory=dict, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    def use(self, key_id: str, nonce: str, created: int, now: float) -> None:
-        """
-        Raises:
-            RequestReplayed: it was used, or may have been.
-        """
-        with self._lock:
-            self._forget(now)
-            closed = self._closed.get(key_id, 0)
-            if (key_id, nonce) in self._used or created <= closed or created < int(self.started):
-                raise RequestReplayed(
-                    "This request was taken before, or it was signed before this server started.",
-                    server_time=int(now),
-                )
-            self._used[key_id, nonce] = created
-            while len(self._used) > self.most:
-                (oldest, _), moment = self._used.popitem(last=False)
-                self._closed[oldest] = max(moment, self._closed.get(oldest, 0))
-
-    def __len__(self) -> int:
-        return len(self._used)
-
-    def _forget(self, now: float) -> None:
-        while self._used:
-            entry, created = next(iter(self._used.items()))
-            # Whoever is ahead is remembered until his moment has passed as well.
-            if created + MAX_AGE_S + MAX_AHEAD_S >= now:
-                break
-            del self._used[entry]
-        if len(self._closed) > 1 and min(self._closed.values()) + MAX_AGE_S < now:
-            self._closed = {key: moment for key, moment in self._closed.items() if moment + MAX_AGE_S >= now}
 
 
 @dataclass
@@ -369,7 +258,7 @@ def _verify(
 
 
 def _answer(request_headers: Headers, status: int, headers: Headers) -> _Answer:
-    signed = {"signature": _signature_of(request_headers)}
+    signed = {"signature": signature_of(request_headers)}
     return _Answer(status, dict(headers), _Request("GET", _absolute("/"), signed))
 
 
@@ -388,7 +277,12 @@ def _covered_headers(headers: Headers) -> tuple[str, ...]:
     return tuple(name for name in COVERED_HEADERS if name in present)
 
 
-def _signature_of(headers: Headers) -> str:
+def signature_of(headers: Headers) -> str:
+    """The `Signature` header of a signed request: what an answer, or the events of a stream, belong to.
+
+    Raises:
+        SignatureRejected: the request was not signed.
+    """
     signatures = [value for name, value in headers.items() if name.lower() == "signature"]
     if not signatures:
         _reject("The request was not signed.")

@@ -7,18 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from orchestrator_relay.errors import ClockOff, RequestReplayed, SignatureRejected
+from orchestrator_relay.event_chain import EventChain
 from orchestrator_relay.identity import Identity, PublicIdentity
-from orchestrator_relay.signatures import (
-    MAX_AGE_S,
-    MAX_AHEAD_S,
-    EventChain,
-    NonceStore,
-    is_signed,
-    sign_answer,
-    sign_request,
-    verify_answer,
-    verify_request,
-)
+from orchestrator_relay.nonces import MAX_AGE_S, MAX_AHEAD_S, NonceStore
+from orchestrator_relay.signatures import is_signed, sign_answer, sign_request, verify_answer, verify_request
 
 NOW = 1_800_000_000
 PHONE, SERVER, STRANGER = Identity.create(), Identity.create(), Identity.create()
