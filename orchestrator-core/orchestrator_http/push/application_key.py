@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator_core.errors import ConfigurationError
+from orchestrator_relay.identity import base64url
 from shared_context.storage.permissions import read_or_make
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class ApplicationKey:
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
         point = self._loaded[1].public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-        return base64.urlsafe_b64encode(point).rstrip(b"=").decode()
+        return base64url(point)
 
     @property
     def pem(self) -> bytes:
