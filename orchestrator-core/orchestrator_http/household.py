@@ -7,13 +7,10 @@ and keeps it in a file; until then it knows no devices.
 from __future__ import annotations
 
 import logging
-import os
 import threading
-import time
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from orchestrator_core.errors import ConfigurationError, SignatureInvalid
 from orchestrator_core.tiers.router import HOME
@@ -25,21 +22,23 @@ from orchestrator_relay.errors import (
     SignatureRejected,
 )
 from orchestrator_relay.identity import Identity, PublicIdentity
+from orchestrator_relay.nonces import NonceStore
 from shared_context.conversations.store import ConversationStore
 from shared_context.devices.device import SCOPES, Device
 from shared_context.devices.registry import Devices
-
-if TYPE_CHECKING:
-    from orchestrator_relay.nonces import NonceStore
+from shared_context.storage.permissions import write_private
 
 FILE = "household"
 """Of a tier that is not the desktop: the public identity of the household."""
+
+MAX_REMEMBERED = 4096
+"""Devices whose grants are not verified anew."""
 
 _log = logging.getLogger(__name__)
 
 
 class Household:
-    """Safe from any thread. Nothing is read or made before it is used.
+    """Safe from any thread. No file is read or made before it is used.
 
     Args:
         data: the data folder, which holds this server's keys.
@@ -52,7 +51,7 @@ class Household:
         self._is_home = tier == HOME
         self._lock = threading.Lock()
         self._told: PublicIdentity | None = None
-        self._started = time.time()
+        self._nonces = NonceStore()
         self.devices = Devices(
             conversations, self._verifies, self._sign_for_household if self._is_home else None
         )
@@ -68,13 +67,6 @@ class Household:
             return Identity.load_or_create(self._data)
         except IdentityUnusable as error:
             raise ConfigurationError(error.message, hint=error.hint) from None
-
-    @cached_property
-    def nonces(self) -> NonceStore:
-        """The requests that were taken since this server's start."""
-        from orchestrator_relay.nonces import NonceStore
-
-        return NonceStore(started=self._started)
 
     @property
     def public(self) -> PublicIdentity | None:
@@ -99,9 +91,7 @@ class Household:
         with self._lock:
             if self._is_home or self.public == public:
                 return
-            fresh = self._file.with_name(f".{FILE}.{os.getpid()}")
-            fresh.write_text(public.text() + "\n", encoding="ascii")
-            fresh.replace(self._file)
+            write_private(self._file, public.text() + "\n")
             self._told = public
         _log.info("This server belongs to the household %s", public.id)
 
@@ -123,17 +113,22 @@ class Household:
                 code="no_household",
                 hint="Connect the desktop to it once.",
             )
+        devices: dict[str, Device | None] = {}
+
+        def key_for(key_id: str) -> PublicIdentity | None:
+            device = devices[key_id] = self._device(key_id, household)
+            return None if device is None else _parsed(device.public)
+
         try:
-            key_id = verify_request(household.id, self._key_for, self.nonces, method, url, headers, body)
+            key_id = verify_request(household.id, key_for, self._nonces, method, url, headers, body)
         except (ClockOff, RequestReplayed) as error:
             raise SignatureInvalid(
                 error.message, error.hint, code=error.code, server_time=error.server_time
             ) from None
         except SignatureRejected as error:
             raise SignatureInvalid(error.message, error.hint, code=error.code) from None
-        device = self._device(key_id, household)
-        if device is None:
-            raise SignatureInvalid("Nobody with this key may ask here.", code="unknown_key")
+        device = devices[key_id]
+        assert device is not None  # with whose key it was verified
         return device
 
     def _device(self, key_id: str, household: PublicIdentity) -> Device | None:
@@ -141,20 +136,21 @@ class Household:
             return Device(key_id, "desktop", HOME, SCOPES, household.text(), "")
         return self.devices.lookup(key_id)
 
-    def _key_for(self, key_id: str) -> PublicIdentity | None:
-        household = self.public
-        device = None if household is None else self._device(key_id, household)
-        return None if device is None else _parsed(device.public)
-
     def _verifies(self, signature: bytes, message: bytes) -> bool:
         household = self.public
-        return household is not None and household.verifies(signature, message)
+        return household is not None and _verified(household, signature, message)
 
     def _sign_for_household(self, message: bytes) -> bytes:
         return self.identity.sign(message)
 
 
-@lru_cache(4096)
+@lru_cache(MAX_REMEMBERED)
+def _verified(household: PublicIdentity, signature: bytes, message: bytes) -> bool:
+    """Remembered, as every request asks for the grant of its device; by household, of which a VPS may learn, or get another."""
+    return household.verifies(signature, message)
+
+
+@lru_cache(MAX_REMEMBERED)
 def _parsed(text: str) -> PublicIdentity | None:
     try:
         return PublicIdentity.parse(text)

@@ -102,8 +102,7 @@ def _while_welcome(services: Services, caller: Caller | None, parts: Iterable[by
         yield part
         if caller is not None and caller.kind == "device" and time.monotonic() - looked >= LOOK_S:
             looked = time.monotonic()
-            device = services.household.devices.lookup(caller.id)
-            if device is not None and device.revoked_at is not None:
+            if services.household.devices.is_revoked(caller.id):
                 raise BrokenPipeError(errno.EPIPE, "the device was revoked")
 
 

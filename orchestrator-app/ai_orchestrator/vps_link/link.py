@@ -106,15 +106,11 @@ class VpsLink:
             self._stamp = stamp
             self._unlink()
             self._link()
-        if self._vps_id and self._is_revoked(self._vps_id):
+        if self._vps_id and self._services.household.devices.is_revoked(self._vps_id):
             self._unlink()
             self._state.set("stopped", REVOKED)
         dialler = self._dialler
         return dialler is not None and self._measure_queue(dialler)
-
-    def _is_revoked(self, device_id: str) -> bool:
-        device = self._services.household.devices.lookup(device_id)
-        return device is not None and device.revoked_at is not None
 
     def _measure_queue(self, dialler: Dialler) -> bool:
         load = self._services.assistant.backend.stats()

@@ -36,16 +36,12 @@ def open_push(
     key = ApplicationKey(settings.data)
     sender = WebPushSender(key, contact=settings.push.contact, local_services=settings.push.local_services)
 
-    def was_revoked(device_id: str) -> bool:
-        device = household.devices.lookup(device_id)
-        return device is not None and device.revoked_at is not None
-
     push = Push(
         PushStore(settings.data / FILE_NAME),
         sender,
         Composer(assistant),
         next_tier=next_tier,
-        was_revoked=was_revoked,
+        was_revoked=household.devices.is_revoked,
     )
     assistant.also_close(push.close)
     assistant.news.listen(push.tell)

@@ -365,6 +365,22 @@ def test_the_vps_verifies_by_itself_once_it_knows_the_household(
         assert phone.ask("GET", "/conversations").json["error"]["code"] == "device_revoked"
 
 
+def test_a_vps_believes_the_grants_of_the_household_that_it_has_now(
+    here: Desk, phone: Phone, tmp_path: Path
+) -> None:
+    with vps_app(tmp_path / "vps") as vps:
+        household = vps.services.household
+        _exchange(vps, here)
+        assert household.devices.list() == [], "nobody has vouched for it yet"
+        household.join(phone.server)
+        away = Phone(vps, household.identity.public, phone.household, phone.identity)
+        assert away.ask("GET", "/conversations").status_code == 200
+        other = Identity.create().public
+        household.join(other)
+        stranger = Phone(vps, household.identity.public, other.id, phone.identity)
+        assert stranger.ask("GET", "/conversations").json["error"]["code"] == "unknown_key"
+
+
 def test_no_tier_but_the_desktop_can_let_a_device_in(here: Desk, phone: Phone, tmp_path: Path) -> None:
     with vps_app(tmp_path / "vps") as vps:
         vps.services.household.join(phone.server)

@@ -15,7 +15,6 @@ import sqlite3
 import threading
 import time
 from contextlib import suppress
-from functools import lru_cache
 
 from shared_context.conversations.rows import register
 from shared_context.conversations.store import ConversationStore
@@ -26,33 +25,27 @@ from shared_context.storage.identity import now
 GRANT, NAME, REVOKED = "grant", "name", "revoked"
 """The registers of a device, in the log of `ConversationStore`."""
 
-MAX_CACHED_GRANTS = 4096
 SEEN_EVERY_S = 300.0
 """Every write to the memory wakes who watches it."""
 
 
 class Devices:
-    """Safe from any thread; nothing is kept in memory but verified grants and who was seen, so a revocation that an exchange
-    brought counts for the next request.
+    """Safe from any thread; nothing is kept in memory but who was seen, so a revocation that an exchange brought counts for
+    the next request.
 
     Args:
         store: of this tier's memory.
-        verify: the household's public key.
+        verify: the household's public key. It is asked at every lookup, and may remember what it answered.
         sign: the household's secret key; None on every tier but the desktop.
     """
 
     def __init__(self, store: ConversationStore, verify: Verify, sign: Sign | None = None) -> None:
         self._store = store
+        self._verify = verify
         self._sign = sign
         self._seeing = threading.Lock()
         self._seen: dict[str, tuple[str, str]] = {}
         self._written: dict[str, float] = {}
-
-        @lru_cache(MAX_CACHED_GRANTS)
-        def granted(grant: str, device_id: str) -> Device | None:
-            return device_of(grant, device_id, verify)
-
-        self._granted = granted
 
     def add(
         self,
@@ -99,9 +92,14 @@ class Devices:
         return device
 
     def lookup(self, device_id: str) -> Device | None:
-        """As `get`, for every request: two reads by primary key and no cryptography after the first."""
+        """As `get`, for every request: two reads by primary key."""
         with self._store.database.read() as connection:
             return self._read(connection, device_id)
+
+    def is_revoked(self, device_id: str) -> bool:
+        """Whether it was let in once and may do nothing any more."""
+        device = self.lookup(device_id)
+        return device is not None and device.revoked_at is not None
 
     def list(self) -> list[Device]:
         """All that were ever let in, the latest first; revoked ones too."""
@@ -152,7 +150,7 @@ class Devices:
 
     def _read(self, connection: sqlite3.Connection, device_id: str) -> Device | None:
         fields = {row["field"]: row["value"] for row in connection.execute(_FIELDS, (device_id,))}
-        device = self._granted(fields.get(GRANT) or "", device_id)
+        device = device_of(fields.get(GRANT) or "", device_id, self._verify)
         if device is None:
             return None
         seen = self._seen.get(device_id) or connection.execute(_SEEN, (device_id,)).fetchone() or (None, None)
