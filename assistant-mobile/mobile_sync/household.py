@@ -12,22 +12,26 @@ from urllib.parse import urlencode
 
 import requests
 from orchestrator_core.errors import from_body
-from orchestrator_core.streamed_http import TRANSPORT_FAILURES, StreamedRequest
+from orchestrator_core.streamed_http import (
+    TRANSPORT_FAILURES,
+    StreamedRequest,
+    failure_words,
+    is_answered,
+    was_never_sent,
+)
 from orchestrator_relay.identity import Identity
 
 from mobile_sync.errors import ConnectionCut, NothingReachable
 from mobile_sync.membership import Membership
 from mobile_sync.roads import Roads, Winners
 from mobile_sync.router import PROBE_S, Choice
-from mobile_sync.signed_http import Signer, session_for
+from mobile_sync.signed_http import MAX_BODY_BYTES, Signer, session_for
 
 SILENCE_S = 60.0
 """A server sends a ping at least every 15 s into a stream; a road is found dead much sooner, by knocking."""
 
 ROADS_TRIED = 4
 """By one request."""
-
-MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -86,14 +90,10 @@ class Household:
 
     def answers(self, url: str) -> bool:
         """Whether the server that is meant proves itself at this URL, within `PROBE_S`."""
-        try:
-            with self.session(url).get(
-                f"{url}/info", timeout=(PROBE_S, PROBE_S), allow_redirects=False
-            ) as response:
-                return response.status_code in (200, 503)
-        except (*TRANSPORT_FAILURES, ValueError):
+        present = is_answered(self.session(url), f"{url}/info", PROBE_S)
+        if not present:
             self._forget_connections()
-            return False
+        return present
 
     def call(
         self,
@@ -231,7 +231,7 @@ class OpenedAnswer:
                 self._heard()
                 yield chunk
         except (*TRANSPORT_FAILURES, ValueError) as error:
-            raise ConnectionCut(f"The answer broke off ({_words(error)}).") from error
+            raise ConnectionCut(f"The answer broke off ({failure_words(error)}).") from error
         if self._request.closed:
             raise ConnectionCut("The road died in the middle of the answer.")
 
@@ -243,7 +243,7 @@ class OpenedAnswer:
         parts, size = [], 0
         for chunk in self.chunks():
             size += len(chunk)
-            if size > MAX_ANSWER_BYTES:
+            if size > MAX_BODY_BYTES:
                 raise ConnectionCut("The answer is longer than any that is meant.")
             parts.append(chunk)
         try:
@@ -265,17 +265,6 @@ class OpenedAnswer:
 
 
 def _lost(error: Exception) -> NothingReachable | ConnectionCut:
-    if _never_sent(error):
-        return NothingReachable(f"The server does not answer ({_words(error)}).")
-    return ConnectionCut(f"The connection was lost ({_words(error)}).")
-
-
-def _never_sent(error: Exception) -> bool:
-    if isinstance(error, requests.ConnectTimeout | requests.exceptions.SSLError):
-        return True
-    reason = getattr(error.args[0] if error.args else None, "reason", None)
-    return type(reason).__name__ == "NewConnectionError"
-
-
-def _words(error: Exception) -> str:
-    return type(error).__name__
+    if was_never_sent(error):
+        return NothingReachable(f"The server does not answer ({failure_words(error)}).")
+    return ConnectionCut(f"The connection was lost ({failure_words(error)}).")

@@ -35,6 +35,36 @@ def pieces(response: requests.Response) -> Iterator[bytes]:
         yield data
 
 
+def was_never_sent(error: Exception) -> bool:
+    """Whether a request that failed so cannot have reached its server: there was no connection to say it on."""
+    if isinstance(error, requests.ConnectTimeout | requests.exceptions.SSLError):
+        return True
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    return isinstance(reason, urllib3.exceptions.NewConnectionError)
+
+
+def failure_words(error: Exception) -> str:
+    """What went wrong, without the address, which may be nobody's business."""
+    kinds = {
+        "ConnectTimeout": "no connection in time",
+        "ReadTimeout": "no answer in time",
+        "SSLError": "its certificate is not the right one",
+        "ConnectionError": "no connection",
+        "ProtocolError": "the connection broke",
+        "ReadTimeoutError": "no answer in time",
+    }
+    return kinds.get(type(error).__name__, type(error).__name__)
+
+
+def is_answered(session: requests.Session, url: str, timeout_s: float) -> bool:
+    """Whether one of our servers answers a GET of this URL, ready to serve or not."""
+    try:
+        with session.get(url, timeout=timeout_s, allow_redirects=False) as response:
+            return response.status_code in (200, 503) and isinstance(response.json(), dict)
+    except (*TRANSPORT_FAILURES, ValueError):
+        return False
+
+
 class StreamedRequest:
     """
     Args:

@@ -10,7 +10,15 @@ from contextlib import contextmanager, suppress
 
 import pytest
 import requests
-from orchestrator_core.streamed_http import MAX_PIECES, READ_BYTES, TRANSPORT_FAILURES, StreamedRequest
+from orchestrator_core.streamed_http import (
+    MAX_PIECES,
+    READ_BYTES,
+    TRANSPORT_FAILURES,
+    StreamedRequest,
+    is_answered,
+    was_never_sent,
+)
+from support.ports import free_port
 
 WAIT = 10
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -147,3 +155,27 @@ def test_a_server_waits_for_a_slow_reader() -> None:
         assert request.head() is not None
     assert sent < pieces
     request.close()
+
+
+def test_a_refused_connection_sent_nothing_and_one_that_is_cut_may_have() -> None:
+    with pytest.raises(TRANSPORT_FAILURES) as refused:
+        asked(f"http://127.0.0.1:{free_port()}").head()
+    assert was_never_sent(refused.value)
+    with server_that(lambda peer: None) as url, pytest.raises(TRANSPORT_FAILURES) as cut:
+        asked(url).head()
+    assert not was_never_sent(cut.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "present"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", True),
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\n{}", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", False),
+        (b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n", False),
+        (b"no HTTP at all", False),
+    ],
+)
+def test_a_server_of_ours_is_told_from_another(answer: bytes, present: bool) -> None:
+    with server_that(lambda peer: peer.sendall(answer)) as url, requests.Session() as session:
+        assert is_answered(session, url, WAIT) is present

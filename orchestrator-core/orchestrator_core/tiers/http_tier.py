@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 import requests
-import urllib3
 
 from orchestrator_core.errors import TierLost, TierUnreachable
-from orchestrator_core.streamed_http import TRANSPORT_FAILURES, StreamedRequest
+from orchestrator_core.streamed_http import TRANSPORT_FAILURES, StreamedRequest, failure_words, was_never_sent
 from orchestrator_core.tiers.remote import TierState
 
 CONNECT_S = 5.0
@@ -92,7 +91,7 @@ class HttpTier:
             ) as response:
                 info = response.json() if response.status_code == 200 else {}
         except (requests.RequestException, ValueError) as error:
-            self._note_away(_words(error))
+            self._note_away(failure_words(error))
             return
         if response.status_code != 200:
             self._note_away(f"it answered {response.status_code}")
@@ -129,10 +128,12 @@ class HttpTier:
         try:
             response = request.head()
         except TRANSPORT_FAILURES as error:
-            self._note_away(_words(error))
-            if _never_sent(error):
-                raise TierUnreachable(f"The {self.name} cannot be reached ({_words(error)}).") from error
-            raise TierLost(f"The {self.name} was lost ({_words(error)}).") from error
+            self._note_away(failure_words(error))
+            if was_never_sent(error):
+                raise TierUnreachable(
+                    f"The {self.name} cannot be reached ({failure_words(error)})."
+                ) from error
+            raise TierLost(f"The {self.name} was lost ({failure_words(error)}).") from error
         assert response is not None, "nobody has closed the request"
         if response.status_code in (401, 403):
             request.close()
@@ -201,31 +202,9 @@ class HttpResponse:
         try:
             yield from self._request.chunks()
         except (*TRANSPORT_FAILURES, ValueError) as error:
-            raise TierLost(f"The {self._name} was lost ({_words(error)}).") from error
+            raise TierLost(f"The {self._name} was lost ({failure_words(error)}).") from error
         if self._request.closed:
             raise TierLost(f"The answer of the {self._name} was left.")
 
     def close(self) -> None:
         self._request.close()
-
-
-def _never_sent(error: Exception) -> bool:
-    if isinstance(error, requests.ConnectTimeout):
-        return True
-    if isinstance(error, requests.exceptions.SSLError):
-        return True  # the handshake failed: nothing was said
-    reason = getattr(error.args[0] if error.args else None, "reason", None)
-    return isinstance(reason, urllib3.exceptions.NewConnectionError)
-
-
-def _words(error: Exception) -> str:
-    """Without the address, which may be nobody's business."""
-    kinds = {
-        "ConnectTimeout": "no connection in time",
-        "ReadTimeout": "no answer in time",
-        "SSLError": "its certificate is not the right one",
-        "ConnectionError": "no connection",
-        "ProtocolError": "the connection broke",
-        "ReadTimeoutError": "no answer in time",
-    }
-    return kinds.get(type(error).__name__, type(error).__name__)

@@ -20,7 +20,7 @@ from orchestrator_core.errors import (
     from_body,
 )
 from orchestrator_core.event_stream import events_in
-from orchestrator_core.streamed_http import TRANSPORT_FAILURES, pieces
+from orchestrator_core.streamed_http import TRANSPORT_FAILURES, is_answered, pieces
 
 from ai_orchestrator import server_file
 from ai_orchestrator.cli.link.answers import AnswerEvent, export_name
@@ -90,11 +90,7 @@ class ServerLink:
 
     def answers(self) -> bool:
         """Whether one of our servers is there (ready or not)."""
-        try:
-            response = self._session.get(f"{self.where}/health", timeout=PROBE_TIMEOUT_S)
-            return response.status_code in (200, 503) and isinstance(response.json(), dict)
-        except (requests.RequestException, ValueError):
-            return False
+        return is_answered(self._session, f"{self.where}/health", PROBE_TIMEOUT_S)
 
     def call(
         self,
