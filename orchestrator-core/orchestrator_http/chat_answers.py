@@ -44,6 +44,7 @@ Make = Callable[[Watch], Completion]
 _FOR_BARE_MODELS = {
     "tools": "takes no tools",
     "response_format": "holds to no schema",
+    "json_schema": "holds to no schema",
     "grammar": "holds to no grammar",
     "logit_bias": "takes no biases",
     "presence_penalty": "takes no penalties but repetition_penalty",

@@ -109,10 +109,15 @@ def _text(content: Content | None) -> str:
 
 def _response_schema(body: ChatCompletionRequest) -> dict[str, Any] | None:
     match body.response_format:
-        case ObjectFormat():
-            return {"type": "object"}
+        case ObjectFormat(schema_=schema):
+            name = "response_format.schema"
         case SchemaFormat(json_schema=fields):
-            schema = fields.schema_ if fields.schema_ is not None else {"type": "object"}
-            check_schema(schema, "The fields of response_format.json_schema.schema", "response_format")
-            return schema
-    return None
+            schema, name = fields.schema_, "response_format.json_schema.schema"
+        case _:
+            schema, name = body.json_schema, "json_schema"
+            if schema is None:
+                return None
+    if schema is None:
+        return {"type": "object"}
+    check_schema(schema, f"The fields of {name}", name.partition(".")[0])
+    return schema

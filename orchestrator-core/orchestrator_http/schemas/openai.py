@@ -172,6 +172,9 @@ class TextFormat(Body):
 
 class ObjectFormat(Body):
     type: Literal["json_object"]
+    schema_: dict[str, Any] | None = Field(
+        None, alias="schema", description="As llama-server's clients send it."
+    )
 
 
 class SchemaFormat(Body):
@@ -255,6 +258,9 @@ class ChatCompletionRequest(CompletionFields):
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
     parallel_tool_calls: bool | None = Field(None, description="False: at most one call.")
     response_format: ResponseFormat | None = None
+    json_schema: dict[str, Any] | None = Field(
+        None, description="llama-server's short form of a response_format of this schema."
+    )
     logprobs: bool | None = Field(None, description="Tell how likely each token was.")
     top_logprobs: int | None = Field(
         None, ge=0, le=MAX_TOP_LOGPROBS, description="And so many of the likeliest; needs logprobs."
