@@ -43,11 +43,6 @@ KeyFor = Callable[[str], PublicIdentity | None]
 """The identity that a key id stands for; None when nobody with this id may ask (any more)."""
 
 
-def is_signed(headers: Headers) -> bool:
-    """Whether a request claims to be signed; what the signature is worth `verify_request` says."""
-    return any(name.lower() == "signature-input" for name in headers)
-
-
 def sign_request(
     identity: Identity,
     household: str,

@@ -104,15 +104,6 @@ class Asking:
         other = None if elsewhere is None else elsewhere.remote.state()
         return route(own, other, requested_tier, RoutePolicy.of(self._with.settings.relay))
 
-    def check(self, request: ChatRequest) -> None:
-        """What can be refused before anybody is asked.
-
-        Raises:
-            InvalidRequest, PayloadTooLarge, DocumentNotFound, NotFound.
-        """
-        self._check(request)
-        self.check_project(request)
-
     def check_project(self, request: ChatRequest) -> None:
         """
         Raises:

@@ -124,11 +124,6 @@ class Assistant:
         )
         return self.prompting.preview(request, conversation_id or DEFAULT_CONVERSATION)
 
-    def preview_request(self, request: ChatRequest) -> BuiltPrompt:
-        """`preview` of a whole request, with its context and sampling."""
-        self._asking.check(request)
-        return self.prompting.preview(request, request.conversation_id or DEFAULT_CONVERSATION)
-
     def complete(
         self,
         messages: Sequence[ChatMessage],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 Item = TypeVar("Item", bound=Hashable)
@@ -26,23 +26,6 @@ def fused(
     for ranking, weight in zip(rankings, weights or [1.0] * len(rankings), strict=True):
         for place, item in enumerate(ranking, start=1):
             scores[item] += weight / (RANK_OFFSET + place)
-    return sorted(scores.items(), key=lambda one: -one[1])
-
-
-def blended(
-    words: Mapping[Item, float], near: Mapping[Item, float], weight: float
-) -> list[tuple[Item, float]]:
-    """Joins two rankings by their scores, each taken as a part of its best: where many are about as
-    close in meaning, their ranks say more than is known.
-
-    Args:
-        weight: of `near` against `words`.
-    """
-    scores: dict[Item, float] = defaultdict(float)
-    for ranking, counts in ((words, 1.0), (near, weight)):
-        best = max(ranking.values(), default=0.0)
-        for item, score in ranking.items():
-            scores[item] += counts * score / best if best > 0 else 0.0
     return sorted(scores.items(), key=lambda one: -one[1])
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from shared_context.retrieval.fusion import Vectors, blended, fused
+from shared_context.retrieval.fusion import Vectors, fused
 
 
 def test_what_two_rankings_have_near_the_top_beats_the_best_of_one() -> None:
@@ -10,13 +10,6 @@ def test_what_two_rankings_have_near_the_top_beats_the_best_of_one() -> None:
 
 def test_a_ranking_can_count_less() -> None:
     assert fused((["a"], ["b"]), [0.1, 1.0])[0][0] == "b"
-
-
-def test_scores_count_as_parts_of_the_best() -> None:
-    joined = dict(blended({"a": 8.0, "b": 4.0}, {"b": 3.0, "c": 1.5, "d": -3.0}, 0.5))
-    assert joined == {"a": 1.0, "b": 1.0, "c": 0.25, "d": -0.5}
-    assert blended({"a": 2.0}, {}, 0.5) == [("a", 1.0)]
-    assert blended({}, {"a": -1.0}, 0.5) == [("a", 0.0)]
 
 
 def test_the_closest_in_meaning_comes_first_and_stands_out() -> None:
