@@ -16,6 +16,7 @@ HOST ?= 127.0.0.1
 PORT ?= 5000
 DATA ?=
 PYTEST ?=
+JOBS ?= 2
 
 .PHONY: help run setup setup-dev environment system-packages test pytest lint format bench learn-demo lock clean
 
@@ -43,8 +44,10 @@ environment:
 	@$(BIN)/python -c 'import ai_orchestrator, pytest' 2>/dev/null || \
 		{ echo "error: the environment in $(VENV) is missing or its Python was changed; run: make -C '$(ROOT)' setup-dev" >&2; exit 1; }
 
-pytest: environment ## the tests alone; PYTEST='-k word' passes options
-	@cd $(ROOT) && $(BIN)/python -m pytest $(PYTEST)
+# A test that fails beside the others is tried once more alone: both reports stand in the output.
+pytest: environment ## the tests alone, in JOBS processes; PYTEST='-k word' passes options
+	@cd $(ROOT) && { $(BIN)/python -m pytest -n $(JOBS) --no-loadscope-reorder $(PYTEST) || \
+		{ [ $$? = 1 ] && $(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(PYTEST); }; }
 
 lint: environment ## ruff, mypy, import contracts, shellcheck, nginx, systemd
 	@cd $(ROOT) && $(BIN)/ruff check . && $(BIN)/ruff format --check .
