@@ -185,10 +185,10 @@ def _asked(
     if status != 201:
         raise from_body(answer, status if status >= 400 else None)
     try:
-        told = Statement(str(answer["statement"]), str(answer["proof"]), str(answer["signature"]))
+        statement = Statement(str(answer["statement"]), str(answer["proof"]), str(answer["signature"]))
     except (KeyError, TypeError):
         raise ValueError("no statement") from None
-    read = PairingAnswer.read(told, said, keys.desktop)
+    read = PairingAnswer.read(statement, said, keys.desktop)
     if read.household != household:
         raise PairingRefused("Who answered is another household's desktop.", code="not_the_desktop")
     return read

@@ -81,10 +81,10 @@ class _Meter:
         self._show(f"==> {label} ...", end="" if self.live else "\n")
 
     def see(self, line: str) -> None:
-        found = PROGRESS.search(line)
-        if not found:
+        progress = PROGRESS.search(line)
+        if not progress:
             return
-        step, total = int(found[1]), int(found[2])
+        step, total = int(progress[1]), int(progress[2])
         if self.live:
             self._show(f"\r==> {self.label} ... step {step} of {total}", end="")
         elif total and step * 10 // total > self.tenth:

@@ -56,18 +56,18 @@ class Build:
 def candidates(machine: Machine) -> list[Build]:
     """Builds worth trying here, fastest first."""
     x86 = machine.arch in ("x86_64", "AMD64")
-    found = []
+    builds = []
     no_amx = (f"-DCMAKE_C_FLAGS={NO_AMX}", f"-DCMAKE_CXX_FLAGS={NO_AMX}") if x86 else ()
     native = ("-DGGML_NATIVE=ON", *no_amx)
     if machine.cuda:
-        found.append(Build("cuda", "NVIDIA GPU and CUDA compiler found", ("-DGGML_CUDA=ON", *native)))
-    found.append(Build("native", "uses every instruction set of this processor but AMX", native))
+        builds.append(Build("cuda", "NVIDIA GPU and CUDA compiler found", ("-DGGML_CUDA=ON", *native)))
+    builds.append(Build("native", "uses every instruction set of this processor but AMX", native))
     if not x86 or {"avx2", "fma", "f16c"} <= machine.flags:
-        found.append(Build("portable", "runs on any processor with AVX2", ("-DGGML_NATIVE=OFF",)))
+        builds.append(Build("portable", "runs on any processor with AVX2", ("-DGGML_NATIVE=OFF",)))
     if x86:
         off = tuple(f"-DGGML_{name}=OFF" for name in ("AVX", "AVX2", "FMA", "F16C", "BMI2"))
-        found.append(Build("baseline", "runs on any 64-bit x86 processor", ("-DGGML_NATIVE=OFF", *off)))
-    return found
+        builds.append(Build("baseline", "runs on any 64-bit x86 processor", ("-DGGML_NATIVE=OFF", *off)))
+    return builds
 
 
 def inspect_machine() -> Machine:

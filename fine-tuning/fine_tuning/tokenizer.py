@@ -38,10 +38,10 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
 
 def token_id(tokenizer: Tokenizer, token: str) -> int:
     """Id of a token that must exist."""
-    found = tokenizer.token_to_id(token)
-    if found is None:
+    token_number = tokenizer.token_to_id(token)
+    if token_number is None:
         raise ValueError(f"The tokenizer has no token {token!r}.")
-    return int(found)
+    return int(token_number)
 
 
 def encode(tokenizer: Tokenizer, text: str) -> list[int]:

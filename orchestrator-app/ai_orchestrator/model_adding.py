@@ -83,19 +83,19 @@ def files_of(path: Path) -> dict[str, Path]:
         stem = re.sub(r"-\d{5}-of-(\d{5})(\.\w+)$", r"-*-of-\1\2", path.name)
         parts = {file.name: file for file in path.parent.iterdir() if file.is_file() and file.match(stem)}
         return parts if stem != path.name else {path.name: path}
-    found = {file.name: file for kind in KEPT for file in path.glob(kind) if file.is_file()}
-    gguf = first_parts(file for file in found.values() if file.suffix == ".gguf")
+    files = {file.name: file for kind in KEPT for file in path.glob(kind) if file.is_file()}
+    gguf = first_parts(file for file in files.values() if file.suffix == ".gguf")
     if gguf:
         # Beside a GGUF file the weights it was made of are not needed.
-        found = {name: file for name, file in found.items() if file.suffix not in (".safetensors", ".bin")}
+        files = {name: file for name, file in files.items() if file.suffix not in (".safetensors", ".bin")}
     for note in NOTES.values():
-        found.pop(note, None)
-    found.pop("manifest.json", None)
-    if not found:
+        files.pop(note, None)
+    files.pop("manifest.json", None)
+    if not files:
         raise InvalidRequest(
             f"{str(path)!r} holds no model.", hint="Name a *.gguf file or a folder with a model."
         )
-    return found
+    return files
 
 
 def name_of(path: Path) -> str:

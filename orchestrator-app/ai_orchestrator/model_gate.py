@@ -76,10 +76,10 @@ def _evaluations(version: Version) -> list[Evaluation]:
     from fine_tuning.evaluate import EvaluationError
     from fine_tuning.evaluation_results import kept
 
-    found = []
+    evaluations = []
     for path in version.evaluations.glob("*.json"):
         try:
-            found.append(kept(path))
+            evaluations.append(kept(path))
         except EvaluationError:
             continue
-    return sorted(found, key=lambda evaluation: evaluation.at, reverse=True)
+    return sorted(evaluations, key=lambda evaluation: evaluation.at, reverse=True)

@@ -51,10 +51,10 @@ def understand(text: str) -> Command | Say | None:
     word = PLAIN_WORDS.get(message.strip().lower())
     if word is not None:
         return Command(word)
-    found = _COMMAND.match(message)
-    if found is None:
+    command = _COMMAND.match(message)
+    if command is None:
         return Say(message.strip())
-    name = found[1].lower()
+    name = command[1].lower()
     return Command(name, known=name in COMMANDS)
 
 

@@ -109,16 +109,16 @@ class _Moment(Collector):
         for state in ("queued", "running"):
             runs.add_metric([state], states.get(state, 0))
         yield runs
-        found = self._embeddings()
-        if found is not None:
+        embeddings = self._embeddings()
+        if embeddings is not None:
             passages = GaugeMetricFamily(
                 "orchestrator_passages", "Passages that can be searched, by how.", labels=["by"]
             )
-            passages.add_metric(["words"], found.passages - found.embedded)
-            passages.add_metric(["meaning"], found.embedded)
+            passages.add_metric(["words"], embeddings.passages - embeddings.embedded)
+            passages.add_metric(["meaning"], embeddings.embedded)
             yield passages
             yield GaugeMetricFamily(
                 "orchestrator_embeddings_failing",
                 "1 while no vectors can be made.",
-                int(found.problem is not None),
+                int(embeddings.problem is not None),
             )

@@ -79,12 +79,12 @@ def _completed(command: str, options: Callable[[Sequence[str]], Sequence[str]]) 
 
 def _requirements(extra: str) -> list[str]:
     """What the optional part consists of; one that names another part of this program stands for its packages."""
-    found: list[str] = []
+    requirements: list[str] = []
     for line in importlib.metadata.requires(DISTRIBUTION) or ():
         requirement, _, marker = line.partition(";")
         if f'extra == "{extra}"' not in marker.replace("'", '"'):
             continue
         part = re.fullmatch(rf"{DISTRIBUTION}\[([\w,-]+)\]\s*", requirement)
         inner = [_requirements(name) for name in part[1].split(",")] if part else [[requirement.strip()]]
-        found.extend(name for names in inner for name in names)
-    return found
+        requirements.extend(name for names in inner for name in names)
+    return requirements

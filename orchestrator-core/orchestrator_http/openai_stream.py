@@ -61,8 +61,8 @@ def _chat_chunks(
     def chunk(
         delta: dict[str, Any], reason: str | None = None, logprobs: Sequence[TokenLogprob] = ()
     ) -> bytes:
-        told = chat_logprobs(logprobs)
-        choice = {"index": index, "delta": delta, "logprobs": told, "finish_reason": reason}
+        fields = chat_logprobs(logprobs)
+        choice = {"index": index, "delta": delta, "logprobs": fields, "finish_reason": reason}
         return sse.frame({**head, "choices": [choice]})
 
     yield chunk({"role": "assistant", "content": ""})

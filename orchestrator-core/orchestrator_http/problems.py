@@ -39,8 +39,8 @@ class Problem:
     def body(self) -> dict[str, Any]:
         """DESIGN §6's error body."""
         fields = {"type": self.type, "code": self.code, "message": self.message, "hint": self.hint}
-        told = {} if self.server_time is None else {"server_time": self.server_time}
-        return {"error": {**fields, **told}}
+        clock = {} if self.server_time is None else {"server_time": self.server_time}
+        return {"error": {**fields, **clock}}
 
     def openai_body(self) -> dict[str, Any]:
         """OpenAI's error body; the hint joins the message, for there is no field for it."""

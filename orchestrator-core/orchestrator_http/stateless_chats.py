@@ -89,24 +89,24 @@ def place_of(
         messages: of user and assistant; the last one is the question.
     """
     *before, question = messages
-    told = tuple(_said(message) for message in before if message.content.strip())
+    earlier = tuple(_said(message) for message in before if message.content.strip())
     last = next((message for message in reversed(before) if message.role is Role.ASSISTANT), None)
     answers = [] if last is None else conversations.saying(Role.ASSISTANT, last.content)
     places = [
-        place for answer in answers if (place := _within(answer, told, question, conversations, sending))
+        place for answer in answers if (place := _within(answer, earlier, question, conversations, sending))
     ]
     if places:
         return max(places, key=lambda place: -len(place.earlier))
     if sending.key:
         return QuestionPlace(
-            _id_of(sending.key, "conversation", told, question.content),
-            _id_of(sending.key, told, question.content),
-            earlier=told,
+            _id_of(sending.key, "conversation", earlier, question.content),
+            _id_of(sending.key, earlier, question.content),
+            earlier=earlier,
         )
     asked = _asked_before(question, conversations) if sending.is_retry else None
     if asked is not None:
-        return QuestionPlace(asked.conversation_id, asked.message_id, earlier=told)
-    return QuestionPlace(new_id(), new_id(), earlier=told)
+        return QuestionPlace(asked.conversation_id, asked.message_id, earlier=earlier)
+    return QuestionPlace(new_id(), new_id(), earlier=earlier)
 
 
 def named_place(

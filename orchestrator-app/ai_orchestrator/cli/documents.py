@@ -60,10 +60,10 @@ def open_documents(settings: Settings) -> Documents:
 
     from ai_orchestrator.holding import reach
 
-    found = reach(settings)
-    if isinstance(found, ContextFolder):
-        return FolderDocuments(found, settings)
-    served = ServedDocuments(found)
+    place = reach(settings)
+    if isinstance(place, ContextFolder):
+        return FolderDocuments(place, settings)
+    served = ServedDocuments(place)
     served.choose(settings.context.project)
     return served
 

@@ -120,16 +120,16 @@ def _store(settings: Settings) -> Iterator[Store]:
 
     from ai_orchestrator.holding import reach
 
-    found = reach(settings)
-    if isinstance(found, ContextFolder):
+    place = reach(settings)
+    if isinstance(place, ContextFolder):
         try:
             with ConversationStore.open(settings.data / "memory.db") as conversations:
                 yield lambda conversation: import_conversation(conversations, conversation)
         finally:
-            found.close()
+            place.close()
         return
-    with found:
-        yield lambda conversation: _through_exports(settings, found.call, conversation)
+    with place:
+        yield lambda conversation: _through_exports(settings, place.call, conversation)
 
 
 def _through_exports(settings: Settings, call: Callable[..., Any], conversation: dict[str, Any]) -> None:

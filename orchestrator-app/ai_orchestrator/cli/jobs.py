@@ -72,11 +72,11 @@ def list_jobs(as_json: bool, config: str | None, data: str | None) -> None:
     """All jobs, the newest first."""
     from ai_orchestrator.jobs.schemas import JobAnswer
 
-    found = [JobAnswer.of(job) for job in reversed(JobStore(make_settings(config, data)).all())]
+    listed = [JobAnswer.of(job) for job in reversed(JobStore(make_settings(config, data)).all())]
     if as_json:
-        terminal.write_json([job.model_dump(mode="json") for job in found])
+        terminal.write_json([job.model_dump(mode="json") for job in listed])
         return
-    rows = [(job.job_id, job.kind, job.state, job.model, job.dataset, job.problem or "") for job in found]
+    rows = [(job.job_id, job.kind, job.state, job.model, job.dataset, job.problem or "") for job in listed]
     terminal.write_table(("job", "kind", "state", "model", "dataset", ""), rows)
 
 

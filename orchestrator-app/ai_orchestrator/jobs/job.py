@@ -161,8 +161,8 @@ def job_variables(folder: Path) -> dict[str, str]:
     """What the environment of this job's processes has besides that of every child."""
     from fine_tuning.pausing import METRICS_FILE, PAUSE_FILE
 
-    told = {PAUSE_FILE: str(pause_file(folder.parent)), METRICS_FILE: str(folder / "metrics.jsonl")}
-    return told | {name: os.environ[name] for name in HUB_VARIABLES if name in os.environ}
+    files = {PAUSE_FILE: str(pause_file(folder.parent)), METRICS_FILE: str(folder / "metrics.jsonl")}
+    return files | {name: os.environ[name] for name in HUB_VARIABLES if name in os.environ}
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -122,15 +122,15 @@ class SharedMemory:
         if not self._turn.acquire(timeout=wait_s):
             raise StoreLocked("Other calls wait for the memory.", "Try again a little later.")
         try:
-            found = reach(self._settings, wait_s)
-            if isinstance(found, ContextFolder):
-                with FolderMemory(found, self._settings) as here:
+            place = reach(self._settings, wait_s)
+            if isinstance(place, ContextFolder):
+                with FolderMemory(place, self._settings) as here:
                     here.choose(project)
                     return work(here)
         finally:
             self._turn.release()
         # A server takes many calls at once.
-        with ServedMemory(found) as there:
+        with ServedMemory(place) as there:
             there.choose(project or self._settings.context.project)
             return work(there)
 
@@ -216,7 +216,7 @@ def chosen(conversation_id: str | None, latest: Callable[[], str | None]) -> str
     Raises:
         NotFound: none was named, and nothing was said yet.
     """
-    found = conversation_id or latest()
-    if found is None:
+    chosen_id = conversation_id or latest()
+    if chosen_id is None:
         raise NotFound("Nothing was said yet, so there is no session to end.")
-    return found
+    return chosen_id

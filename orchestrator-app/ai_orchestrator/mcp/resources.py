@@ -39,10 +39,10 @@ class MemoryServer(MCPServer[Any]):
     async def list_resources(self) -> list[Resource]:
         fixed = await super().list_resources()
         with as_resource_errors():
-            found = await anyio.to_thread.run_sync(
+            conversations = await anyio.to_thread.run_sync(
                 lambda: self._memory.look(lambda now: now.conversations(LISTED))
             )
-        return [*fixed, *(_listed(one) for one in found if one["turn_count"])]
+        return [*fixed, *(_listed(one) for one in conversations if one["turn_count"])]
 
 
 def add_resources(server: MCPServer[Any], memory: SharedMemory) -> None:

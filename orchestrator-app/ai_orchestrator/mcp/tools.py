@@ -116,15 +116,15 @@ def _add_reading(server: MCPServer[Any], memory: SharedMemory) -> None:
         """Search everything that was said and written: conversations, and the log entries and documents of
         all projects."""
         with as_tool_errors():
-            found = memory.look(lambda now: now.search(query, limit, project))
-            return SearchAnswer.model_validate({"results": found})
+            hits = memory.look(lambda now: now.search(query, limit, project))
+            return SearchAnswer.model_validate({"results": hits})
 
     @server.tool(title="List conversations", annotations=READS)
     def list_conversations(limit: Annotated[int, Field(ge=1, le=500)] = 20) -> ConversationList:
         """The conversations with the assistant, the latest first."""
         with as_tool_errors():
-            found = memory.look(lambda now: now.conversations(limit))
-            return ConversationList.model_validate({"conversations": found})
+            conversations = memory.look(lambda now: now.conversations(limit))
+            return ConversationList.model_validate({"conversations": conversations})
 
     @server.tool(title="Read a conversation", annotations=READS)
     def read_conversation(
@@ -133,8 +133,8 @@ def _add_reading(server: MCPServer[Any], memory: SharedMemory) -> None:
     ) -> ConversationText:
         """The messages of a conversation, oldest first."""
         with as_tool_errors():
-            found = memory.look(lambda now: now.conversation(conversation_id, limit))
-            return ConversationText.model_validate(found)
+            conversation = memory.look(lambda now: now.conversation(conversation_id, limit))
+            return ConversationText.model_validate(conversation)
 
 
 def _add_writing(server: MCPServer[Any], memory: SharedMemory) -> None:
@@ -203,13 +203,13 @@ def _add_writing(server: MCPServer[Any], memory: SharedMemory) -> None:
     ) -> DocumentText:
         """Put a text in the place of lines that two sides changed at once."""
         with as_tool_errors():
-            found = memory.do(
+            document = memory.do(
                 lambda now: now.resolve(conflict_id, text),
                 project=project,
                 author=author_of(caller),
                 repeatable=False,
             )
-            return DocumentText.model_validate(found)
+            return DocumentText.model_validate(document)
 
     @server.tool(title="Ask the assistant", annotations=ASKS)
     def ask(
@@ -223,8 +223,8 @@ def _add_writing(server: MCPServer[Any], memory: SharedMemory) -> None:
         """Ask the owner's own model, which knows the documents. Needs a running desktop server."""
         fields = {"message": message, "conversation_id": conversation_id, "max_tokens": max_tokens}
         with as_tool_errors():
-            found = memory.do(lambda now: now.ask(fields), project=project, repeatable=False)
-            return AnswerResult.model_validate(found)
+            answer = memory.do(lambda now: now.ask(fields), project=project, repeatable=False)
+            return AnswerResult.model_validate(answer)
 
 
 def _edited(memory: Memory, name: str, text: str, base_version: str) -> Edited:

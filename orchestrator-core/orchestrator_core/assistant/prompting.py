@@ -86,9 +86,9 @@ class Prompting:
         would be among what is searched. Of a conversation whose question is answered again, nothing
         that came after the question."""
         within = paths_of(self._with.context, request.project)
-        found = self._recollection.of(request, conversation_id, within)
+        hits = self._recollection.of(request, conversation_id, within)
         asked = None if request.message_id is None else self._with.conversations.message(request.message_id)
-        return found if asked is None else [one for one in found if not self._is_later(one, asked)]
+        return hits if asked is None else [one for one in hits if not self._is_later(one, asked)]
 
     def _is_later(self, found: Found, asked: Message) -> bool:
         message = self._with.conversations.message(found.item) if found.source == "message" else None

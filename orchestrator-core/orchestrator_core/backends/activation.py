@@ -147,8 +147,8 @@ class Activator:
             active = self._replace(reference, force, progress)
         except Exception as error:
             known = isinstance(error, ApplicationError)
-            told = error if known else ModelUnusable(f"It failed unexpectedly: {type(error).__name__}.")
-            self.state = ActivationState("failed", reference, told)  # type: ignore[arg-type]
+            problem = error if known else ModelUnusable(f"It failed unexpectedly: {type(error).__name__}.")
+            self.state = ActivationState("failed", reference, problem)  # type: ignore[arg-type]
             raise
         else:
             self.state = ActivationState("done", reference)

@@ -27,8 +27,8 @@ class AdapterFolder:
     def base_beside(self) -> Path | None:
         """The base model's folder, where `base` is a path seen from the adapter's folder."""
         try:
-            found = (self.folder / Path(self.base).expanduser()).resolve()
-            return found if found.is_dir() and found != self.folder.resolve() else None
+            base = (self.folder / Path(self.base).expanduser()).resolve()
+            return base if base.is_dir() and base != self.folder.resolve() else None
         except (OSError, RuntimeError, ValueError):  # no path at all
             return None
 

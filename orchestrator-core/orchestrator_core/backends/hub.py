@@ -85,12 +85,12 @@ def find_cached(repo: str, marker: str = MODEL_FILE) -> Path | None:
     from huggingface_hub.errors import HFValidationError
 
     try:
-        found = try_to_load_from_cache(repo, marker)
+        cached = try_to_load_from_cache(repo, marker)
     except HFValidationError as error:
         raise ModelNotFound(f"{repo!r} cannot be the name of a model: {_first_line(error)}") from error
-    if not isinstance(found, str):
+    if not isinstance(cached, str):
         return None
-    folder = Path(found).parent
+    folder = Path(cached).parent
     return folder if is_complete(folder) else None
 
 
@@ -114,9 +114,9 @@ def wanted_files(names: Collection[str]) -> list[str]:
     ]
     wanted = [name for name in top if any(fnmatch.fnmatch(name, side) for side in _SIDE_FILES)]
     for weights in _WEIGHTS:
-        found = fnmatch.filter(top, weights)
-        if found:
-            return sorted({*wanted, *found})
+        matching = fnmatch.filter(top, weights)
+        if matching:
+            return sorted({*wanted, *matching})
     return sorted(wanted)
 
 
@@ -198,15 +198,15 @@ def _progress(repo: str) -> Any:
     """A tqdm class that writes to the log instead of a terminal."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 
-    told = [time.monotonic()]
+    reported_at = [time.monotonic()]
 
     class Logged(tqdm):  # type: ignore[misc]
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **{**options, "file": io.StringIO()})
 
         def display(self, *args: Any, **options: Any) -> None:
-            if self.unit == "B" and self.n and time.monotonic() - told[0] >= PROGRESS_EVERY_S:
-                told[0] = time.monotonic()
+            if self.unit == "B" and self.n and time.monotonic() - reported_at[0] >= PROGRESS_EVERY_S:
+                reported_at[0] = time.monotonic()
                 size = tqdm.format_sizeof
                 log.info("Downloading %s: %sB of %sB", repo, size(self.n), size(self.total or 0))
 

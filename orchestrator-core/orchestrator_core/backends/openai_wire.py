@@ -144,15 +144,15 @@ def error_text(body: str) -> str:
         content = json.loads(body)
     except ValueError:
         content = re.sub(r"<[^<>]*>", " ", body)
-    found = content
+    problem = content
     for key in ("error", "message", "detail"):
         if isinstance(content, dict) and content.get(key):
-            found = content[key]
+            problem = content[key]
             break
-    if isinstance(found, dict) and isinstance(found.get("message"), str):
-        kinds = [kind for kind in (found.get("type"), found.get("code")) if isinstance(kind, str)]
-        found = found["message"] + (f" ({', '.join(kinds)})" if kinds else "")
-    return quote(found if isinstance(found, str) else json.dumps(found))
+    if isinstance(problem, dict) and isinstance(problem.get("message"), str):
+        kinds = [kind for kind in (problem.get("type"), problem.get("code")) if isinstance(kind, str)]
+        problem = problem["message"] + (f" ({', '.join(kinds)})" if kinds else "")
+    return quote(problem if isinstance(problem, str) else json.dumps(problem))
 
 
 def retry_after(headers: Mapping[str, str], default: int = 5) -> int:

@@ -66,9 +66,9 @@ def reference_of(settings: Settings) -> str | None:
         version = registry.find(settings.model.path)
     except (InvalidRequest, NotFound):
         return None
-    found = find_named(settings.model.path, settings)
+    configured = find_named(settings.model.path, settings)
     # A name alone is also the folder of its versions; any other file or folder of that name is meant itself.
-    return version.reference if found in (None, version.folder.parent.absolute()) else None
+    return version.reference if configured in (None, version.folder.parent.absolute()) else None
 
 
 def in_force(settings: Settings) -> Settings:

@@ -138,9 +138,9 @@ def _pooling(model: NativeModel, path: str) -> int:
     Raises:
         ModelUnusable: it makes no embeddings.
     """
-    found = model.pooling
+    pooling = model.pooling
     why = None
-    if found == lib.LLAMA_POOLING_TYPE_RANK:
+    if pooling == lib.LLAMA_POOLING_TYPE_RANK:
         why = "ranks pairs of texts"
     elif model.has_encoder and model.has_decoder:
         why = "turns one text into another"
@@ -149,6 +149,6 @@ def _pooling(model: NativeModel, path: str) -> int:
             f"The model {path!r} {why} and makes no embeddings.",
             hint="Set context.embeddings to an embedding model, such as all-MiniLM-L6-v2 in GGUF.",
         )
-    if found is None:
+    if pooling is None:
         log.warning("%s does not say how it makes embeddings: it was hardly made for them.", path)
-    return found if found is not None and found in POOLINGS else int(lib.LLAMA_POOLING_TYPE_MEAN)
+    return pooling if pooling is not None and pooling in POOLINGS else int(lib.LLAMA_POOLING_TYPE_MEAN)

@@ -60,7 +60,7 @@ class TextsJob:
 
     def vectors(self) -> list[list[float]]:
         """One of length 1 per text, in their order, when nothing is left."""
-        return [[float(value) for value in _scaled(found)] for found in self._sums if found is not None]
+        return [[float(value) for value in _scaled(total)] for total in self._sums if total is not None]
 
 
 def next_of(jobs: Iterable[TextsJob]) -> TextsJob:

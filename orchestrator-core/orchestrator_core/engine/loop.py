@@ -112,11 +112,11 @@ class Engine:
         tokens = self.tokenizer.prompt(pieces)
         if not tokens:
             raise InvalidRequest("The prompt is empty.", param="prompt")
-        told = self.tokenizer.prompt(pieces, continued)[len(tokens) :] if continued else []
+        begun = self.tokenizer.prompt(pieces, continued)[len(tokens) :] if continued else []
         limit = config.limit(self.scheduler.limits.window)
         sampler = Sampler(self._constraints.of(config), self.model.vocab_size, config)
         try:
-            sampler.replay(told)
+            sampler.replay(begun)
             answer = SequenceAnswer(
                 self.tokenizer,
                 sampler,
@@ -127,7 +127,7 @@ class Engine:
                 seen=continued,
             )
             with self._lock:
-                answer.limit = self.scheduler.submit(Request(request_id, tokens + told, limit))
+                answer.limit = self.scheduler.submit(Request(request_id, tokens + begun, limit))
                 self._answers[request_id] = answer
                 self._lock.notify()
         except BaseException:
@@ -158,12 +158,12 @@ class Engine:
         """
         tokens = [self.tokenizer.prompt([text]) for text in texts]
         window = self.scheduler.limits.window
-        for text, found in zip(texts, tokens, strict=True):
-            if not text or not found:
+        for text, text_tokens in zip(texts, tokens, strict=True):
+            if not text or not text_tokens:
                 raise InvalidRequest("An empty text has no embedding.", param="input")
-            if len(found) > window:
+            if len(text_tokens) > window:
                 raise ContextLengthExceeded(
-                    f"A text to embed has {len(found)} tokens; the window is {window} tokens."
+                    f"A text to embed has {len(text_tokens)} tokens; the window is {window} tokens."
                 )
         with self._lock:
             if len(self._jobs) > self.scheduler.limits.max_queue:

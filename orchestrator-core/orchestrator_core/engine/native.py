@@ -335,8 +335,8 @@ class Context:
             raise DecodeFailed(status)
         if self.memory:
             lib.llama_memory_clear(self.memory, False)
-        found = (lib.llama_get_embeddings_seq(self.pointer, seq) for seq in range(len(texts)))
-        return [np.ctypeslib.as_array(vector, shape=(self.width,)).copy() for vector in found]
+        vectors = (lib.llama_get_embeddings_seq(self.pointer, seq) for seq in range(len(texts)))
+        return [np.ctypeslib.as_array(vector, shape=(self.width,)).copy() for vector in vectors]
 
     def save(self, seq: int) -> bytes:
         """The state of one sequence, as llama.cpp writes it."""

@@ -157,24 +157,24 @@ def cut_log(text: str, budget: int, count: Count) -> Cut:
 
     When not even the newest fits, its beginning stays.
     """
-    introduction, found = entries(text)
-    if not found:
+    introduction, log_entries = entries(text)
+    if not log_entries:
         return cut_document(text, budget, count)
     room = budget - count(introduction)
     if room < budget // 2:
         introduction, room = "", budget
     costs: list[int] = []
-    for entry in reversed(found):
+    for entry in reversed(log_entries):
         costs.insert(0, count(entry))
         if sum(costs) > room:
             break
-    unseen = len(found) - len(costs)
+    unseen = len(log_entries) - len(costs)
     start = unseen + steady_start(costs, room, unseen)
-    titles = tuple(_entry_title(entry) for entry in found[:start])
-    if start < len(found):
-        kept = introduction + "".join(found[start:])
+    titles = tuple(_entry_title(entry) for entry in log_entries[:start])
+    if start < len(log_entries):
+        kept = introduction + "".join(log_entries[start:])
         return Cut(kept, count(kept), titles)
-    newest = cut_document(found[-1], budget, count)
+    newest = cut_document(log_entries[-1], budget, count)
     return Cut(
         newest.text, newest.tokens, (*titles[:-1], f"part of {titles[-1]}" if newest.text else titles[-1])
     )

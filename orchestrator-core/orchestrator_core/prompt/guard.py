@@ -102,8 +102,8 @@ def split_marked(text: str, marks: Marks) -> tuple[tuple[str, ...], int]:
     """
     for mark in (marks.cut, marks.stable):
         text = text.replace(_escape(mark), mark)  # A template may write JSON in ASCII.
-    before, found, _ = text.partition(marks.stable)
-    stable = len(before) - before.count(marks.cut) if found else 0
+    before, marker, _ = text.partition(marks.stable)
+    stable = len(before) - before.count(marks.cut) if marker else 0
     pieces = tuple(piece for piece in text.replace(marks.stable, "").split(marks.cut) if piece)
     return pieces or ("",), stable
 

@@ -131,7 +131,7 @@ def common_beginning(one: str, other: str) -> str:
     same = "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
     if same in (one, other):
         return same
-    edges = [found.end() for found in _EDGE.finditer(same)]
+    edges = [edge.end() for edge in _EDGE.finditer(same)]
     return same[: edges[-1]] if edges else ""
 
 
@@ -170,7 +170,7 @@ def _call_form(text: str, two: str) -> CallForm | None:
 def _as_json(text: str) -> CallForm | None:
     """The name and the arguments in one JSON value."""
     place = text.index(NAME)
-    for start in (found.start() for found in re.finditer(r"[{\[]", text[:place])):
+    for start in (bracket.start() for bracket in re.finditer(r"[{\[]", text[:place])):
         try:
             value, end = json_value(text, start)
         except (ValueError, Incomplete):

@@ -226,17 +226,17 @@ def _brace(text: str, place: int, mark: str) -> int:
 def _up_to(text: str, place: int, mark: str) -> tuple[str, int]:
     """The text before `mark`, and the place after it. In its middle may stand what is not always the same."""
     first, *rest = words_of(mark)
-    found = text.find(first, place)
-    if found < 0:
+    stop = text.find(first, place)
+    if stop < 0:
         raise Incomplete
-    after = found + len(first)
+    after = stop + len(first)
     if rest:
         last = rest[-1] if MARK.fullmatch(rest[-1]) else rest[-1][-1]
         end = text.find(last, after, after + MAX_BETWEEN)
         if end < 0:
             raise Incomplete if len(text) < after + MAX_BETWEEN else ValueError("no value")
         after = end + len(last)
-    return text[place:found], after
+    return text[place:stop], after
 
 
 def _typed(text: str, schema: Any) -> Any:

@@ -58,13 +58,13 @@ _BRACKETS = re.compile(r"""[()\[\]{}"'\\]""")
 def bracketed(text: str, place: int, quotes: str = '"') -> int:
     """The place after the bracket that closes the one standing here; brackets in quoted texts do not count."""
     depth, quote, skip = 0, "", -1
-    for found in _BRACKETS.finditer(text, place):
-        character = found.group()
-        if found.start() == skip:
+    for match in _BRACKETS.finditer(text, place):
+        character = match.group()
+        if match.start() == skip:
             continue
         if quote:
             if character == "\\":
-                skip = found.end()
+                skip = match.end()
             elif character == quote:
                 quote = ""
         elif character in quotes:
@@ -74,7 +74,7 @@ def bracketed(text: str, place: int, quotes: str = '"') -> int:
         elif character in ")]}":
             depth -= 1
             if depth <= 0:
-                return found.end()
+                return match.end()
     raise Incomplete
 
 

@@ -52,9 +52,9 @@ class StopMatcher:
             return "", True
         examined = len(self._before) + len(self._held)
         window = self._before + self._held + text
-        found = self._first_complete(window, examined)
-        if found is not None:
-            start, self.matched = found
+        complete = self._first_complete(window, examined)
+        if complete is not None:
+            start, self.matched = complete
             released = window[len(self._before) : start]
             self._held = ""
             return released, True

@@ -29,8 +29,8 @@ def messages(body: anthropic.MessagesRequest) -> JsonObject | Response:
         return streamed_completions(
             makes, lambda runs, answers: anthropic.events(runs[0].run_id, runs[0].spec.model, answers[0])
         )
-    ((run, found),) = collected_completions(makes)
-    return JsonObject(anthropic.whole(run.run_id, run.spec.model, found))
+    ((run, completion),) = collected_completions(makes)
+    return JsonObject(anthropic.whole(run.run_id, run.spec.model, completion))
 
 
 @api.route(

@@ -60,8 +60,8 @@ def chat(body: ChatCompletionRequest) -> ChatCompletion | Response:
     answers = collected_completions(makes)
     return ChatCompletion(
         **_head(answers[0][0], "chatcmpl", "chat.completion"),
-        choices=[chat_choice(index, found) for index, (_, found) in enumerate(answers)],
-        usage=usage_of(usage_in_all([found.usage for _, found in answers])),
+        choices=[chat_choice(index, completion) for index, (_, completion) in enumerate(answers)],
+        usage=usage_of(usage_in_all([completion.usage for _, completion in answers])),
     )
 
 
@@ -104,7 +104,9 @@ def text(body: TextCompletionRequest) -> TextCompletion | Response:
     chosen = [
         place
         for start in range(0, len(answers), made)
-        for place in _likeliest([found for _, found in answers[start : start + made]], wanted, start)
+        for place in _likeliest(
+            [completion for _, completion in answers[start : start + made]], wanted, start
+        )
     ]
     return TextCompletion(
         **_head(answers[0][0], "cmpl", "text_completion"),
@@ -117,7 +119,7 @@ def text(body: TextCompletionRequest) -> TextCompletion | Response:
             )
             for index, place in enumerate(chosen)
         ],
-        usage=usage_of(usage_in_all([found.usage for _, found in answers], several_prompts=True)),
+        usage=usage_of(usage_in_all([completion.usage for _, completion in answers], several_prompts=True)),
     )
 
 
@@ -129,7 +131,10 @@ def _likeliest(answers: Sequence[Collected], wanted: int, start: int) -> list[in
     """
     if len(answers) == wanted:
         return list(range(start, start + wanted))
-    means = [sum(each.logprob for each in found.logprobs) / max(1, len(found.logprobs)) for found in answers]
+    means = [
+        sum(each.logprob for each in completion.logprobs) / max(1, len(completion.logprobs))
+        for completion in answers
+    ]
     best = sorted(range(len(answers)), key=lambda place: -means[place])[:wanted]
     return [start + place for place in best]
 

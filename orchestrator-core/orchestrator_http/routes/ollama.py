@@ -106,8 +106,8 @@ def _answered(makes: list[Make], stream: bool | None, teller: OllamaWriter) -> J
             on_problem=lambda problem: [line({"error": problem.message})],
             content_type=NDJSON,
         )
-    ((_, found),) = collected_completions(makes)
-    return JsonObject(teller.whole(found))
+    ((_, completion),) = collected_completions(makes)
+    return JsonObject(teller.whole(completion))
 
 
 def _loaded(teller: OllamaWriter) -> JsonObject:

@@ -58,8 +58,8 @@ def create(body: ResponsesRequest) -> JsonObject | Response:
 
     if body.stream:
         return streamed_completions(makes, frames)
-    ((run, found),) = collected_completions(makes)
-    response = ResponseWriter(body, run.run_id, run.spec.model).whole(found)
+    ((run, completion),) = collected_completions(makes)
+    response = ResponseWriter(body, run.run_id, run.spec.model).whole(completion)
     keep(response)
     return JsonObject(response)
 

@@ -108,9 +108,9 @@ def decode(text: str) -> bytes:
 
 def _ranges(numbers: Iterator[int]) -> list[list[int]]:
     """Deleted ids of one client as [clock, length], in order and joined."""
-    found = sorted([next(numbers), next(numbers)] for _ in range(next(numbers)))
+    ranges = sorted([next(numbers), next(numbers)] for _ in range(next(numbers)))
     joined: list[list[int]] = []
-    for clock, length in found:
+    for clock, length in ranges:
         if joined and clock <= sum(joined[-1]):
             joined[-1][1] = max(joined[-1][1], clock + length - joined[-1][0])
         else:

@@ -60,25 +60,25 @@ class Period:
 
 def periods_in(text: str, asked_at: str = "") -> tuple[Period, ...]:
     """All times named in the text; "last week" only when `asked_at` says from when."""
-    found: list[Period] = []
+    periods: list[Period] = []
     rest = text
     for match in _ISO.finditer(text):
         year, month, day = (int(part) if part else 0 for part in match.groups())
-        found += _days(year, month, day)
+        periods += _days(year, month, day)
         rest = rest.replace(match.group(), " ")
     for match in _MONTH.finditer(rest):
         before, name, after, spelled_year = match.groups()
         if name in ("may", "march"):  # the verbs; the months have a capital
             continue
         month, day = MONTHS.index(name.lower()) + 1, int(before or after or 0)
-        found += _days(int(spelled_year or 0), month, day)
-    if not found:
-        found += [
+        periods += _days(int(spelled_year or 0), month, day)
+    if not periods:
+        periods += [
             Period(f"{match.group(1)}-01-01", f"{match.group(1)}-12-31") for match in _YEAR.finditer(rest)
         ]
-        found += [_season(match.group(1).lower()) for match in _SEASON.finditer(rest)]
-    found += _relative(rest, asked_at)
-    return tuple(found)
+        periods += [_season(match.group(1).lower()) for match in _SEASON.finditer(rest)]
+    periods += _relative(rest, asked_at)
+    return tuple(periods)
 
 
 def day_in(text: str) -> str:
@@ -112,11 +112,11 @@ def _relative(text: str, asked_at: str) -> list[Period]:
         today = date.fromisoformat(asked_at[:10])
     except ValueError:
         return []
-    found = []
+    periods = []
     for match in _RELATIVE.finditer(text):
         with suppress(ValueError, OverflowError):  # before the first day of the calendar
-            found.append(_period_of(" ".join(match.group(1).lower().split()), today))
-    return found
+            periods.append(_period_of(" ".join(match.group(1).lower().split()), today))
+    return periods
 
 
 def _period_of(words: str, today: date) -> Period:

@@ -195,10 +195,10 @@ class Embeddings:
 
     def _some(self, batch: int = BATCH) -> bool:
         """Embed a few passages, newest first; whether there may be more."""
-        found = self._index.without_vector(batch, self._refused, with_before=self._model.with_before)
-        if not found:
+        passages = self._index.without_vector(batch, self._refused, with_before=self._model.with_before)
+        if not passages:
             return False
-        made = self._made(found)
+        made = self._made(passages)
         if not made:
             return True
         with self._lock:

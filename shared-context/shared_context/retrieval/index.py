@@ -286,9 +286,9 @@ class PassageIndex:
             ).fetchall()
             before = {at: order.before(at) or 0 for at, _, speaker in rows if speaker and with_before}
             texts = _passages(connection, list(before.values()))
-        found = {at: texts.get(earlier) for at, earlier in before.items()}
+        earlier_passages = {at: texts.get(earlier) for at, earlier in before.items()}
         return [
-            (at, text if (earlier := found.get(at)) is None else told(earlier.text, text))
+            (at, text if (earlier := earlier_passages.get(at)) is None else told(earlier.text, text))
             for at, text, _ in rows
         ]
 
@@ -312,8 +312,8 @@ class PassageIndex:
             position = None if row is None else order.before(row[0])
             if position is None:
                 return ""
-            found = _passages(connection, [position]).get(position)
-            return "" if found is None else found.text
+            previous = _passages(connection, [position]).get(position)
+            return "" if previous is None else previous.text
 
     def _read_order(self, connection: sqlite3.Connection) -> Order:
         """The order, read again when another process put something in."""

@@ -73,7 +73,7 @@ def document_passages(document: Document, path: str | None = None) -> list[Passa
     """
     path = path or document.name
     source = "log" if is_log(document.name) else "document"
-    found: list[Passage] = []
+    passages: list[Passage] = []
     seen: dict[str, int] = {}
     for heading, body in _sections(document.text, entries_only=source == "log"):
         if not body.strip():
@@ -86,21 +86,21 @@ def document_passages(document: Document, path: str | None = None) -> list[Passa
         at = "T".join(part for part in dated.groups() if part) if dated else ""
         for part, text in enumerate(pieces(body)):
             shown = f"{title}\n{text}" if title else text
-            found.append(Passage(source, item, part, f"{path}\n{name} {seen[name]}", "", at, shown))
-    return found
+            passages.append(Passage(source, item, part, f"{path}\n{name} {seen[name]}", "", at, shown))
+    return passages
 
 
 def pieces(text: str) -> list[str]:
     """`text` in pieces of about `PASSAGE_CHARS`, cut after a line, sentence or word."""
-    found: list[str] = []
+    pieces: list[str] = []
     start = 0
     while start < len(text):
         end = start + PASSAGE_CHARS
         if end < len(text):
             end = start + _cut(text[start:end])
-        found.append(text[start:end].strip())
+        pieces.append(text[start:end].strip())
         start = end
-    return [piece for piece in found if piece]
+    return [piece for piece in pieces if piece]
 
 
 def _cut(text: str) -> int:

@@ -113,8 +113,8 @@ def _weights(text: str, words: Sequence[str], speakers: Collection[str]) -> dict
 
 def _inner_capitals(text: str) -> list[str]:
     """Words with a capital that do not begin a sentence: names, mostly."""
-    found = re.finditer(r"(?<![.!?:]\s)(?<!^)\b[A-ZÀ-Þ]\w+", text)
-    return [match.group().lower() for match in found]
+    capitals = re.finditer(r"(?<![.!?:]\s)(?<!^)\b[A-ZÀ-Þ]\w+", text)
+    return [match.group().lower() for match in capitals]
 
 
 def _kind(words: Sequence[str]) -> str:

@@ -168,8 +168,8 @@ class MemorySearch:
             StoreError.
         """
         self.refresh()
-        found = self._found(Question(text, speakers=PEOPLE), PARTS * limit, within)
-        fitting = [one for one in found if one.holds_words or one.standing >= LEAST_FOUND]
+        hits = self._found(Question(text, speakers=PEOPLE), PARTS * limit, within)
+        fitting = [one for one in hits if one.holds_words or one.standing >= LEAST_FOUND]
         # The best passage of each message or section stands for it.
         return list({(one.source, one.item): one for one in reversed(fitting)}.values())[: -limit - 1 : -1]
 
@@ -196,14 +196,14 @@ class MemorySearch:
         """
         self.refresh()
         question = Question(text, earlier, asked_at, PEOPLE)
-        found = self._found(question, limit + len(without), within)
-        return [
-            one for one in found if worth_showing(one.coverage, one.standing) and one.item not in without
-        ][:limit]
+        hits = self._found(question, limit + len(without), within)
+        return [one for one in hits if worth_showing(one.coverage, one.standing) and one.item not in without][
+            :limit
+        ]
 
     def _found(self, question: Question, limit: int, within: Collection[str] | None) -> list[Found]:
         fitting = self._index.find(question, limit, within, self._near(question.text))
-        found = [
+        hits = [
             Found(
                 source=passage.source,
                 item=passage.item,
@@ -218,7 +218,7 @@ class MemorySearch:
             )
             for number, (passage, scored) in enumerate(fitting)
         ]
-        return self._shown(found)
+        return self._shown(hits)
 
     def _shown(self, found: list[Found]) -> list[Found]:
         """Without former versions of answers: they may be what a better one put right."""

@@ -121,14 +121,14 @@ def rank(
     covered: dict[int, float] = defaultdict(float)
     threads: dict[str, float] = defaultdict(float)
     rarities: list[float] = []
-    for term, found in zip(wanted.terms, postings, strict=True):
-        rarity = _rarity(len(found), layout.count) * term.weight
+    for term, positions in zip(wanted.terms, postings, strict=True):
+        rarity = _rarity(len(positions), layout.count) * term.weight
         rarities.append(rarity)
         in_threads: dict[str, float] = {}
-        for position, amount in _spread(found, layout, weights).items():
+        for position, amount in _spread(positions, layout, weights).items():
             own[position] += rarity * amount * (SATURATION + 1) / (amount + SATURATION)
             covered[position] += rarity * min(1.0, amount)
-        for position, sureness in found.items():
+        for position, sureness in positions.items():
             thread = layout.traits(position).thread
             in_threads[thread] = max(in_threads.get(thread, 0.0), sureness)
         for thread, sureness in in_threads.items():
