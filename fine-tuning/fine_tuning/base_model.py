@@ -53,7 +53,7 @@ def load_tokenizer(source: str, recipe: TrainingRecipe) -> Any:
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=recipe.trust_remote_code)
     except (OSError, ValueError, KeyError) as error:
-        raise BaseModelError(_explained(source, error)) from error
+        raise BaseModelError(explained(source, error)) from error
     if recipe.chat_template is not None:
         try:
             tokenizer.chat_template = recipe.chat_template.read_text("utf-8")
@@ -101,7 +101,7 @@ def load_base(source: str, recipe: TrainingRecipe, device: Device) -> Any:
     except torch.OutOfMemoryError:
         raise
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise BaseModelError(_explained(source, error)) from error
+        raise BaseModelError(explained(source, error)) from error
     model.config.use_cache = False
     for module in model.modules():
         # On processors with AVX512-BF16 bitsandbytes repacks a layer at its first pass without gradients, such
@@ -120,7 +120,8 @@ def _place(device: Device) -> Any:
     return int(os.environ.get("LOCAL_RANK", 0))
 
 
-def _explained(source: str, error: Exception) -> str:
+def explained(source: str, error: Exception) -> str:
+    """Why the library could not load it, in a sentence."""
     text = str(error)
     if "trust_remote_code" in text:
         return (

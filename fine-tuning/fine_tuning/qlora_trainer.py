@@ -72,14 +72,8 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]  # untyped library
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels = inputs["labels"][:, 1:]
         kept = (labels != -100).any(dim=0).nonzero().flatten()
-        logits = model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            logits_to_keep=kept,
-            use_cache=False,
-        ).logits
-        targets = labels[:, kept].flatten()
-        total = torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets, reduction="sum")
+        targets = labels[:, kept]
+        total = loss_of_answers(model, inputs["input_ids"], inputs["attention_mask"], kept, targets)
         count = (targets != -100).sum() if num_items_in_batch is None else num_items_in_batch
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
             total = total * self.accelerator.num_processes
@@ -107,6 +101,17 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]  # untyped library
                 f"The checkpoint of step {self.state.global_step} could not be written: {error}. "
                 "Make room, then go on with --resume from the one before."
             ) from error
+
+
+def loss_of_answers(model: Any, tokens: Any, mask: Any, kept: Any, targets: Any) -> Any:
+    """The summed loss of the tokens that follow the positions `kept` [positions].
+
+    Args:
+        tokens, mask: [rows, length].
+        targets: [rows, positions]; -100 is not learnt.
+    """
+    logits = model(input_ids=tokens, attention_mask=mask, logits_to_keep=kept, use_cache=False).logits
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="sum")
 
 
 class ProgressTeller(TrainerCallback):  # type: ignore[misc]

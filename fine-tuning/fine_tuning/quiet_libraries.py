@@ -33,5 +33,5 @@ def silenced() -> Iterator[None]:
 def without_deprecations() -> Iterator[None]:
     """While inside, peft may ask transformers by a name that has a newer one; nobody here can mend that."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=FutureWarning)
         yield

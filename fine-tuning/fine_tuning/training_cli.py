@@ -29,8 +29,9 @@ LINE_EVERY = 10
     "--lora", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="YAML file of the adapter."
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in --output_dir, with the same batches.")
+@click.option("--estimate", is_flag=True, help="Say how much memory it takes at most; start nothing.")
 @recipe_flags
-def main(config: Path | None, lora: Path | None, resume: bool, **flags: Any) -> None:
+def main(config: Path | None, lora: Path | None, resume: bool, estimate: bool, **flags: Any) -> None:
     """Fine-tune a model by QLoRA on a file of examples.
 
     Mistral 7B with the defaults needs a GPU with 8 GB; a small model trains on a CPU.
@@ -39,6 +40,9 @@ def main(config: Path | None, lora: Path | None, resume: bool, **flags: Any) -> 
         recipe = load_recipe(config, lora, flags)
         if resume and recipe.output_dir is None:
             raise click.UsageError("--resume needs --output_dir: the folder of the run.")
+        if estimate:
+            _estimate(recipe)
+            return
         folder = recipe.output_dir or new_run_folder(recipe, OUTPUTS)
         _train(recipe, folder, resume)
     except Interrupted as error:
@@ -59,6 +63,26 @@ def _train(recipe: TrainingRecipe, folder: Path, resume: bool) -> None:
     with shown.bar or nullcontext():
         train(recipe, folder, resume=resume, report=shown.report, say=shown.say)
     click.echo(f"The adapter is in {folder}")
+
+
+def _estimate(recipe: TrainingRecipe) -> None:
+    from fine_tuning.quiet_libraries import silenced
+
+    with silenced():
+        from fine_tuning.base_model import resolved
+        from fine_tuning.memory_estimate import estimate_memory
+        from fine_tuning.memory_report import REFERENCE, memory_report
+        from fine_tuning.precision import this_device
+
+        here = this_device()
+        device = here if here.kind == "cuda" else REFERENCE
+        source = resolved(recipe.model)
+        lines = memory_report(
+            recipe, device, lambda asked: estimate_memory(asked, source, device, asked.max_seq_length)
+        )
+    if device is REFERENCE:
+        click.echo("There is no NVIDIA GPU here; these are the figures for one like the RTX 2080.", err=True)
+    click.echo("\n".join(lines))
 
 
 class _Shown:

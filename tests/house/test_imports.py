@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "transformers", "llama_cpp", "matplotlib", "peft", "bitsandbytes", "pywebpush", "aiohttp"}
 
 AT_MODULE_LEVEL = {
+    "fine-tuning/fine_tuning/memory_estimate.py",
     "fine-tuning/fine_tuning/qlora_trainer.py",
     "fine-tuning/fine_tuning/tiny_training.py",
     "orchestrator_core/backends/transformers_load.py",
