@@ -29,11 +29,13 @@ def template_of(source: str) -> ChatTemplate:
     return ChatTemplate(source, SpecialTokens("<s>", "</s>", tokens_of(source), adds_bos=False))
 
 
-def written(template: ChatTemplate, answer: ChatMessage) -> tuple[str, bool]:
+def written(
+    template: ChatTemplate, answer: ChatMessage, tools: Sequence[dict[str, Any]] = TOOLS
+) -> tuple[str, bool]:
     """The answer with everything after it, and whether it begins within thoughts; "" if the template takes none."""
-    asked = template.sample([QUESTION], TOOLS, True).partition(QUESTION.content)[2]
-    plain = template.sample([QUESTION, ChatMessage(Role.ASSISTANT, "Qqanswer")], TOOLS, False)
-    text = template.sample([QUESTION, answer], TOOLS, False) or template.sample([QUESTION, answer], (), False)
+    asked = template.sample([QUESTION], tools, True).partition(QUESTION.content)[2]
+    plain = template.sample([QUESTION, ChatMessage(Role.ASSISTANT, "Qqanswer")], tools, False)
+    text = template.sample([QUESTION, answer], tools, False) or template.sample([QUESTION, answer], (), False)
     text = text.partition(QUESTION.content)[2]
     thinking = template.answer_format.begins_thinking(asked)
     if text.startswith(asked):

@@ -17,6 +17,7 @@ from orchestrator_core.text.call_values import (
     loaded,
     python_call,
     skip_space,
+    typed,
 )
 
 MAX_BETWEEN = 160
@@ -143,8 +144,8 @@ class CallParser:
             except ValueError:
                 return arguments, literal(text, place, next(iter(form.closing()), ""))
             key, place = _up_to(text, place, form.key_close)
-            value, place = _up_to(text, place, form.value_close)
-            arguments[key.strip()] = _typed(value, properties.get(key.strip(), {}))
+            value, place = _argument(form, text, place)
+            arguments[key.strip()] = typed(value, properties.get(key.strip(), {}))
 
     def _unmarked(self, text: str) -> Read:
         """JSON with which an answer begins, perhaps in a code block, if all of it is calls."""
@@ -239,11 +240,32 @@ def _up_to(text: str, place: int, mark: str) -> tuple[str, int]:
     return text[place:stop], after
 
 
-def _typed(text: str, schema: Any) -> Any:
-    """An argument written without quotes: what the tool's schema takes it for."""
-    text = text.removeprefix("\n").removesuffix("\n")
-    kind = schema.get("type") if isinstance(schema, Mapping) else None
-    return text if kind == "string" else loaded(text)
+def _argument(form: CallForm, text: str, place: int) -> tuple[str, int]:
+    """An argument's text: up to the mark after which another argument or the end of the call follows.
+
+    The text may hold such marks itself. A line break that the form has between a mark and the text is no part of it.
+    """
+    following = (form.key_open.split()[0], next(iter(form.closing()), ""))
+    begin = place
+    while True:
+        before, after = _up_to(text, place, form.value_close)
+        stop = place + len(before)
+        if _follows(text, after, following):
+            break
+        place = after
+    begin += form.key_close.endswith("\n") and text.startswith("\n", begin, stop)
+    stop -= form.value_close.startswith("\n") and text.endswith("\n", begin, stop)
+    return text[begin:stop], after
+
+
+def _follows(text: str, place: int, marks: tuple[str, ...]) -> bool:
+    """Whether one of these comes next, after white space."""
+    place = skip_space(text, place)
+    if any(text.startswith(mark, place) for mark in marks):
+        return True
+    if any(mark.startswith(text[place:]) for mark in marks):
+        raise Incomplete
+    return False
 
 
 def _as_object(value: Any) -> dict[str, Any]:

@@ -9,10 +9,21 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 MAX_DEPTH = 64
+
+_PYTHON_NAMES = ("True", "False", "None")
+_JSON_TYPES = {
+    str: {"string"},
+    bool: {"boolean"},
+    int: {"integer", "number"},
+    float: {"number"},
+    list: {"array"},
+    dict: {"object"},
+    type(None): {"null"},
+}
 
 
 class Incomplete(Exception):
@@ -153,6 +164,34 @@ def bare_value(text: str, place: int, quote: str, depth: int = 0) -> tuple[Any, 
     return (into if opening == "{" else items), place + 1
 
 
+def typed(text: str, schema: object) -> Any:
+    """A value written without quotes: what its JSON schema takes it for."""
+    types = _types(schema)
+    if types == {"string"}:
+        return text
+    value = loaded(text.strip())
+    if "string" not in types:
+        return value
+    return text if isinstance(value, str) or not types & _types({"const": value}) else value
+
+
+def _types(schema: object, depth: int = 0) -> set[str]:
+    """The JSON types that a schema allows; none where it does not say. A client wrote it: it may be anything."""
+    if not isinstance(schema, Mapping) or depth > MAX_DEPTH:
+        return set()
+    said = schema.get("type")
+    types = {each for each in (said if isinstance(said, list) else [said]) if isinstance(each, str)}
+    for value in [*_listed(schema, "enum"), *([schema["const"]] if "const" in schema else [])]:
+        types |= _JSON_TYPES.get(type(value), set())
+    alternatives = [*_listed(schema, "anyOf"), *_listed(schema, "oneOf")]
+    return types.union(*(_types(each, depth + 1) for each in alternatives))
+
+
+def _listed(schema: Mapping[str, Any], key: str) -> list[Any]:
+    value = schema.get(key)
+    return value if isinstance(value, list) else []
+
+
 def loaded(text: str) -> Any:
     """The JSON value (or Python's, which some templates write), or the text itself where it is none."""
     try:
@@ -160,6 +199,6 @@ def loaded(text: str) -> Any:
     except (ValueError, RecursionError):
         pass
     try:
-        return ast.literal_eval(text) if text[:1] in ("{", "[") else text
+        return ast.literal_eval(text) if text[:1] in ("{", "[") or text in _PYTHON_NAMES else text
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return text

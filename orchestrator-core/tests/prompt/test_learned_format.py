@@ -37,6 +37,51 @@ NOT_ESCAPED = {"LFM2.5-8B-A1B", "openbmb-MiniCPM5-1B"}
 ONE_MESSAGE_PER_CALL = {"Llama-3", "functionary-medium-v3.2"}
 
 
+EDIT = {
+    "type": "function",
+    "function": {
+        "name": "edit.file-v2",
+        "description": "Write a file.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "path": {"type": "string"},
+                "text": {"type": "string"},
+                "mode": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+                "line": {"type": "integer"},
+                "keep": {"type": "boolean"},
+                "more": {},
+            },
+        },
+    },
+}
+EDITS: dict[str, dict[str, object]] = {
+    "line breaks at both ends": {"path": "a", "text": "\n  indented\nlast\n\n"},
+    "what looks like other types": {"path": "123", "text": "true", "mode": "null and void"},
+    "true, false and null": {"path": "a", "line": -5, "keep": False, "mode": None, "more": None},
+    "marks of calls": {"path": "a", "text": "</parameter> and </arg_value> and <tool_call> and </tool_call>"},
+    "lists and objects": {"path": "a", "more": [1, {"b": [None, True]}]},
+    "an empty text": {"path": "", "text": ""},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("label", EDITS)
+def test_arguments_come_back_as_they_were(label: str) -> None:
+    schema = {"edit.file-v2": EDIT["function"]["parameters"]}
+    misread = []
+    for name, source in templates(llama_source()).items():
+        template = template_of(source)
+        text, thinking = written(template, called(("abcDEF123", "edit.file-v2", EDITS[label])), (EDIT,))
+        if not text or name in NOT_LEARNED | NOT_ESCAPED:
+            continue
+        for size in (1, 100_000):
+            parts = read(template, text, size, thinking=thinking, tools=schema)
+            if [part for part in parts if isinstance(part, Call)] != [Call("edit.file-v2", EDITS[label])]:
+                misread.append((name, size, parts, text))
+    assert not misread, misread[:3]
+
+
 @pytest.mark.slow
 def test_calls_are_read_in_the_form_that_the_models_template_writes() -> None:
     misread = [*_misread()]
