@@ -53,7 +53,7 @@ def roll_out(folder: Path, base: Path, adapter: Path, training: Path, questions:
         )
         orchestrator("models", "activate", "base")
         for version in ("base", "learnt"):
-            orchestrator("eval", str(questions), "--model", version)
+            orchestrator("eval", str(questions), "--model", version, "-o", "max_tokens", "48")
         orchestrator("models", "activate", "learnt")
         ask("desktop")
         orchestrator("models", "push", "learnt")
