@@ -72,6 +72,19 @@ def means_assistant(model: str | None) -> bool:
     return model is not None and model.partition(":")[0] == ASSISTANT
 
 
+def refuse_assistant(model: str | None) -> None:
+    """
+    Raises:
+        InvalidRequest: a raw prompt is for the assistant.
+    """
+    if means_assistant(model):
+        raise InvalidRequest(
+            f"The model {ASSISTANT!r} answers messages, not raw prompts.",
+            hint="Send messages, or name another model: every other name is the bare model's.",
+            param="model",
+        )
+
+
 def chat_completions(body: ChatCompletionRequest) -> list[Make]:
     """One completion for each of the `n` answers.
 

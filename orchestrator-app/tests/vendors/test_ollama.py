@@ -87,6 +87,28 @@ def test_generate(serve, client_of):
     assert "".join(part.response for part in parts) == "streamed text"
 
 
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ({"suffix": "}"}, "suffix"),
+        ({"suffix": "}", "prompt": ""}, "suffix"),
+        ({"images": [b"\x89PNG"]}, "images"),
+        ({"template": "{{ .Prompt }}"}, "template"),
+        ({"context": [1, 2]}, "context"),
+        ({"system": "Be brief.", "raw": True}, "system"),
+        ({"format": "json", "raw": True}, "format"),
+        ({"model": "orchestrator", "raw": True}, "messages, not raw prompts"),
+        ({"model": "orchestrator:latest", "raw": True}, "messages, not raw prompts"),
+    ],
+)
+def test_what_would_be_left_out_is_refused_by_name(serve, client_of, said, named):
+    backend, server = serve("Hello.")
+    with pytest.raises(ollama.ResponseError, match=named) as refused:
+        client_of(server).generate(**{"model": "m", "prompt": "Hi", **said})
+    assert refused.value.status_code == 400
+    assert not backend.calls
+
+
 def test_models_are_listed_and_shown(serve, client_of):
     _, server = serve()
     client = client_of(server)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from orchestrator_core.chat_request import Text as AnyText
 from orchestrator_core.errors import InvalidRequest
@@ -31,13 +31,13 @@ OPTIONS = {
 """Options that have a meaning here, with their names in OpenAI's requests. Those of loading have none."""
 
 ModelName = Annotated[str, Field(max_length=500)]
-Images = Annotated[list[str], Field(max_length=100)] | None
+TEXT_ONLY = "this model takes no images, only text"
 
 
 class OllamaMessage(Body):
+    REFUSED: ClassVar = {"images": TEXT_ONLY}
     role: Literal["system", "user", "assistant", "tool"]
     content: AnyText = ""
-    images: Images = None
     tool_calls: Annotated[list[dict[str, Any]], Field(max_length=MAX_TOOLS)] | None = None
     tool_name: str | None = None
     tool_call_id: str | None = None
@@ -56,10 +56,14 @@ class OllamaChat(OllamaRequest):
 
 
 class OllamaGenerate(OllamaRequest):
+    REFUSED: ClassVar = {
+        "images": TEXT_ONLY,
+        "suffix": "a text is continued at its end only",
+        "template": "a model is shown its conversation by its own template",
+        "context": "send the messages to /api/chat instead",
+    }
     prompt: AnyText = ""
     system: AnyText | None = None
-    suffix: AnyText | None = None
-    images: Images = None
     raw: bool | None = None
 
 
@@ -83,7 +87,6 @@ def chat_as_chat(body: OllamaChat) -> ChatCompletionRequest:
     messages: list[dict[str, Any]] = []
     waiting: list[str] = []
     for number, message in enumerate(body.messages):
-        _refuse_images(message.images)
         said: dict[str, Any] = {"role": message.role, "content": message.content}
         if message.tool_calls:
             calls = [_call(call, f"call{number}{at}") for at, call in enumerate(message.tool_calls)]
@@ -101,13 +104,24 @@ def generate_as_chat(body: OllamaGenerate) -> ChatCompletionRequest:
     Raises:
         InvalidRequest, pydantic.ValidationError: something in it cannot be used.
     """
-    _refuse_images(body.images)
-    if body.suffix:
-        raise InvalidRequest(
-            "The field 'suffix' is not supported: the model only continues a text.", param="suffix"
-        )
     system = [{"role": "system", "content": body.system}] if body.system else []
     return _chat(body, [*system, {"role": "user", "content": body.prompt}])
+
+
+def raw_prompt(body: OllamaGenerate) -> str:
+    """The prompt of a request with `raw`.
+
+    Raises:
+        InvalidRequest: something cannot be had beside a prompt that is sent as it stands.
+    """
+    for name in ("system", "format"):
+        if getattr(body, name):
+            raise InvalidRequest(
+                f"With raw, the prompt is sent as it stands: there is no place for {name!r}.",
+                hint="Leave one of the two out.",
+                param=name,
+            )
+    return body.prompt
 
 
 @dataclass
@@ -207,8 +221,3 @@ def _call(call: dict[str, Any], call_id: str) -> dict[str, Any]:
 
 def _told_call(name: str, arguments: str) -> dict[str, Any]:
     return {"function": {"name": name, "arguments": read_json(arguments)}}
-
-
-def _refuse_images(images: list[str] | None) -> None:
-    if images:
-        raise InvalidRequest("This model takes no images, only text.", param="images")

@@ -15,7 +15,13 @@ from orchestrator_core.errors import InvalidRequest, Unsupported
 from orchestrator_core.runs.run import Run
 
 from orchestrator_http.api import EVENTS, JSON, Api
-from orchestrator_http.chat_answers import chat_completions, continuation, for_choice, with_logprobs
+from orchestrator_http.chat_answers import (
+    chat_completions,
+    continuation,
+    for_choice,
+    refuse_assistant,
+    with_logprobs,
+)
 from orchestrator_http.deltas import Collected
 from orchestrator_http.logprobs import text_logprobs
 from orchestrator_http.openai_stream import chat_choice, chat_chunks, text_chunks, usage_in_all
@@ -76,6 +82,7 @@ def chat(body: ChatCompletionRequest) -> ChatCompletion | Response:
 def text(body: TextCompletionRequest) -> TextCompletion | Response:
     """The prompt is sent as it stands; control tokens in it are honoured. Several prompts are answered side
     by side."""
+    refuse_assistant(body.model)
     here = services()
     prompts = texts_of(body.prompt, here.assistant.backend)
     defaults = here.assistant.api_sampling().having({"max_new_tokens": DEFAULT_TEXT_TOKENS})

@@ -9,7 +9,14 @@ from flask import Response
 from orchestrator_core.errors import InvalidRequest
 
 from orchestrator_http.api import JSON, Api
-from orchestrator_http.chat_answers import ASSISTANT, Make, chat_completions, means_assistant, text_completion
+from orchestrator_http.chat_answers import (
+    ASSISTANT,
+    Make,
+    chat_completions,
+    means_assistant,
+    refuse_assistant,
+    text_completion,
+)
 from orchestrator_http.contracts import ollama
 from orchestrator_http.contracts.ollama import NDJSON, OllamaWriter, line
 from orchestrator_http.routes.asking import STREAM_ERRORS
@@ -38,7 +45,10 @@ def generate(body: ollama.OllamaGenerate) -> JsonObject | Response:
     if not body.prompt:
         return _loaded(teller)
     asked = ollama.generate_as_chat(body)
-    makes = [text_completion(body.prompt, asked)] if body.raw else chat_completions(asked)
+    if not body.raw:
+        return _answered(chat_completions(asked), asked.stream, teller)
+    refuse_assistant(body.model)
+    makes = [text_completion(ollama.raw_prompt(body), asked)]
     return _answered(makes, asked.stream, teller)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from orchestrator_core.errors import InvalidRequest
+from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 """Ids of runs and versions: a name, never a path."""
@@ -17,6 +19,16 @@ class Body(BaseModel):
     """A request body: unknown fields are ignored, known ones are strict."""
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+    REFUSED: ClassVar[Mapping[str, str]] = {}
+    """Fields of the published API that would change the answer and cannot be had, and why."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_by_name(cls, fields: object) -> object:
+        for name, why in cls.REFUSED.items():
+            if isinstance(fields, dict) and fields.get(name):
+                raise InvalidRequest(f"The field {name!r} is not supported: {why}.", param=name)
+        return fields
 
 
 class Answer(BaseModel):

@@ -6,7 +6,6 @@ implemented are refused by name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from orchestrator_core.chat_request import FilledText, SamplingFields, StopText, Text
@@ -18,7 +17,7 @@ from orchestrator_core.generation import (
     MAX_TOP_LOGPROBS,
     GenerationConfig,
 )
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from orchestrator_http.json_schemas import is_too_deep
 from orchestrator_http.schemas.common import Body
@@ -189,11 +188,8 @@ class StreamOptions(Body):
     include_usage: bool | None = None
 
 
-class CompletionFields(SamplingFields):
+class CompletionFields(SamplingFields, Body):
     """What both kinds of completion take."""
-
-    REFUSED: ClassVar[Mapping[str, str]] = {}
-    """Fields of the published API that would change the answer, and why they cannot be had."""
 
     model: Annotated[str, Field(max_length=500)] | None = Field(
         None, description="Taken as a wish: the answer names the model that was used."
@@ -219,14 +215,6 @@ class CompletionFields(SamplingFields):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_by_name(cls, fields: object) -> object:
-        for name, why in cls.REFUSED.items():
-            if isinstance(fields, dict) and fields.get(name):
-                raise InvalidRequest(f"The field {name!r} is not supported: {why}.", param=name)
-        return fields
-
     def generation(self, defaults: GenerationConfig) -> GenerationConfig:
         fields: dict[str, Any] = {
             name: value
@@ -243,7 +231,7 @@ class CompletionFields(SamplingFields):
 
 
 class ChatCompletionRequest(CompletionFields):
-    REFUSED = {
+    REFUSED: ClassVar = {
         "functions": "it is the old form of tools",
         "function_call": "it is the old form of tool_choice",
         "audio": "the model writes text only",
@@ -280,7 +268,7 @@ class ChatCompletionRequest(CompletionFields):
 
 
 class TextCompletionRequest(CompletionFields):
-    REFUSED = {"suffix": "the model only continues a text"}
+    REFUSED: ClassVar = {"suffix": "a text is continued at its end only"}
     prompt: (
         FilledText
         | TokenIds
