@@ -1,4 +1,16 @@
-"""What can go wrong between a dataset and an exported model. Messages name what, and what to do next."""
+"""What can go wrong between a dataset and a released model, in one tree. Messages name what, and what to do next.
+
+LearningError
+├── RecipeError        a recipe's file, key or value
+├── BaseModelError     the model to train
+├── TrainingRefused    a training cannot begin or go on
+├── Interrupted        a training stopped, and can be resumed
+├── ExportFailed       no GGUF could be written
+├── EvaluationError    a file of questions or results
+├── ReleaseRefused     a run must not become the shipped model
+└── CloudError         Mistral's service
+    └── NotFinished    its job still runs
+"""
 
 from __future__ import annotations
 
@@ -31,3 +43,25 @@ class Interrupted(LearningError):
 
 class ExportFailed(LearningError):
     """A trained model could not be written as GGUF."""
+
+
+class EvaluationError(LearningError):
+    """A file of questions, or of an earlier evaluation, cannot be used; the message says where and why."""
+
+
+class ReleaseRefused(LearningError):
+    """The run must not become the shipped model; the message says why."""
+
+
+class CloudError(LearningError):
+    """The service refuses, fails, or cannot be reached."""
+
+
+class NotFinished(CloudError):
+    """The job still runs there; `job_id` takes up the watch again."""
+
+    job_id: str
+
+    def __init__(self, message: str, job_id: str) -> None:
+        super().__init__(message)
+        vars(self).update(job_id=job_id)

@@ -22,13 +22,10 @@ from training_data.records import Record
 
 from fine_tuning.answerers import GREEDY, Answerer, Sampling
 from fine_tuning.contexts import OWNERS, server_question, server_system_text
+from fine_tuning.errors import EvaluationError
 from fine_tuning.metrics import Scores, score
 
 SETTINGS = ("bare", "server", "documents")
-
-
-class EvaluationError(ValueError):
-    """An evaluation file cannot be used; the message says where and why."""
 
 
 @dataclass(frozen=True, slots=True)

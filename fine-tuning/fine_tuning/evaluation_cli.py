@@ -12,12 +12,12 @@ import click
 
 from fine_tuning.answerers import Answerer, open_model
 from fine_tuning.errors import LearningError
-from fine_tuning.evaluate import SETTINGS, EvaluationError, load_items, perplexity, run, sample
+from fine_tuning.evaluate import SETTINGS, load_items, perplexity, run, sample
 from fine_tuning.evaluation_results import Evaluation, compared, evaluation, keep, kept, plot
 from fine_tuning.metrics import f1
 from fine_tuning.statistics import Comparison
 
-FAILURES = (EvaluationError, LearningError, FileNotFoundError)
+FAILURES = (LearningError, FileNotFoundError)
 _PATH = click.Path(path_type=Path)
 
 

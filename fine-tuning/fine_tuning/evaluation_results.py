@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fine_tuning.evaluate import Answered, EvaluationError, Item, by, overall
+from fine_tuning.errors import EvaluationError
+from fine_tuning.evaluate import Answered, Item, by, overall
 from fine_tuning.metrics import Scores, exact_match, f1
 from fine_tuning.statistics import Comparison, Interval, bootstrap, compare
 

@@ -22,6 +22,8 @@ import gguf
 import numpy as np
 from gguf import GGMLQuantizationType, LlamaFileType, TokenType
 
+from fine_tuning.errors import ExportFailed
+
 ARCHITECTURE = "llama"
 """llama.cpp's name for the family; Mistral's models without sliding window are of it."""
 PRE_TOKENIZER = "gpt-2"
@@ -32,10 +34,6 @@ FORMATS: Mapping[str, tuple[GGMLQuantizationType, LlamaFileType]] = {
     "q8_0": (GGMLQuantizationType.Q8_0, LlamaFileType.MOSTLY_Q8_0),
 }
 """Name to the type of all matrices; norms are always f32."""
-
-
-class ExportError(ValueError):
-    """The model cannot be exported faithfully; the message says what is not covered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ def export_folder(
     """Export the Hugging Face folder `source` as `target/<stem>.<format>.gguf`, one per format.
 
     Raises:
-        ExportError: the model or its tokenizer is of a kind not covered.
+        ExportFailed: the model or its tokenizer is of a kind not covered.
     """
     from safetensors.numpy import load_file
 
@@ -100,10 +98,10 @@ def write_gguf(
         form: one of FORMATS.
 
     Raises:
-        ExportError: see `export_folder`.
+        ExportFailed: see `export_folder`.
     """
     if form not in FORMATS:
-        raise ExportError(f"Unknown format {form!r}; known: {', '.join(FORMATS)}.")
+        raise ExportFailed(f"Unknown format {form!r}; known: {', '.join(FORMATS)}.")
     _check(config, tokenizer)
     about = about or About()
     part = path.with_name(path.name + ".part")
@@ -131,20 +129,20 @@ def rotary_order(weight: Any, heads: int) -> Any:
 
 def _check(config: Mapping[str, Any], tokenizer: Mapping[str, Any]) -> None:
     if config.get("model_type") not in ("mistral", "llama"):
-        raise ExportError(f"model_type {config.get('model_type')!r} is not covered; mistral and llama are.")
+        raise ExportFailed(f"model_type {config.get('model_type')!r} is not covered; mistral and llama are.")
     if config.get("sliding_window"):
-        raise ExportError("Sliding-window attention is not covered.")
+        raise ExportFailed("Sliding-window attention is not covered.")
     scaling = _rope(config).get("rope_type", "default")
     if scaling != "default" or config.get("rope_scaling"):
-        raise ExportError(f"RoPE scaling {scaling!r} is not covered.")
+        raise ExportFailed(f"RoPE scaling {scaling!r} is not covered.")
     if config.get("attention_bias") or config.get("mlp_bias"):
-        raise ExportError("Projections with a bias are not covered.")
+        raise ExportFailed("Projections with a bias are not covered.")
     pre, model = tokenizer.get("pre_tokenizer") or {}, tokenizer["model"]
     by_expression = pre.get("type") == "ByteLevel" and pre.get("use_regex", True)
     if model.get("type") != "BPE" or not by_expression or pre.get("add_prefix_space"):
-        raise ExportError("Only byte-level BPE tokenizers cut by GPT-2's expression are covered.")
+        raise ExportFailed("Only byte-level BPE tokenizers cut by GPT-2's expression are covered.")
     if tokenizer.get("normalizer") is not None:
-        raise ExportError("A tokenizer with a normalizer is not covered.")
+        raise ExportFailed("A tokenizer with a normalizer is not covered.")
 
 
 def _rope(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -210,7 +208,7 @@ def _vocabulary(size: int, tokenizer: Mapping[str, Any]) -> tuple[list[str], lis
         by_id[added["id"]] = added["content"]
         special[added["id"]] = TokenType.CONTROL if added["special"] else TokenType.USER_DEFINED
     if by_id and max(by_id) >= size:
-        raise ExportError(f"The tokenizer has ids up to {max(by_id)}, the model only {size} entries.")
+        raise ExportFailed(f"The tokenizer has ids up to {max(by_id)}, the model only {size} entries.")
     tokens = [by_id.get(number, f"[unused{number}]") for number in range(size)]
     types = [
         special.get(number, TokenType.NORMAL if number in by_id else TokenType.UNUSED)
@@ -229,7 +227,7 @@ def _tensors(config: Mapping[str, Any], weights: Mapping[str, Any]) -> Iterator[
             continue  # llama.cpp uses the embedding when there is no output matrix
         mapped = names.get_name(name, try_suffixes=(".weight",))
         if mapped is None:
-            raise ExportError(f"The tensor {name!r} is not covered.")
+            raise ExportFailed(f"The tensor {name!r} is not covered.")
         if name.endswith("q_proj.weight"):
             array = rotary_order(array, heads)
         elif name.endswith("k_proj.weight"):

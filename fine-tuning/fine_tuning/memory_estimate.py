@@ -2,7 +2,7 @@
 
 The model is built from its configuration alone, with torch's fake tensors in place of weights, and runs
 forward and backward as the trainer would run it; the bytes that live at once are counted. Not counted: a
-CUDA context (some 0.4 GB), the allocator's fragments, and paging, which moves optimiser states to the host.
+CUDA context (some 0.5 GB), the allocator's fragments, and paging, which moves optimiser states to the host.
 """
 
 from __future__ import annotations

@@ -13,16 +13,9 @@ from training_data.reader import read_records
 from training_data.records import Record
 
 from fine_tuning.compare_models import asked, prompt_options, show, side_by_side
-from fine_tuning.evaluate import EvaluationError, run
-from fine_tuning.mistral_cloud import (
-    NOT_DOWNLOADABLE,
-    CloudAnswerer,
-    CloudError,
-    CloudJob,
-    MistralCloud,
-    NotFinished,
-    Patience,
-)
+from fine_tuning.errors import CloudError, LearningError, NotFinished
+from fine_tuning.evaluate import run
+from fine_tuning.mistral_cloud import NOT_DOWNLOADABLE, CloudAnswerer, CloudJob, MistralCloud, Patience
 
 DEFAULT_MODEL = "open-mistral-7b"
 _SETTINGS = {"show_default": True, "help_option_names": ["-h", "--help"]}
@@ -146,6 +139,6 @@ def inference(
         items = asked((*prompts, *more_prompts), eval_file, limit)
         cloud = MistralCloud(server_url)
         answers = [run(CloudAnswerer(cloud, name), items, max_tokens=max_tokens) for name in names]
-    except (CloudError, EvaluationError) as error:
+    except LearningError as error:
         raise click.ClickException(str(error)) from error
     show(side_by_side(names, *answers), form, output)

@@ -16,7 +16,7 @@ from typing import Any
 from training_data.records import Record
 
 from fine_tuning.answerers import GREEDY, Answerer, Messages, Sampling
-from fine_tuning.errors import LearningError
+from fine_tuning.errors import CloudError, NotFinished
 
 KEY_VARIABLE = "MISTRAL_API_KEY"
 NOT_DOWNLOADABLE = (
@@ -31,20 +31,6 @@ BUSY = frozenset({429, 503})
 BROKEN = BUSY | {500, 502, 504}
 ENDED = frozenset({"SUCCESS", "FAILED", "FAILED_VALIDATION", "TIMEOUT_EXCEEDED", "CANCELLED"})
 SHORTEST_POLL_S, LONGEST_POLL_S = 5.0, 60.0
-
-
-class CloudError(LearningError):
-    """The service refuses, fails, or cannot be reached."""
-
-
-class NotFinished(CloudError):
-    """The job still runs there; `job_id` takes up the watch again."""
-
-    job_id: str
-
-    def __init__(self, message: str, job_id: str) -> None:
-        super().__init__(message)
-        vars(self).update(job_id=job_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from typing import Any
 from training_data.dataset import Example, Split, fingerprint
 
 from fine_tuning.answerers import CHAT_DEFAULTS, GREEDY, FolderAnswerer, GgufAnswerer
+from fine_tuning.errors import ReleaseRefused
 from fine_tuning.evaluate import SETTINGS, Answered, Item, by, item_of, overall, run, sample
 from fine_tuning.gguf_export import About, export_folder
 from fine_tuning.metrics import Scores
@@ -35,10 +36,6 @@ LARGEST_FILE = 16_000_000
 PARITY_QUESTIONS = 40
 SAMPLED_QUESTIONS = 300
 TRANSCRIPT = 10
-
-
-class ReleaseRefused(RuntimeError):
-    """The run must not become the shipped model; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)

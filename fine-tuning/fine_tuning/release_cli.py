@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from training_data.errors import DatasetError
+
+from fine_tuning.errors import LearningError
 
 BUILTIN = Path(__file__).resolve().parents[1] / "builtin"
 
@@ -15,10 +18,10 @@ BUILTIN = Path(__file__).resolve().parents[1] / "builtin"
 @click.option("--threads", type=click.IntRange(1), default=1)
 def main(run: Path, output_dir: Path, threads: int) -> None:
     """Export the finished run in the folder RUN, measure the file, and write it with its model card."""
-    from fine_tuning.release import ReleaseRefused, release
+    from fine_tuning.release import release
 
     try:
         shipped = release(run, output_dir, threads=threads, say=click.echo)
-    except ReleaseRefused as error:
+    except (LearningError, DatasetError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{shipped} ({shipped.stat().st_size / 1e6:.1f} MB)")

@@ -16,6 +16,7 @@ from training_data.dataset import Example, Split, build_examples, fingerprint, s
 from transformers import MistralConfig, MistralForCausalLM
 
 from fine_tuning.conversations import Conversations
+from fine_tuning.errors import TrainingRefused
 from fine_tuning.hf_folder import save_hf_folder
 from fine_tuning.loss_curve import LossPoint, write_curve
 from fine_tuning.packing import Batch, to_batch
@@ -29,10 +30,6 @@ REPORT_EVERY = 25
 """Steps between progress lines."""
 VALIDATION_SEED_STEP = -1
 """Validation rows are drawn like those of a training step that never comes."""
-
-
-class TrainingError(RuntimeError):
-    """A run folder cannot be used; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +93,7 @@ def train(
         stop_after: end after this step, as an interruption would; then the result is None.
 
     Raises:
-        TrainingError: the folder holds a run of another recipe.
+        TrainingRefused: the folder holds a run of another recipe.
     """
     torch.set_num_threads(threads)
     folder.mkdir(parents=True, exist_ok=True)
@@ -120,11 +117,11 @@ def effort_of(folder: Path) -> Effort:
     """What the run in this folder has cost so far.
 
     Raises:
-        TrainingError: nothing was trained there.
+        TrainingRefused: nothing was trained there.
     """
     file = folder / CHECKPOINT
     if not file.is_file():
-        raise TrainingError(f"{str(folder)!r} holds no checkpoint: run train_tiny.py first.")
+        raise TrainingRefused(f"{str(folder)!r} holds no checkpoint: run train_tiny.py first.")
     return Effort(**torch.load(file, weights_only=True)["effort"])
 
 
@@ -293,7 +290,7 @@ def _claim(folder: Path, recipe: TinyRecipe, data: str) -> None:
     file = folder / RUN_FILE
     text = json.dumps({"recipe": recipe.as_dict(), "dataset_sha256": data}, indent=1) + "\n"
     if file.is_file() and file.read_text("utf-8") != text:
-        raise TrainingError(
+        raise TrainingRefused(
             f"{str(folder)!r} holds a run of another recipe or dataset. Choose another folder, or delete it."
         )
     file.write_text(text, "utf-8")

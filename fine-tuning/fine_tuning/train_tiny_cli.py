@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+from training_data.errors import DatasetError
 
+from fine_tuning.errors import LearningError
 from fine_tuning.tiny_recipe import TinyRecipe
 
 log = logging.getLogger("fine_tuning")
@@ -34,7 +36,7 @@ log = logging.getLogger("fine_tuning")
 def main(output_dir: Path, seed: int, steps: int, threads: int, export: bool) -> None:
     """Train a Mistral-architecture model of about 5.5 million parameters on this project's dataset."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    from fine_tuning.tiny_training import Progress, TrainingError, train
+    from fine_tuning.tiny_training import Progress, train
 
     def report(progress: Progress) -> None:
         held_out = "" if progress.validation_loss is None else f"  held-out {progress.validation_loss:.3f}"
@@ -52,7 +54,7 @@ def main(output_dir: Path, seed: int, steps: int, threads: int, export: bool) ->
     recipe = replace(TinyRecipe(), seed=seed, steps=steps)
     try:
         trained = train(recipe, output_dir, threads=threads, report=report)
-    except TrainingError as error:
+    except (LearningError, DatasetError) as error:
         raise click.ClickException(str(error)) from error
     if trained is None:
         return

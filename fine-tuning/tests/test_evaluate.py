@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 from fine_tuning.answerers import CHAT_DEFAULTS, GREEDY, Answerer, open_model
-from fine_tuning.evaluate import EvaluationError, Item, by, load_items, overall, run, sample
+from fine_tuning.errors import EvaluationError
+from fine_tuning.evaluate import Item, by, load_items, overall, run, sample
 from fine_tuning.evaluation_cli import main
 from fine_tuning.gguf_export import export_folder
 from support.micro_model import micro_folder

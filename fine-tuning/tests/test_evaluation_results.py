@@ -7,7 +7,8 @@ from click.testing import CliRunner
 from fine_tuning import compare_models, evaluation_cli
 from fine_tuning.answerers import Answerer
 from fine_tuning.compare_models import as_html, as_markdown, as_text, side_by_side
-from fine_tuning.evaluate import Answered, EvaluationError, Item
+from fine_tuning.errors import EvaluationError
+from fine_tuning.evaluate import Answered, Item
 from fine_tuning.evaluation_results import compared, evaluation, keep, kept, plot
 from hypothesis import given
 from hypothesis import strategies as st

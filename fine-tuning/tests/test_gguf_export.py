@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from fine_tuning.answerers import FolderAnswerer, GgufAnswerer
 from fine_tuning.chat_format import CHAT_TEMPLATE
-from fine_tuning.gguf_export import About, ExportError, export_folder, rotary_order
+from fine_tuning.errors import ExportFailed
+from fine_tuning.gguf_export import About, export_folder, rotary_order
 from fine_tuning.parity import F32_LOGIT_MARGIN, UNICODE_SAMPLES, compare, token_differences
 from fine_tuning.tokenizer import CONTROL_TOKENS
 from gguf import GGUFReader, TokenType
@@ -110,11 +111,11 @@ def test_what_would_be_exported_wrongly_is_refused(source, tmp_path, change, com
         (tmp_path / file.name).write_bytes(file.read_bytes())
     config = json.loads((source / "config.json").read_text("utf-8"))
     (tmp_path / "config.json").write_text(json.dumps({**config, **change}), "utf-8")
-    with pytest.raises(ExportError, match=complaint):
+    with pytest.raises(ExportFailed, match=complaint):
         export_folder(tmp_path, tmp_path / "out", ("f32",))
     assert not list((tmp_path / "out").glob("*.gguf"))
 
 
 def test_an_unknown_format_is_refused(source, tmp_path):
-    with pytest.raises(ExportError, match="f32, f16, q8_0"):
+    with pytest.raises(ExportFailed, match="f32, f16, q8_0"):
         export_folder(source, tmp_path, ("q2",))

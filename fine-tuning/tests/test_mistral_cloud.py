@@ -6,8 +6,9 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from fine_tuning.errors import CloudError, NotFinished
 from fine_tuning.mistral_cli import finetune, inference
-from fine_tuning.mistral_cloud import CloudError, MistralCloud, NotFinished, Patience
+from fine_tuning.mistral_cloud import MistralCloud, Patience
 from support.openai_server import HttpDouble
 from training_data.records import Record
 

@@ -4,10 +4,11 @@ import json
 from dataclasses import replace
 
 import pytest
+from fine_tuning.errors import ReleaseRefused
 from fine_tuning.evaluate import Answered, Item
 from fine_tuning.metrics import Scores
 from fine_tuning.parity import Parity
-from fine_tuning.release import Measured, ReleaseRefused, _gate, release, spread
+from fine_tuning.release import Measured, _gate, release, spread
 from fine_tuning.tiny_training import RUN_FILE, train
 from support.micro_model import MICRO
 

@@ -5,16 +5,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from fine_tuning.errors import TrainingRefused
 from fine_tuning.tiny_recipe import TinyRecipe
-from fine_tuning.tiny_training import (
-    CHECKPOINT,
-    RUN_FILE,
-    Progress,
-    TrainingError,
-    effort_of,
-    learning_rate,
-    train,
-)
+from fine_tuning.tiny_training import CHECKPOINT, RUN_FILE, Progress, effort_of, learning_rate, train
 from support.micro_model import MICRO
 
 
@@ -79,13 +72,13 @@ def test_the_loss_falls_and_progress_is_reported(tmp_path):
 
 def test_a_folder_of_another_recipe_is_refused_and_left_alone(tmp_path):
     (tmp_path / RUN_FILE).write_text('{"recipe": {}, "dataset_sha256": ""}', "utf-8")
-    with pytest.raises(TrainingError, match="another recipe"):
+    with pytest.raises(TrainingRefused, match="another recipe"):
         train(MICRO, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [RUN_FILE]
 
 
 def test_a_folder_without_a_run_has_cost_nothing_to_tell(tmp_path):
-    with pytest.raises(TrainingError, match="no checkpoint"):
+    with pytest.raises(TrainingRefused, match="no checkpoint"):
         effort_of(tmp_path)
 
 

@@ -56,7 +56,7 @@ def _faults(version: Version) -> Iterator[str]:
 
 def _comparison(active: Version, following: Version) -> Comparison:
     """The latest evaluations of both on the same questions; of no question where there are none."""
-    from fine_tuning.evaluate import EvaluationError
+    from fine_tuning.errors import EvaluationError
     from fine_tuning.evaluation_results import compared
     from fine_tuning.statistics import compare
 
@@ -73,7 +73,7 @@ def _comparison(active: Version, following: Version) -> Comparison:
 
 def _evaluations(version: Version) -> list[Evaluation]:
     """The newest first."""
-    from fine_tuning.evaluate import EvaluationError
+    from fine_tuning.errors import EvaluationError
     from fine_tuning.evaluation_results import kept
 
     evaluations = []

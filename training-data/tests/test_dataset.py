@@ -11,7 +11,8 @@ from training_data.dataset import (
     split_examples,
     write_rows,
 )
-from training_data.facts import Fact, FactError, Question
+from training_data.errors import FactError
+from training_data.facts import Fact, Question
 from training_data.wording import meaning_key, plain_words
 
 EXAMPLES = build_examples()

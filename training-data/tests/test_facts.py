@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from training_data.facts import OUTSIDE, TOPICS, FactError, _fact, load_facts
+from training_data.errors import FactError
+from training_data.facts import OUTSIDE, TOPICS, _fact, load_facts
 
 FACTS = load_facts()
 

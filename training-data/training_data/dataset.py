@@ -17,7 +17,8 @@ from random import Random
 from typing import Any, Literal
 
 from training_data.duplicates import joined
-from training_data.facts import OUTSIDE, Fact, FactError, load_facts
+from training_data.errors import FactError
+from training_data.facts import OUTSIDE, Fact, load_facts
 from training_data.wording import FRAMES, meaning_key, vary
 
 DEFAULT_SEED = 20261

@@ -3,6 +3,7 @@
 DatasetError
 ├── MalformedDataset      a file has faults; each with its line
 ├── DatasetSourceError    something an example is made from cannot be read
+├── FactError             a file of facts
 └── MissingLibrary        a library that a dataset is made with is not installed
 """
 
@@ -66,6 +67,12 @@ class DatasetSourceError(DatasetError):
     """Something that examples are made from cannot be read."""
 
     code = "dataset_source_error"
+
+
+class FactError(DatasetError):
+    """A file of facts says something that no dataset can be made of; the message names file and fact."""
+
+    code = "fact_error"
 
 
 class MissingLibrary(DatasetError):

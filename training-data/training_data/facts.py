@@ -15,15 +15,13 @@ from typing import Any
 
 import yaml
 
+from training_data.errors import FactError
+
 TOPICS = ("continuity", "handoff", "architecture", "practice", "talk")
 """One YAML file each; the first four are the topics of the fine-tuning specification."""
 
 OUTSIDE = "outside"
 MIN_ANSWER_WORDS, MAX_ANSWER_WORDS = 8, 36
-
-
-class FactError(ValueError):
-    """A fact file says something the generator cannot use; the message names file and fact."""
 
 
 @dataclass(frozen=True, slots=True)
