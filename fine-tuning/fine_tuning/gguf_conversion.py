@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from shared_context.child_environment import child_environment
 
@@ -30,6 +32,24 @@ def model_gguf(folder: Path, target: Path) -> Path:
         ExportFailed: an architecture or tokenizer that the converter does not know, or a damaged folder.
     """
     return _convert("convert_hf_to_gguf.py", [str(folder), "--outtype", "f16"], target)
+
+
+def builtin_gguf(
+    folder: Path, target: Path, form: str = "q8_0", about: Mapping[str, object] | None = None
+) -> Path:
+    """The built-in model, or one of its shape and tokenizer, in the form of `--outtype`.
+
+    Args:
+        about: GGUF keys (`general.…`) and values that the file says of itself.
+
+    Raises:
+        ExportFailed: see `model_gguf`.
+    """
+    with TemporaryDirectory() as scratch:
+        metadata = Path(scratch, "metadata.json")
+        metadata.write_text(json.dumps(dict(about or {})), "utf-8")
+        arguments = [str(folder), "--outtype", form, "--metadata", str(metadata)]
+        return _convert("convert_hf_to_gguf.py", arguments, target, "-m", "fine_tuning.builtin_converter")
 
 
 def lora_gguf(adapter: Path, base: Path, target: Path) -> Path:
@@ -59,9 +79,9 @@ def quantised(source: Path, target: Path, kind: str = DEFAULT_QUANTISATION, thre
     return _written(command, target)
 
 
-def _convert(script: str, arguments: list[str], target: Path) -> Path:
+def _convert(script: str, arguments: list[str], target: Path, *launcher: str) -> Path:
     converter = llama_source() / script
-    return _written([sys.executable, str(converter), *arguments, "--outfile"], target)
+    return _written([sys.executable, *launcher, str(converter), *arguments, "--outfile"], target)
 
 
 def _written(command: list[str], target: Path) -> Path:

@@ -19,7 +19,12 @@ def save_hf_folder(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=BOS, eos_token=EOS, unk_token=UNK, pad_token=PAD
+        tokenizer_object=tokenizer,
+        bos_token=BOS,
+        eos_token=EOS,
+        unk_token=UNK,
+        pad_token=PAD,
+        add_bos_token=True,
     )
     wrapped.chat_template = CHAT_TEMPLATE
     wrapped.model_max_length = model.config.max_position_embeddings

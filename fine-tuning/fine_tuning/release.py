@@ -21,7 +21,7 @@ from training_data.dataset import Example, Split, fingerprint
 from fine_tuning.answerers import CHAT_DEFAULTS, GREEDY, FolderAnswerer, GgufAnswerer
 from fine_tuning.errors import ReleaseRefused
 from fine_tuning.evaluate import SETTINGS, Answered, Item, by, item_of, overall, run, sample
-from fine_tuning.gguf_export import About, export_folder
+from fine_tuning.gguf_conversion import builtin_gguf
 from fine_tuning.metrics import Scores
 from fine_tuning.model_card import model_card
 from fine_tuning.parity import UNICODE_SAMPLES, Parity, compare, token_differences
@@ -59,8 +59,15 @@ class Measured:
     transcript: list[Answered]
 
 
-ADVICE = About(temperature=GREEDY.temperature, repetition_penalty=GREEDY.repetition_penalty)
-"""The file advises the sampling that its scores were measured with."""
+ABOUT = {
+    "general.name": "Orchestrator tiny",
+    "general.description": "The built-in model of Orchestrator: knows this project and little else.",
+    "general.license.name": "MIT",
+    "general.version": "1",
+    "general.sampling.temp": GREEDY.temperature,
+    "general.sampling.penalty_repeat": GREEDY.repetition_penalty,
+}
+"""What the file says of itself; it advises the sampling that its scores were measured with."""
 
 
 def release(
@@ -74,7 +81,10 @@ def release(
     """
     recipe, split = _claimed(folder)
     with TemporaryDirectory() as scratch:
-        f32, q8_0 = export_folder(folder / "hf", Path(scratch), ("f32", "q8_0"), stem=NAME, about=ADVICE)
+        f32, q8_0 = (
+            builtin_gguf(folder / "hf", Path(scratch, f"{NAME}.{form}.gguf"), form, ABOUT)
+            for form in ("f32", "q8_0")
+        )
         measured = _measure(folder, f32, q8_0, split, threads, say)
         _gate(measured, q8_0)
         target.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,7 @@ log = logging.getLogger("fine_tuning")
     default=1,
     help="Processor threads. The shipped model was made with 1; with 2 idle cores, 2 are faster.",
 )
-@click.option("--export/--no-export", default=True, help="Write the GGUF files when done.")
+@click.option("--export/--no-export", default=True, help="Write a GGUF file when done.")
 def main(output_dir: Path, seed: int, steps: int, threads: int, export: bool) -> None:
     """Train a Mistral-architecture model of about 5.5 million parameters on this project's dataset."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -60,7 +60,10 @@ def main(output_dir: Path, seed: int, steps: int, threads: int, export: bool) ->
         return
     log.info("trained %s tokens in %.1f minutes", f"{trained.effort.tokens:,}", trained.effort.seconds / 60)
     if export:
-        from fine_tuning.gguf_export import export_folder
+        from fine_tuning.gguf_conversion import builtin_gguf
 
-        for file in export_folder(output_dir / "hf", output_dir):
-            log.info("wrote %s (%.1f MB)", file, file.stat().st_size / 1e6)
+        try:
+            file = builtin_gguf(output_dir / "hf", output_dir / "orchestrator-tiny.q8_0.gguf")
+        except LearningError as error:
+            raise click.ClickException(str(error)) from error
+        log.info("wrote %s (%.1f MB)", file, file.stat().st_size / 1e6)

@@ -11,7 +11,7 @@ from fine_tuning import remote_answerer
 from fine_tuning.answerers import open_model
 from fine_tuning.errors import BaseModelError
 from fine_tuning.evaluate import Item, perplexity, run
-from fine_tuning.gguf_export import export_folder
+from fine_tuning.gguf_conversion import builtin_gguf
 from support.fetched import gemma
 from support.micro_model import micro_folder
 from support.openai_server import HttpDouble
@@ -32,7 +32,7 @@ def models(tmp_path_factory):
 
     at = tmp_path_factory.mktemp("models")
     folder = micro_folder(at / "hf")
-    exported = export_folder(folder, at, ("f32",))[0]
+    exported = builtin_gguf(folder, at / "micro.gguf", "f32")
     config = LoraConfig(r=4, lora_alpha=8, target_modules=["v_proj"], init_lora_weights=False)
     tuned = get_peft_model(AutoModelForCausalLM.from_pretrained(folder), config)
     for name, weight in tuned.named_parameters():

@@ -9,7 +9,7 @@ from fine_tuning.answerers import CHAT_DEFAULTS, GREEDY, Answerer, open_model
 from fine_tuning.errors import EvaluationError
 from fine_tuning.evaluate import Item, by, load_items, overall, run, sample
 from fine_tuning.evaluation_cli import main
-from fine_tuning.gguf_export import export_folder
+from fine_tuning.gguf_conversion import builtin_gguf
 from support.micro_model import micro_folder
 
 
@@ -85,7 +85,7 @@ def test_the_command_prints_a_table_and_json_for_a_gguf_and_for_a_folder(tmp_pat
     folder = micro_folder(tmp_path / "hf")
     file = tmp_path / "val.json"
     file.write_text(json.dumps([{"instruction": "What is the relay?", "output": "a connection"}]), "utf-8")
-    for model in (folder, export_folder(folder, tmp_path, ("q8_0",))[0]):
+    for model in (folder, builtin_gguf(folder, tmp_path / "micro.gguf")):
         options = [
             "--model_path",
             str(model),
