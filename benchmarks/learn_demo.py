@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from fine_tuning.answerers import GgufAnswerer
 from fine_tuning.demo_data import TOPICS, demo_split, without
-from fine_tuning.export import export
-from fine_tuning.gguf_conversion import model_gguf
-from fine_tuning.metrics import Scores, score
-from fine_tuning.qlora_training import train
-from fine_tuning.recipe import load_recipe
+from fine_tuning.evaluation.answerers import GgufAnswerer
+from fine_tuning.evaluation.metrics import Scores, score
+from fine_tuning.export.exported_run import export
+from fine_tuning.export.gguf_conversion import model_gguf
+from fine_tuning.training.qlora_training import train
+from fine_tuning.training.recipe import load_recipe
 from learn_rollout import roll_out
 from support.fetched import gemma
 from training_data.dataset import Example, write_rows

@@ -4,10 +4,10 @@ import sys
 from pathlib import Path
 
 try:
-    from fine_tuning.export_cli import main
+    from fine_tuning.export.cli import main
 except ImportError:
     sys.path.insert(0, str(Path(__file__).resolve().parent))
-    from fine_tuning.export_cli import main
+    from fine_tuning.export.cli import main
 
 if __name__ == "__main__":
     main()

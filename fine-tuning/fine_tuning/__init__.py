@@ -1,1 +1,1 @@
-"""Learning: training, evaluation, export."""
+"""Learning: training, evaluation, export; the built-in model; the way through a cloud."""

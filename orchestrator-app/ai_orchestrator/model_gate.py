@@ -13,8 +13,8 @@ from orchestrator_core.errors import Conflict
 from orchestrator_core.models.version import Version
 
 if TYPE_CHECKING:
-    from fine_tuning.evaluation_results import Evaluation
-    from fine_tuning.statistics import Comparison
+    from fine_tuning.evaluation.results import Evaluation
+    from fine_tuning.evaluation.statistics import Comparison
 
 BESIDE_BASE = "base + adapter"
 """How the export calls an adapter that it compared beside its base."""
@@ -31,7 +31,7 @@ def check(active: Version | None, following: Version) -> None:
     manifest = following.manifest
     if not (manifest.recipe or manifest.dataset_sha256 or manifest.metrics or manifest.parity):
         return  # as it came from its makers
-    from fine_tuning.gate import judge
+    from fine_tuning.evaluation.gate import judge
 
     comparison = None if active is None else _comparison(active, following)
     verdict = judge(comparison, parity_faults=list(_faults(following)))
@@ -57,8 +57,8 @@ def _faults(version: Version) -> Iterator[str]:
 def _comparison(active: Version, following: Version) -> Comparison:
     """The latest evaluations of both on the same questions; of no question where there are none."""
     from fine_tuning.errors import EvaluationError
-    from fine_tuning.evaluation_results import compared
-    from fine_tuning.statistics import compare
+    from fine_tuning.evaluation.results import compared
+    from fine_tuning.evaluation.statistics import compare
 
     others = _evaluations(active)
     for mine in _evaluations(following):
@@ -74,7 +74,7 @@ def _comparison(active: Version, following: Version) -> Comparison:
 def _evaluations(version: Version) -> list[Evaluation]:
     """The newest first."""
     from fine_tuning.errors import EvaluationError
-    from fine_tuning.evaluation_results import kept
+    from fine_tuning.evaluation.results import kept
 
     evaluations = []
     for path in version.evaluations.glob("*.json"):

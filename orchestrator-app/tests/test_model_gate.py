@@ -2,8 +2,8 @@
 
 import pytest
 from ai_orchestrator.model_gate import check
-from fine_tuning.evaluate import Answered, Item
-from fine_tuning.evaluation_results import evaluation, keep
+from fine_tuning.evaluation.evaluate import Answered, Item
+from fine_tuning.evaluation.results import evaluation, keep
 from orchestrator_core.errors import Conflict
 from orchestrator_core.models.manifest import Manifest, ModelFile
 from orchestrator_core.models.version import Version

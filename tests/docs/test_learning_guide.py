@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from fine_tuning import compare_models, evaluation_cli, mistral_cli
+from fine_tuning.evaluation import cli as evaluation_cli
+from fine_tuning.evaluation import compare_models
+from fine_tuning.mistral_cloud import cli as mistral_cli
 from shared_context.conversations.store import ConversationStore
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,9 +11,9 @@ ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "transformers", "llama_cpp", "matplotlib", "peft", "bitsandbytes", "pywebpush", "aiohttp"}
 
 AT_MODULE_LEVEL = {
-    "fine-tuning/fine_tuning/memory_estimate.py",
-    "fine-tuning/fine_tuning/qlora_trainer.py",
-    "fine-tuning/fine_tuning/tiny_training.py",
+    "fine_tuning/training/memory_estimate.py",
+    "fine_tuning/training/qlora_trainer.py",
+    "fine_tuning/tiny/training.py",
     "orchestrator_core/backends/transformers_load.py",
     "orchestrator_core/backends/transformers_model.py",
     "orchestrator_core/engine/native.py",

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fine_tuning.hf_folder import save_hf_folder
-from fine_tuning.tiny_recipe import TinyRecipe
-from fine_tuning.tiny_training import build_model
-from fine_tuning.tokenizer import train_tokenizer
+from fine_tuning.tiny.hf_folder import save_hf_folder
+from fine_tuning.tiny.recipe import TinyRecipe
+from fine_tuning.tiny.tokenizer import train_tokenizer
+from fine_tuning.tiny.training import build_model
 
 MICRO = replace(
     TinyRecipe(),

@@ -15,7 +15,7 @@ from orchestrator_core.settings import BUILTIN_MODEL, Settings
 
 from ai_orchestrator.jobs.job import Kind
 
-MODULES = {"train": "fine_tuning.training_cli", "eval": "fine_tuning.evaluation_cli"}
+MODULES = {"train": "fine_tuning.training.cli", "eval": "fine_tuning.evaluation.cli"}
 
 EVAL_OPTIONS: dict[str, type] = {"setting": str, "limit": int, "max_tokens": int, "threads": int}
 
@@ -88,7 +88,7 @@ def _elsewhere(model: str) -> str:
 
 def _check_recipe(options: dict[str, Any]) -> None:
     from fine_tuning.errors import RecipeError
-    from fine_tuning.recipe import load_recipe
+    from fine_tuning.training.recipe import load_recipe
 
     refused = sorted(NOT_FROM_OUTSIDE & options.keys())
     if refused:

@@ -153,13 +153,13 @@ class Job:
 
 
 def pause_file(folder: Path) -> Path:
-    """Of the folder of all jobs: fresh while trainings shall stand still; see `fine_tuning.pausing`."""
+    """Of the folder of all jobs: fresh while trainings shall stand still; see `fine_tuning.training.pausing`."""
     return folder / ".pause"
 
 
 def job_variables(folder: Path) -> dict[str, str]:
     """What the environment of this job's processes has besides that of every child."""
-    from fine_tuning.pausing import METRICS_FILE, PAUSE_FILE
+    from fine_tuning.training.pausing import METRICS_FILE, PAUSE_FILE
 
     files = {PAUSE_FILE: str(pause_file(folder.parent)), METRICS_FILE: str(folder / "metrics.jsonl")}
     return files | {name: os.environ[name] for name in HUB_VARIABLES if name in os.environ}

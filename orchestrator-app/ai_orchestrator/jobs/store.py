@@ -36,7 +36,7 @@ class JobStore:
 
     @property
     def pause_file(self) -> Path:
-        """Fresh while trainings shall stand still; see `fine_tuning.pausing`."""
+        """Fresh while trainings shall stand still; see `fine_tuning.training.pausing`."""
         return pause_file(self.folder)
 
     def create(self, kind: Kind, model: str, dataset: str, options: dict[str, Any]) -> Job:

@@ -158,7 +158,7 @@ def test_nobody_works_twice_on_one_job(store, running, monkeypatch):
 
 def test_a_question_pauses_a_training_at_the_end_of_its_step(store, running, monkeypatch):
     code = (
-        "from fine_tuning.pausing import PAUSE_FILE, wait_while_paused\nimport os, time\n"
+        "from fine_tuning.training.pausing import PAUSE_FILE, wait_while_paused\nimport os, time\n"
         "from pathlib import Path\n"
         "for step in range(1000):\n"
         "    wait_while_paused(Path(os.environ[PAUSE_FILE])); print(step, flush=True); time.sleep(0.02)"

@@ -1,0 +1,1 @@
+"""Export: from a finished run to the files that servers load, each compared with the trained model."""

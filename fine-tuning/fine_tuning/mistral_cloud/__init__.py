@@ -1,0 +1,1 @@
+"""The way through Mistral's fine-tuning service, by its own client."""

@@ -1,0 +1,1 @@
+"""Training: from a recipe and a dataset to an adapter, resumable, within a card's memory."""
