@@ -112,7 +112,9 @@ class TestDialogs:
 
     def test_every_dialog_does_on_enter_what_its_main_button_says(self, page):
         """The first submit button of a form is what Enter presses: none may be there to cancel."""
+        page.evaluate("() => { import('/static/key.js').then(({ askForKey }) => askForKey()); }")
+        expect(page.get_by_role("dialog", name="This server asks for its key")).to_be_visible()
         first = page.evaluate(
             "[...document.forms].map((form) => form.querySelector('button:not([type=button])')?.textContent)"
         )
-        assert first == ["Send", "Use this key", "OK", "Store"]
+        assert first == ["Send", "OK", "Store", "Use this key"]
