@@ -15,7 +15,7 @@ from orchestrator_core.backends.hub import CONNECT_TIMEOUT_S, explained
 from orchestrator_core.backends.model_files import first_parts
 from orchestrator_core.errors import InvalidRequest, MissingExtra, ModelUnusable
 from orchestrator_core.models.files import Progress, nothing
-from orchestrator_core.models.manifest import MEMORY_FACTOR, Manifest, ModelFile, missing_shards
+from orchestrator_core.models.manifest import MEMORY_FACTOR, ModelFile, ModelManifest, missing_shards
 from orchestrator_core.models.registry import Registry
 from orchestrator_core.models.version import Version
 from orchestrator_core.settings import Settings
@@ -135,7 +135,7 @@ def download(
     registry = Registry(settings.models_folder)
     first = sorted(model.files)[0]
     called = name or _called(model, first)
-    manifest = Manifest(
+    manifest = ModelManifest(
         name=called,
         version=registry.next_version(called),
         files=model.files,

@@ -5,7 +5,7 @@ from ai_orchestrator.model_gate import check
 from fine_tuning.evaluation.evaluate import Answered, Item
 from fine_tuning.evaluation.results import evaluation, keep
 from orchestrator_core.errors import Conflict
-from orchestrator_core.models.manifest import Manifest, ModelFile
+from orchestrator_core.models.manifest import ModelFile, ModelManifest
 from orchestrator_core.models.version import Version
 
 FILE = {"m.gguf": ModelFile(size=1, sha256="0" * 64)}
@@ -19,7 +19,7 @@ def version(tmp_path):
         Args:
             right: share of the questions that were answered well; None: never evaluated.
         """
-        made = Version(Manifest(name=name, version="1", files=FILE, **fields), tmp_path / name)
+        made = Version(ModelManifest(name=name, version="1", files=FILE, **fields), tmp_path / name)
         if right is not None:
             rows = [
                 Answered(Item(f"Question {number}?", "The truth", fact=f"fact {number}"),

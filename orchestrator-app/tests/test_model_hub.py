@@ -7,7 +7,7 @@ from ai_orchestrator import model_hub
 from ai_orchestrator.model_hub import RECOMMENDED, download, look_up, recommended_for
 from orchestrator_core.backends.model_files import builtin_folders, find_builtin
 from orchestrator_core.errors import Conflict, InvalidRequest, ModelNotFound
-from orchestrator_core.models.manifest import Manifest
+from orchestrator_core.models.manifest import ModelManifest
 from orchestrator_core.models.registry import Registry
 from orchestrator_core.settings import Settings
 from support.command_line import fresh_user, orchestrator
@@ -86,7 +86,7 @@ def test_another_process_goes_on_with_the_same_download(serve, settings):
     hub = serve()
     model = look_up(REPO)
     part = settings.models_folder / ".incoming/m.q4_k_m/1/m.Q4_K_M.gguf"
-    manifest = Manifest(name="m.q4_k_m", version="1", files=model.files)
+    manifest = ModelManifest(name="m.q4_k_m", version="1", files=model.files)
     Registry(settings.models_folder).receive(manifest).append(part.name, 0, CONTENT[:30_000])
     assert download(settings, model).path.read_bytes() == CONTENT
     assert ranges(hub) == ["bytes=30000-"]

@@ -90,13 +90,13 @@ Location = Annotated[str, AfterValidator(_home)]
 Folder = Annotated[Path, AfterValidator(Path.expanduser)]
 
 
-class Section(BaseModel):
+class SettingsSection(BaseModel):
     model_config = ConfigDict(
         extra="forbid", validate_assignment=True, protected_namespaces=(), hide_input_in_errors=True
     )
 
 
-class ModelSettings(Section):
+class ModelSettings(SettingsSection):
     """Which model answers, and through which backend."""
 
     path: Location = Field(BUILTIN_MODEL, min_length=1)
@@ -112,7 +112,7 @@ class ModelSettings(Section):
     read_timeout_s: float = Field(120.0, gt=0)
 
 
-class QuantizationSettings(Section):
+class QuantizationSettings(SettingsSection):
     """bitsandbytes quantisation of the `transformers` backend."""
 
     enabled: bool = False
@@ -120,7 +120,7 @@ class QuantizationSettings(Section):
     double_quantization: bool = True
 
 
-class LoraSettings(Section):
+class LoraSettings(SettingsSection):
     """LoRA adapter attached to the base model."""
 
     enabled: bool = False
@@ -131,7 +131,7 @@ class LoraSettings(Section):
     target_modules: Words = Field(default_factory=lambda: ["q_proj", "v_proj"])
 
 
-class EngineSettings(Section):
+class EngineSettings(SettingsSection):
     """The llama.cpp engine process."""
 
     threads: int | None = Field(None, ge=1, le=512)
@@ -148,7 +148,7 @@ class EngineSettings(Section):
     save_prefix: bool = True
 
 
-class ServerSettings(Section):
+class ServerSettings(SettingsSection):
     """HTTP."""
 
     host: str = Field("127.0.0.1", min_length=1)
@@ -164,7 +164,7 @@ class ServerSettings(Section):
     """Let phones in the networks at home find the server (multicast DNS), when it listens beyond loopback."""
 
 
-class ContextSettings(Section):
+class ContextSettings(SettingsSection):
     """The handoff documents and how much of the window they may take."""
 
     folder: Folder | None = None
@@ -182,7 +182,7 @@ class ContextSettings(Section):
     system_prompt: str | None = None
 
 
-class HandoffSettings(Section):
+class HandoffSettings(SettingsSection):
     """Ending a session."""
 
     model: Literal["auto", "always", "never"] = "auto"
@@ -190,7 +190,7 @@ class HandoffSettings(Section):
     is not the built-in one."""
 
 
-class RelaySettings(Section):
+class RelaySettings(SettingsSection):
     """The connection between desktop and VPS, and when one answers for the other."""
 
     heartbeat_s: float = Field(2.0, gt=0, le=60)
@@ -210,7 +210,7 @@ class RelaySettings(Section):
     """Requests under way at once through one relay connection."""
 
 
-class PushSettings(Section):
+class PushSettings(SettingsSection):
     """Messages to devices whose owner is not looking."""
 
     contact: str = Field("mailto:owner@example.org", pattern=r"^(mailto:|https://)[\x21-\x7e]{3,200}$")
@@ -219,14 +219,14 @@ class PushSettings(Section):
     """Origins of push services that may lie at private addresses, and without TLS."""
 
 
-class JobSettings(Section):
+class JobSettings(SettingsSection):
     """Trainings and evaluations in the background."""
 
     idle_s: float = Field(5.0, ge=0.0, le=86_400)
     """A question pauses a training at the end of its step; it goes on when nobody asked for so many seconds."""
 
 
-class PhoneSettings(Section):
+class PhoneSettings(SettingsSection):
     """This machine as a phone of the household (`orchestrator phone`)."""
 
     own_model_first: bool = False
@@ -235,7 +235,7 @@ class PhoneSettings(Section):
     """How long a question may be to count as short."""
 
 
-class LogSettings(Section):
+class LogSettings(SettingsSection):
     level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
     max_bytes: int = Field(5 * 1024 * 1024, ge=10_000)
     backups: int = Field(3, ge=0, le=100)

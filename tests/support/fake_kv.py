@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from orchestrator_core.engine.plan import EngineLimits, Fork, Request, Step
+from orchestrator_core.engine.plan import BatchStep, EngineLimits, Fork, Request
 from orchestrator_core.engine.scheduler import Scheduler
 
 DOCUMENTS = list(range(100, 300))
@@ -30,7 +30,7 @@ class FakeKv:
         self.finished: list[int] = []
         self.cancelled: list[int] = []
         self.pinned: list[int] = []
-        self.steps: list[Step] = []
+        self.steps: list[BatchStep] = []
 
     def submit(self, request: Request) -> None:
         most = self.scheduler.submit(request)
@@ -51,12 +51,12 @@ class FakeKv:
             self.step(chunk)
         raise AssertionError("the scheduler does not come to an end")
 
-    def step(self, chunk: int = 16) -> Step:
+    def step(self, chunk: int = 16) -> BatchStep:
         step = self.begin(chunk)
         self.end(step)
         return step
 
-    def begin(self, chunk: int) -> Step:
+    def begin(self, chunk: int) -> BatchStep:
         decoding = {
             request_id
             for request_id, tokens in self.sampled.items()
@@ -72,7 +72,7 @@ class FakeKv:
         assert load.used + load.cached == self.cells, "the scheduler's count differs from the cells"
         return step
 
-    def end(self, step: Step) -> None:
+    def end(self, step: BatchStep) -> None:
         for piece in step.pieces:
             cells = self.sequences.setdefault(piece.seq, [])
             assert piece.position == len(cells), "tokens must follow on what the sequence has"
@@ -106,7 +106,7 @@ class FakeKv:
     def _prompt(self, request_id: int) -> list[int]:
         return self.requests[request_id].tokens
 
-    def _operate(self, step: Step) -> None:
+    def _operate(self, step: BatchStep) -> None:
         for operation in step.operations:
             if isinstance(operation, Fork):
                 assert not self.sequences.get(operation.seq), "forked into a sequence in use"

@@ -12,7 +12,7 @@ from training_data.dataset import (
     write_rows,
 )
 from training_data.errors import FactError
-from training_data.facts import Fact, Question
+from training_data.facts import Fact, FactQuestion
 from training_data.wording import meaning_key, plain_words
 
 EXAMPLES = build_examples()
@@ -20,7 +20,7 @@ SPLIT = split_examples(EXAMPLES)
 
 
 def fact(fact_id: str, answer: str, *questions: str) -> Fact:
-    return Fact(fact_id, "talk", answer, tuple(Question(text, text) for text in questions))
+    return Fact(fact_id, "talk", answer, tuple(FactQuestion(text, text) for text in questions))
 
 
 def test_there_are_at_least_a_thousand_examples_and_no_two_alike():

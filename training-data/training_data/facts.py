@@ -25,7 +25,7 @@ MIN_ANSWER_WORDS, MAX_ANSWER_WORDS = 8, 36
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class FactQuestion:
     """One wording. `stem` is what all fillings of one slot question have in common."""
 
     text: str
@@ -47,7 +47,7 @@ class Fact:
     fact_id: str
     topic: str
     answer: str
-    questions: tuple[Question, ...]
+    questions: tuple[FactQuestion, ...]
     terms: tuple[str, ...] = ()
 
 
@@ -78,7 +78,7 @@ def _fact(topic: str, entry: Mapping[str, Any]) -> Fact:
     if unknown:
         raise FactError(f"{name} has unknown keys: {', '.join(sorted(unknown))}.")
     answer = _answer(name, entry)
-    questions = tuple(Question(text, text) for text in _texts(name, entry.get("ask")))
+    questions = tuple(FactQuestion(text, text) for text in _texts(name, entry.get("ask")))
     terms = tuple(_texts(name, entry.get("terms", [])))
     return Fact(str(entry["id"]), topic, answer, questions, terms)
 
@@ -104,7 +104,7 @@ def _outside(content: Mapping[str, Any]) -> Iterator[Fact]:
     for group in content["groups"]:
         name = f"{OUTSIDE}.yaml: {group.get('id')!r}"
         questions = [
-            Question(filled, stem) for stem in _texts(name, group["ask"]) for filled in _fill(stem, slots)
+            FactQuestion(filled, stem) for stem in _texts(name, group["ask"]) for filled in _fill(stem, slots)
         ]
         yield Fact(str(group["id"]), OUTSIDE, _answer(name, group), tuple(questions))
 

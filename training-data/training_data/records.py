@@ -11,7 +11,7 @@ ROLES = ("system", "user", "assistant")
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class RecordedTurn:
     """What one side says. `role` is one of `ROLES`."""
 
     role: str
@@ -35,7 +35,7 @@ class Record:
         line: of the file it was read from; 0 for one that was not read.
     """
 
-    turns: tuple[Turn, ...]
+    turns: tuple[RecordedTurn, ...]
     topic: str = ""
     fact: str = ""
     wording: str = ""
@@ -46,7 +46,7 @@ class Record:
     @classmethod
     def of(cls, instruction: str, output: str, **labels: Any) -> Record:
         """One question and its answer."""
-        return cls((Turn("user", instruction), Turn("assistant", output)), **labels)
+        return cls((RecordedTurn("user", instruction), RecordedTurn("assistant", output)), **labels)
 
     @property
     def prompt(self) -> list[dict[str, str]]:
@@ -111,7 +111,7 @@ def record_of(content: Any, line: int = 0) -> Record | list[FieldFault]:
     return Record(tuple(turns), **labels, line=line)
 
 
-def _pair(content: Mapping[str, Any], faults: list[FieldFault]) -> Iterator[Turn]:
+def _pair(content: Mapping[str, Any], faults: list[FieldFault]) -> Iterator[RecordedTurn]:
     answer = "response" if "response" in content and "output" not in content else "output"
     if {"output", "response"} <= set(content) and content["output"] != content["response"]:
         faults.append(FieldFault("response", "output and response differ; keep one."))
@@ -121,11 +121,11 @@ def _pair(content: Mapping[str, Any], faults: list[FieldFault]) -> Iterator[Turn
     if more is not None and not isinstance(more, str):
         faults.append(FieldFault("input", f"input is a text, not {_kind(more)}."))
     if not faults:
-        yield Turn("user", "\n\n".join(part for part in (content["instruction"], more or "") if part))
-        yield Turn("assistant", content[answer])
+        yield RecordedTurn("user", "\n\n".join(part for part in (content["instruction"], more or "") if part))
+        yield RecordedTurn("assistant", content[answer])
 
 
-def _chat(messages: Any, faults: list[FieldFault]) -> Iterator[Turn]:
+def _chat(messages: Any, faults: list[FieldFault]) -> Iterator[RecordedTurn]:
     if not isinstance(messages, list) or not messages:
         faults.append(FieldFault("messages", f"messages is a list of messages, not {_kind(messages)}."))
         return
@@ -141,7 +141,7 @@ def _chat(messages: Any, faults: list[FieldFault]) -> Iterator[Turn]:
         elif wrong := _text_faults("content", message.get("content"), present="content" in message):
             faults += [FieldFault("messages", f"{where}: {fault.message}") for fault in wrong]
         else:
-            turns.append(Turn(str(role), message["content"]))
+            turns.append(RecordedTurn(str(role), message["content"]))
     if len(turns) == len(messages):
         faults += _order_faults([turn.role for turn in turns])
         yield from turns

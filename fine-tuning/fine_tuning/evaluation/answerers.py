@@ -23,7 +23,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from fine_tuning.errors import BaseModelError
 from fine_tuning.training.base_model import PLAIN_TEMPLATE, load_base, resolved
-from fine_tuning.training.precision import Device, this_device
+from fine_tuning.training.precision import ComputeDevice, this_device
 from fine_tuning.training.recipe import TrainingRecipe
 
 Messages = Sequence[Mapping[str, str]]
@@ -224,7 +224,7 @@ class FolderAnswerer(Answerer):
         own = adapter is not None and (adapter / "tokenizer_config.json").is_file()
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(adapter if own else source)
-            device = this_device() if self._device == "cuda" else Device("cpu")
+            device = this_device() if self._device == "cuda" else ComputeDevice("cpu")
             recipe = TrainingRecipe(quantization="nf4" if four_bit else "none")
             self.model: Any = load_base(str(source), recipe, device)
             self.model.config.use_cache = True

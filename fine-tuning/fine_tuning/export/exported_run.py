@@ -37,7 +37,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ExportStep:
     """One exported form and how it compares."""
 
     name: str
@@ -75,7 +75,7 @@ class Export:
 
     adapter: Path
     merged: tuple[Path, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[ExportStep, ...]
 
     @property
     def faults(self) -> list[str]:
@@ -115,7 +115,7 @@ def export(
         say("converting the adapter")
         adapter = lora_gguf(run, base, target / f"{name}-lora-f16.gguf")
         reference = FolderScorer(base, run)
-        steps: list[Step] = []
+        steps: list[ExportStep] = []
         if base_gguf is not None:
             scorer = GgufScorer(base_gguf, adapter)
             steps.append(_compared("base + adapter", reference, scorer, _beside(base_gguf), held_out, say))
@@ -148,9 +148,9 @@ def _merged(
 
 def _compared(
     name: str, reference: Scorer, model: Scorer, margin: Margin, held_out: Sequence[Record], say: Say
-) -> Step:
+) -> ExportStep:
     try:
-        step = Step(name, compare(reference, model, held_out), margin)
+        step = ExportStep(name, compare(reference, model, held_out), margin)
     finally:
         model.close()
     measured = step.divergence

@@ -33,7 +33,7 @@ VALIDATION_SEED_STEP = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TinyProgress:
     """What one progress line says.
 
     Args:
@@ -82,7 +82,7 @@ def train(
     folder: Path,
     *,
     threads: int = 1,
-    report: Callable[[Progress], None] = lambda _: None,
+    report: Callable[[TinyProgress], None] = lambda _: None,
     stop_after: int | None = None,
 ) -> Trained | None:
     """Train in `folder`, or resume what was begun there.
@@ -190,7 +190,7 @@ class _Run:
         self.effort = Effort()
         self._curve: list[LossPoint] = []
 
-    def go(self, report: Callable[[Progress], None], stop_after: int | None) -> bool:
+    def go(self, report: Callable[[TinyProgress], None], stop_after: int | None) -> bool:
         """Train to the end; False when stopped before."""
         recipe, losses = self._recipe, []
         before, began, began_cpu = replace(self.effort), time.perf_counter(), time.process_time()
@@ -210,7 +210,7 @@ class _Run:
                 speed = (self.effort.tokens - before.tokens) / (self.effort.seconds - before.seconds)
                 left = (recipe.steps - step) * recipe.step_tokens / speed
                 self._curve.append(LossPoint(step, loss, validation))
-                report(Progress(step, recipe.steps, loss, validation, speed, left))
+                report(TinyProgress(step, recipe.steps, loss, validation, speed, left))
             if checkpoint:
                 self._save()
         return True

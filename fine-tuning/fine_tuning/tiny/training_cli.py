@@ -36,9 +36,9 @@ log = logging.getLogger("fine_tuning")
 def main(output_dir: Path, seed: int, steps: int, threads: int, export: bool) -> None:
     """Train a Mistral-architecture model of about 5.5 million parameters on this project's dataset."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    from fine_tuning.tiny.training import Progress, train
+    from fine_tuning.tiny.training import TinyProgress, train
 
-    def report(progress: Progress) -> None:
+    def report(progress: TinyProgress) -> None:
         held_out = "" if progress.validation_loss is None else f"  held-out {progress.validation_loss:.3f}"
         left = time.strftime("%H:%M:%S", time.gmtime(progress.left_s))
         log.info(

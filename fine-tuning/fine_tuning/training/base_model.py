@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fine_tuning.errors import BaseModelError
-from fine_tuning.training.precision import TORCH_NAMES, Device
+from fine_tuning.training.precision import TORCH_NAMES, ComputeDevice
 from fine_tuning.training.recipe import TrainingRecipe
 
 PLAIN_TEMPLATE = (
@@ -69,7 +69,7 @@ def load_tokenizer(source: str, recipe: TrainingRecipe) -> Any:
     return tokenizer
 
 
-def load_base(source: str, recipe: TrainingRecipe, device: Device) -> Any:
+def load_base(source: str, recipe: TrainingRecipe, device: ComputeDevice) -> Any:
     """The weights on the device, frozen by the adapter that comes later.
 
     Raises:
@@ -111,7 +111,7 @@ def load_base(source: str, recipe: TrainingRecipe, device: Device) -> Any:
     return model
 
 
-def _place(device: Device) -> Any:
+def _place(device: ComputeDevice) -> Any:
     if device.kind != "cuda":
         return device.kind
     import os

@@ -23,7 +23,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from fine_tuning.errors import BaseModelError
 from fine_tuning.quiet_libraries import without_deprecations
 from fine_tuning.training.base_model import explained
-from fine_tuning.training.precision import TORCH_NAMES, Device
+from fine_tuning.training.precision import TORCH_NAMES, ComputeDevice
 from fine_tuning.training.qlora_trainer import lora_config, loss_of_answers
 from fine_tuning.training.recipe import TrainingRecipe
 
@@ -59,7 +59,7 @@ class MemoryEstimate:
 
 
 def estimate_memory(
-    recipe: TrainingRecipe, source: str, device: Device, length: int, answer: int | None = None
+    recipe: TrainingRecipe, source: str, device: ComputeDevice, length: int, answer: int | None = None
 ) -> MemoryEstimate:
     """The most that a training by this recipe holds at once.
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from fine_tuning.training.precision import Device
+from fine_tuning.training.precision import ComputeDevice
 from fine_tuning.training.recipe import TrainingRecipe
 
 if TYPE_CHECKING:
     from fine_tuning.training.memory_estimate import MemoryEstimate
 
 GIB = 2**30
-REFERENCE = Device("cuda", (7, 5), memory=8 * GIB)
+REFERENCE = ComputeDevice("cuda", (7, 5), memory=8 * GIB)
 """The card that the defaults are made for (RTX 2080), where this machine has none."""
 RESERVED = GIB // 2
 """What CUDA itself and gaps between tensors take beside the tensors."""
@@ -21,7 +21,7 @@ SHORTEST = 256
 Estimate = Callable[[TrainingRecipe], "MemoryEstimate"]
 
 
-def memory_report(recipe: TrainingRecipe, device: Device, estimate: Estimate) -> list[str]:
+def memory_report(recipe: TrainingRecipe, device: ComputeDevice, estimate: Estimate) -> list[str]:
     """Lines for a person."""
     total = estimate(recipe)
     lines = [
@@ -41,11 +41,11 @@ def memory_report(recipe: TrainingRecipe, device: Device, estimate: Estimate) ->
     return [*lines, "It does not fit, nor does a smaller batch. Take a lower --lora_r or a smaller --model."]
 
 
-def fits(estimate: MemoryEstimate, device: Device) -> bool:
+def fits(estimate: MemoryEstimate, device: ComputeDevice) -> bool:
     return estimate.peak + RESERVED <= device.memory
 
 
-def _rows(recipe: TrainingRecipe, device: Device, total: MemoryEstimate) -> Iterator[tuple[str, int]]:
+def _rows(recipe: TrainingRecipe, device: ComputeDevice, total: MemoryEstimate) -> Iterator[tuple[str, int]]:
     yield f"base ({recipe.quantization})" if recipe.quantization != "none" else "base", total.weights
     yield f"adapters, r = {recipe.lora.r}", total.adapters
     yield "gradients", total.gradients

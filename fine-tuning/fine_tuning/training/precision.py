@@ -12,7 +12,7 @@ AMPERE = (8, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class ComputeDevice:
     """Where a training runs.
 
     Args:
@@ -42,13 +42,13 @@ class Device:
         return "paged_adamw_8bit" if self.kind == "cuda" else "adamw_torch"
 
 
-def this_device() -> Device:
+def this_device() -> ComputeDevice:
     """What torch finds here."""
     import torch
 
     if torch.cuda.is_available():
         memory = torch.cuda.get_device_properties(0).total_memory
-        return Device("cuda", torch.cuda.get_device_capability(0), memory=memory)
+        return ComputeDevice("cuda", torch.cuda.get_device_capability(0), memory=memory)
     if torch.backends.mps.is_available():
-        return Device("mps")
-    return Device("cpu", fast_bf16=bool(torch.cpu._is_avx512_bf16_supported()))
+        return ComputeDevice("mps")
+    return ComputeDevice("cpu", fast_bf16=bool(torch.cpu._is_avx512_bf16_supported()))

@@ -23,7 +23,7 @@ from fine_tuning.errors import Interrupted, TrainingRefused
 from fine_tuning.quiet_libraries import without_deprecations
 from fine_tuning.training.batch_order import BatchOrder
 from fine_tuning.training.dialogues import columns
-from fine_tuning.training.precision import Device
+from fine_tuning.training.precision import ComputeDevice
 from fine_tuning.training.recipe import TrainingRecipe
 from fine_tuning.training.run_folder import COMPLETE, RunFolder
 
@@ -178,7 +178,7 @@ def build_trainer(
     run: RunFolder,
     train: Sequence[Record],
     held_out: Sequence[Record],
-    device: Device,
+    device: ComputeDevice,
     callbacks: Sequence[TrainerCallback],
 ) -> QloraTrainer:
     """The trainer of this recipe.

@@ -17,7 +17,7 @@ from fine_tuning.training.base_model import load_base, load_tokenizer, resolved
 from fine_tuning.training.dialogues import digest, read_dialogues, short_enough
 from fine_tuning.training.loss_curve import LossPoint
 from fine_tuning.training.pausing import supervised
-from fine_tuning.training.precision import Device, this_device
+from fine_tuning.training.precision import ComputeDevice, this_device
 from fine_tuning.training.recipe import TrainingRecipe
 from fine_tuning.training.run_folder import RunFolder
 
@@ -33,7 +33,7 @@ class _Job:
     train: Sequence[Record]
     held_out: Sequence[Record]
     run: RunFolder
-    device: Device
+    device: ComputeDevice
     data_sha256: str
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from fine_tuning.errors import TrainingRefused
 from fine_tuning.tiny.recipe import TinyRecipe
-from fine_tuning.tiny.training import CHECKPOINT, RUN_FILE, Progress, effort_of, learning_rate, train
+from fine_tuning.tiny.training import CHECKPOINT, RUN_FILE, TinyProgress, effort_of, learning_rate, train
 from support.micro_model import MICRO
 
 
@@ -49,7 +49,7 @@ def test_a_finished_run_is_not_trained_again_and_leaves_a_loadable_model(finishe
     from fine_tuning.evaluation.answerers import FolderAnswerer
 
     before = weights(finished)
-    reports: list[Progress] = []
+    reports: list[TinyProgress] = []
     trained = train(MICRO, finished, report=reports.append)
     assert trained is not None
     assert reports == []
@@ -59,7 +59,7 @@ def test_a_finished_run_is_not_trained_again_and_leaves_a_loadable_model(finishe
 
 @pytest.mark.slow
 def test_the_loss_falls_and_progress_is_reported(tmp_path):
-    reports: list[Progress] = []
+    reports: list[TinyProgress] = []
     train(replace(MICRO, steps=75, warmup=5, learning_rate=5e-3), tmp_path, report=reports.append)
     assert [p.step for p in reports if p.step % 25 == 0] == [25, 50, 75]
     assert reports[-1].loss < reports[0].loss - 0.5

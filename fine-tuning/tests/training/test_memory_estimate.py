@@ -13,7 +13,7 @@ from fine_tuning.training.base_model import load_base
 from fine_tuning.training.cli import main
 from fine_tuning.training.memory_estimate import MemoryEstimate, estimate_memory
 from fine_tuning.training.memory_report import GIB, REFERENCE, fits, memory_report
-from fine_tuning.training.precision import Device
+from fine_tuning.training.precision import ComputeDevice
 from fine_tuning.training.qlora_trainer import lora_config, loss_of_answers
 from fine_tuning.training.recipe import TrainingRecipe, load_recipe
 from support.small_family import save_family
@@ -62,8 +62,8 @@ def test_a_step_takes_what_was_estimated(tmp_path: Path, quantization: str, chec
         gradient_checkpointing=checkpointing,
         dtype="fp32",
     )
-    estimate = estimate_memory(asked, str(model), Device("cpu"), LENGTH, ANSWER)
-    base = load_base(str(model), asked, Device("cpu"))
+    estimate = estimate_memory(asked, str(model), ComputeDevice("cpu"), LENGTH, ANSWER)
+    base = load_base(str(model), asked, ComputeDevice("cpu"))
     weights = sum(parameter.nbytes for parameter in base.parameters())
     assert estimate.weights == pytest.approx(weights, rel=0.1)
     with without_deprecations():
@@ -128,7 +128,7 @@ def test_the_report_names_flags_that_fit(tmp_path: Path) -> None:
     assert "fp16" in lines[0] and "8.0 GiB" in lines[0]
     assert lines[-1].startswith("It does not fit. With --batch_size 1 --gradient_accumulation_steps 16")
     assert memory_report(recipe(tmp_path, batch_size=1), REFERENCE, by_tokens)[-1] == "It fits."
-    small = Device("cuda", (7, 5), memory=2 * GIB)
+    small = ComputeDevice("cuda", (7, 5), memory=2 * GIB)
     assert "nor does a smaller batch" in memory_report(recipe(tmp_path), small, by_tokens)[-1]
 
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from fine_tuning.training.precision import Device
+from fine_tuning.training.precision import ComputeDevice
 
-TURING, AMPERE = Device("cuda", (7, 5)), Device("cuda", (8, 6))
+TURING, AMPERE = ComputeDevice("cuda", (7, 5)), ComputeDevice("cuda", (8, 6))
 
 
 @pytest.mark.parametrize(
@@ -11,9 +11,9 @@ TURING, AMPERE = Device("cuda", (7, 5)), Device("cuda", (8, 6))
     [
         (TURING, "fp16"),
         (AMPERE, "bf16"),
-        (Device("cpu", fast_bf16=True), "bf16"),
-        (Device("cpu"), "fp32"),
-        (Device("mps"), "fp32"),
+        (ComputeDevice("cpu", fast_bf16=True), "bf16"),
+        (ComputeDevice("cpu"), "fp32"),
+        (ComputeDevice("mps"), "fp32"),
     ],
 )
 def test_the_dtype_is_one_the_device_multiplies_in_hardware(device, dtype):
@@ -23,5 +23,5 @@ def test_the_dtype_is_one_the_device_multiplies_in_hardware(device, dtype):
 
 def test_optimiser_states_are_paged_where_there_is_a_gpu():
     assert TURING.optimizer() == "paged_adamw_8bit"
-    assert Device("cpu").optimizer() == "adamw_torch"
+    assert ComputeDevice("cpu").optimizer() == "adamw_torch"
     assert TURING.optimizer("adamw_torch") == "adamw_torch"

@@ -14,7 +14,7 @@ from fine_tuning.errors import BaseModelError, Interrupted, TrainingRefused
 from fine_tuning.training import qlora_trainer
 from fine_tuning.training.base_model import load_base, load_tokenizer
 from fine_tuning.training.dialogues import read_dialogues
-from fine_tuning.training.precision import Device
+from fine_tuning.training.precision import ComputeDevice
 from fine_tuning.training.qlora_training import smaller_batch, train
 from fine_tuning.training.recipe import load_recipe
 from fine_tuning.training.run_folder import COMPLETE, RunFolder
@@ -183,7 +183,7 @@ def test_every_family_trains_by_configuration_alone(recipe, tmp_path, family):
 def trainer(recipe, tmp_path):
     def build(**changes):
         values = recipe(**changes)
-        device = Device("cpu")
+        device = ComputeDevice("cpu")
         model, tokenizer = load_base(values.model, values, device), load_tokenizer(values.model, values)
         examples = read_dialogues(values.data_path)
         run = RunFolder(tmp_path / "run")

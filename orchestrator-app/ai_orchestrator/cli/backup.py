@@ -12,7 +12,7 @@ from orchestrator_core.command_options import json_option, settings_options
 from ai_orchestrator.cli import terminal
 
 if TYPE_CHECKING:
-    from orchestrator_core.backup.archive import Manifest
+    from orchestrator_core.backup.archive import BackupManifest
     from orchestrator_core.backup.snapshot import DataPlace
 
 
@@ -113,7 +113,7 @@ def _place(config: str | None, data: str | None, *, must_exist: bool) -> DataPla
     return DataPlace(settings.data.absolute(), settings.context_folder.absolute(), kept)
 
 
-def _about(manifest: Manifest) -> dict[str, Any]:
+def _about(manifest: BackupManifest) -> dict[str, Any]:
     return {
         "created_at": manifest.created_at,
         "program": manifest.program,
@@ -123,7 +123,7 @@ def _about(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _summary(manifest: Manifest) -> str:
+def _summary(manifest: BackupManifest) -> str:
     return (
         f"{len(manifest.files)} files, {manifest.size:,} bytes, as of {manifest.created_at}"
         f" (version {manifest.program})."

@@ -49,7 +49,7 @@ class FileEntry(BaseModel):
     modified: float
 
 
-class Manifest(BaseModel):
+class BackupManifest(BaseModel):
     """What an archive says of itself. `program` is the version that wrote it."""
 
     format: int
@@ -65,7 +65,7 @@ class Manifest(BaseModel):
         return sum(entry.size for entry in self.files)
 
 
-def describe(folder: Path, *, created_at: str, program: str, replica: str | None) -> Manifest:
+def describe(folder: Path, *, created_at: str, program: str, replica: str | None) -> BackupManifest:
     """The manifest of what is in a folder now."""
     folders: list[str] = []
     files: list[FileEntry] = []
@@ -86,12 +86,12 @@ def describe(folder: Path, *, created_at: str, program: str, replica: str | None
                 modified=status.st_mtime,
             )
         )
-    return Manifest(
+    return BackupManifest(
         format=FORMAT, created_at=created_at, program=program, replica=replica, folders=folders, files=files
     )
 
 
-def write_archive(folder: Path, manifest: Manifest, file: IO[bytes]) -> None:
+def write_archive(folder: Path, manifest: BackupManifest, file: IO[bytes]) -> None:
     """Write the files of the manifest from `folder`.
 
     Raises:
@@ -113,8 +113,8 @@ Take = Callable[[FileEntry, Iterator[bytes]], None]
 
 
 def read_archive(
-    path: Path, take: Take, *, seen: Callable[[Manifest], None] = lambda manifest: None
-) -> Manifest:
+    path: Path, take: Take, *, seen: Callable[[BackupManifest], None] = lambda manifest: None
+) -> BackupManifest:
     """Read an archive to its end, handing out every file; returns what it says of itself.
 
     A file's content is verified when all of it was handed out, the whole archive only when this
@@ -151,7 +151,7 @@ def read_archive(
     return manifest
 
 
-def check_archive(path: Path) -> Manifest:
+def check_archive(path: Path) -> BackupManifest:
     """Verify every byte of an archive; raises as `read_archive`."""
 
     def take(entry: FileEntry, content: Iterator[bytes]) -> None:
@@ -161,7 +161,7 @@ def check_archive(path: Path) -> Manifest:
     return read_archive(path, take)
 
 
-def _manifest(path: Path, tar: tarfile.TarFile) -> Manifest:
+def _manifest(path: Path, tar: tarfile.TarFile) -> BackupManifest:
     member = tar.next()
     if member is None or member.name != MANIFEST or not member.isreg():
         raise _damaged(path, "it does not begin with a list of its files")
@@ -172,7 +172,7 @@ def _manifest(path: Path, tar: tarfile.TarFile) -> Manifest:
     content = file.read()
     try:
         _refuse_future(path, _Version.model_validate_json(content))
-        return Manifest.model_validate_json(content)
+        return BackupManifest.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from shared_context.storage.atomic import sync_folder
 from shared_context.storage.sqlite_errors import translated_system
 
-from orchestrator_core.backup.archive import Manifest, check_archive, describe, write_archive
+from orchestrator_core.backup.archive import BackupManifest, check_archive, describe, write_archive
 from orchestrator_core.backup.snapshot import DataPlace, take_snapshot
 from orchestrator_core.errors import BackupError
 
@@ -40,7 +40,7 @@ class Made:
     """
 
     path: Path
-    manifest: Manifest
+    manifest: BackupManifest
     notes: list[str] = field(default_factory=list)
     removed: list[Path] = field(default_factory=list)
 

@@ -19,7 +19,7 @@ from shared_context.storage.folder_lock import FolderLock
 from shared_context.storage.migrate import check_openable
 from shared_context.storage.sqlite_errors import translated_system
 
-from orchestrator_core.backup.archive import FileEntry, Manifest, read_archive
+from orchestrator_core.backup.archive import BackupManifest, FileEntry, read_archive
 from orchestrator_core.backup.contents import IDENTITY, MODELS, is_database
 from orchestrator_core.backup.install_restored import (
     aside_ending,
@@ -68,7 +68,7 @@ class Restored:
         documents: where former documents are now that were kept outside the data folder.
     """
 
-    manifest: Manifest
+    manifest: BackupManifest
     replaced: Path | None
     settings: Path | None
     documents: list[Path] = field(default_factory=list)
@@ -153,11 +153,11 @@ def _hold(data: Path, held: ExitStack) -> None:
         ) from None
 
 
-def _extract(archive: Path, staged: Path) -> Manifest:
+def _extract(archive: Path, staged: Path) -> BackupManifest:
     """The archive's files below `staged`, verified."""
     staged.mkdir(mode=0o700)
 
-    def begin(manifest: Manifest) -> None:
+    def begin(manifest: BackupManifest) -> None:
         _refuse_strangers(archive, manifest)
         free = shutil.disk_usage(staged).free
         if manifest.size + SPARE_BYTES > free:
@@ -188,7 +188,7 @@ def _documents_where_they_belong(place: DataPlace, staged: Path) -> None:
         source.rename(target)
 
 
-def _refuse_strangers(archive: Path, manifest: Manifest) -> None:
+def _refuse_strangers(archive: Path, manifest: BackupManifest) -> None:
     for path in (*manifest.folders, *(entry.path for entry in manifest.files)):
         if PurePosixPath(path).parts[0] not in (DATA, DOCUMENTS, SETTINGS):
             raise BackupDamaged(

@@ -28,7 +28,7 @@ class EmbedJob:
         return len(self.vectors) == len(self.texts)
 
 
-class Embedder:
+class EngineEmbedder:
     """A context of its own beside the answers', made when the first text comes.
 
     A text's vector is the mean of its tokens' last hidden states, scaled to length 1.

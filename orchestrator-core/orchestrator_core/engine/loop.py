@@ -19,7 +19,7 @@ from orchestrator_core.backend import FinishReason
 from orchestrator_core.engine.answer import SequenceAnswer
 from orchestrator_core.engine.chunk import ChunkSize
 from orchestrator_core.engine.constraint import Constraints
-from orchestrator_core.engine.embedding import Embedder, EmbedJob
+from orchestrator_core.engine.embedding import EmbedJob, EngineEmbedder
 from orchestrator_core.engine.load import (
     Loaded,
     LoadSpec,
@@ -41,7 +41,7 @@ from orchestrator_core.engine.native import (
 )
 from orchestrator_core.engine.outbox import ReplyQueue, Send
 from orchestrator_core.engine.pin import SavedPin
-from orchestrator_core.engine.plan import EngineLimits, Request, Step
+from orchestrator_core.engine.plan import BatchStep, EngineLimits, Request
 from orchestrator_core.engine.sampling import Sampler
 from orchestrator_core.engine.scheduler import Scheduler
 from orchestrator_core.engine.tokenizer import Tokenizer
@@ -93,7 +93,7 @@ class Engine:
         self._answers: dict[int, SequenceAnswer] = {}
         self._outbox = ReplyQueue(send)
         self._jobs: deque[EmbedJob] = deque()
-        self._embedder: Embedder | None = None
+        self._embedder: EngineEmbedder | None = None
         self._embedder_sizes = {"window": window, "batch": spec.prefill_chunk, "threads": threads}
         self._lock = threading.Condition()
         self._closing = False
@@ -213,7 +213,7 @@ class Engine:
                 self._outbox.send()
                 self._embed(self._jobs[0])
 
-    def _compute(self, step: Step) -> None:
+    def _compute(self, step: BatchStep) -> None:
         """Decode a step and report what came of it; a batch that finds no room is tried in halves."""
         if step.prefill:
             self._outbox.send()  # This step may take long.
@@ -233,7 +233,7 @@ class Engine:
                 sum(len(piece.tokens) for piece in step.prefill), time.perf_counter() - started
             )
 
-    def _compute_smaller(self, step: Step, error: DecodeFailed) -> None:
+    def _compute_smaller(self, step: BatchStep, error: DecodeFailed) -> None:
         with self._lock:
             dropped = self.scheduler.drop_cached()
         if dropped:
@@ -250,7 +250,7 @@ class Engine:
     def _embed(self, job: EmbedJob) -> None:
         """One chunk of an embedding: like a prefill, for which the running answers wait no longer."""
         if self._embedder is None:
-            self._embedder = Embedder(self.model, **self._embedder_sizes)
+            self._embedder = EngineEmbedder(self.model, **self._embedder_sizes)
         if not job.finished:
             self._embedder.step(job, self._chunk.size(self.scheduler.decoding))
         if job.finished:
@@ -258,7 +258,7 @@ class Engine:
                 self._jobs.popleft()
             self._send({"ev": "reply", "id": job.request_id, "vectors": job.vectors})
 
-    def _report(self, step: Step, indices: list[int]) -> None:
+    def _report(self, step: BatchStep, indices: list[int]) -> None:
         """Sample every sequence whose logits are there, and put the text into the outbox."""
         wanting = [piece.request_id for piece in step.pieces if piece.wants_token]
         sampled: list[tuple[int, int, SequenceAnswer]] = []

@@ -88,7 +88,7 @@ class SequencePiece:
 
 
 @dataclass(slots=True)
-class Step:
+class BatchStep:
     """Memory operations in order, then one batch: running answers first, then prefill.
 
     `cancelled` names the requests that were taken out before.
@@ -107,7 +107,7 @@ class Step:
     def empty(self) -> bool:
         return not (self.decode or self.prefill)
 
-    def halves(self) -> tuple[Step, Step] | None:
+    def halves(self) -> tuple[BatchStep, BatchStep] | None:
         """The same work in two steps, for when the batch does not fit; None for a single token."""
         if len(self.decode) + len(self.prefill) > 1:
             pieces = self.pieces
@@ -115,12 +115,12 @@ class Step:
             return self._part(pieces[:middle]), self._part(pieces[middle:])
         if self.prefill and len(self.prefill[0].tokens) > 1:
             first, second = _halves(self.prefill[0])
-            return Step(prefill=[first]), Step(prefill=[second])
+            return BatchStep(prefill=[first]), BatchStep(prefill=[second])
         return None
 
-    def _part(self, pieces: list[SequencePiece]) -> Step:
+    def _part(self, pieces: list[SequencePiece]) -> BatchStep:
         decoding = {id(piece) for piece in self.decode}
-        return Step(
+        return BatchStep(
             decode=[piece for piece in pieces if id(piece) in decoding],
             prefill=[piece for piece in pieces if id(piece) not in decoding],
         )

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator_core.engine.cache import SequenceCache
-from orchestrator_core.engine.plan import EngineLimits, Load, Release, Request, SequencePiece, Step
+from orchestrator_core.engine.plan import BatchStep, EngineLimits, Load, Release, Request, SequencePiece
 from orchestrator_core.engine.prefix_tree import Match, common_prefix
 from orchestrator_core.errors import ContextLengthExceeded, Overloaded
 
@@ -154,9 +154,9 @@ class Scheduler:
 
     # The worker's loop
 
-    def plan(self, chunk: int) -> Step:
+    def plan(self, chunk: int) -> BatchStep:
         """The next step, with at most `chunk` prompt tokens in it."""
-        step = Step(cancelled=self._remove_cancelled())
+        step = BatchStep(cancelled=self._remove_cancelled())
         self._take_up_prewarm()
         prefilling: list[_Active] = []
         for active in self._active.values():
@@ -176,7 +176,7 @@ class Scheduler:
         step.operations = self._cache.take_operations()
         return step
 
-    def commit(self, step: Step) -> int | None:
+    def commit(self, step: BatchStep) -> int | None:
         """The step has been computed: its tokens are in the cache.
 
         Returns:
@@ -246,7 +246,7 @@ class Scheduler:
 
     # Requests
 
-    def _prefill(self, step: Step, active: _Active, budget: int) -> int:
+    def _prefill(self, step: BatchStep, active: _Active, budget: int) -> int:
         tokens = active.request.tokens[active.length : active.length + budget]
         if not tokens:
             return 0
@@ -254,7 +254,7 @@ class Scheduler:
         step.prefill.append(SequencePiece(active.request.request_id, active.seq, active.length, tokens, last))
         return len(tokens)
 
-    def _admit(self, step: Step, prefilling: list[_Active], budget: int) -> int:
+    def _admit(self, step: BatchStep, prefilling: list[_Active], budget: int) -> int:
         """Admit waiting requests while there is prefill budget; the budget left.
 
         Those that find none are still told whom to wait for: later, when the leader is almost done,
@@ -380,7 +380,7 @@ class Scheduler:
             return None
         return _Prewarm(done.follows, pins=False)
 
-    def _continue_prewarm(self, step: Step, prewarm: _Prewarm, budget: int) -> None:
+    def _continue_prewarm(self, step: BatchStep, prewarm: _Prewarm, budget: int) -> None:
         match = self._cache.match(prewarm.tokens)
         if prewarm.seq is None or match.length > prewarm.length:
             # It has not begun, or somebody else has computed more of it meanwhile.

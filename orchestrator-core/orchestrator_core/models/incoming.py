@@ -19,7 +19,7 @@ from shared_context.storage.sqlite_errors import translated_system
 
 from orchestrator_core.errors import Conflict, NotFound
 from orchestrator_core.models.files import Progress, locked, nothing, sha256_of
-from orchestrator_core.models.manifest import MANIFEST_FILE, Manifest
+from orchestrator_core.models.manifest import MANIFEST_FILE, ModelManifest
 from orchestrator_core.models.version import Version, read_version
 
 INCOMING = ".incoming"
@@ -34,7 +34,7 @@ class Incoming:
         registry: its folder.
     """
 
-    def __init__(self, registry: Path, manifest: Manifest) -> None:
+    def __init__(self, registry: Path, manifest: ModelManifest) -> None:
         self._registry = registry
         self.manifest = manifest
         self.folder = incoming_folder(registry, manifest.name, manifest.version)
@@ -152,7 +152,7 @@ class Incoming:
             return 0
 
 
-def stage(registry: Path, manifest: Manifest, *, fresh: bool) -> Incoming:
+def stage(registry: Path, manifest: ModelManifest, *, fresh: bool) -> Incoming:
     """Make room for a version.
 
     Args:
@@ -181,7 +181,7 @@ def stage(registry: Path, manifest: Manifest, *, fresh: bool) -> Incoming:
     return incoming
 
 
-def refuse_taken(registry: Path, manifest: Manifest) -> None:
+def refuse_taken(registry: Path, manifest: ModelManifest) -> None:
     """
     Raises:
         Conflict: this version is there already.

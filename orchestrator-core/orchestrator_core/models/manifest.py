@@ -50,7 +50,7 @@ class ModelFile(BaseModel):
     sha256: Sha256
 
 
-class Manifest(BaseModel):
+class ModelManifest(BaseModel):
     """One version of a model.
 
     Args:
@@ -152,13 +152,13 @@ def split_reference(reference: str) -> tuple[str, str | None]:
     return name, version if separator else None
 
 
-def parse_manifest(text: str | bytes) -> Manifest:
+def parse_manifest(text: str | bytes) -> ModelManifest:
     """
     Raises:
         InvalidRequest: it is no manifest.
     """
     try:
-        return Manifest.model_validate_json(text)
+        return ModelManifest.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "it"

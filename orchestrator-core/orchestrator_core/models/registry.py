@@ -24,8 +24,8 @@ from orchestrator_core.models.files import Progress, copy_hashed, locked, nothin
 from orchestrator_core.models.incoming import INCOMING, Incoming, incoming_folder, stage
 from orchestrator_core.models.manifest import (
     MANIFEST_FILE,
-    Manifest,
     ModelFile,
+    ModelManifest,
     parse_manifest,
     split_reference,
 )
@@ -76,7 +76,7 @@ class Registry:
             hint="`orchestrator models list` shows what there is.",
         )  # fmt: skip
 
-    def has(self, manifest: Manifest) -> bool:
+    def has(self, manifest: ModelManifest) -> bool:
         """Whether this version is there with these very files."""
         known = read_version(self.folder / manifest.name / manifest.version)
         return known is not None and known.manifest.files == manifest.files
@@ -116,7 +116,7 @@ class Registry:
             incoming.discard()
             raise
 
-    def receive(self, manifest: Manifest) -> Incoming:
+    def receive(self, manifest: ModelManifest) -> Incoming:
         """Begin, or go on, to receive a version; what came of it before is kept.
 
         Raises:

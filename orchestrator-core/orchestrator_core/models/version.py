@@ -7,14 +7,14 @@ from pathlib import Path
 
 from orchestrator_core.errors import InvalidRequest, ModelUnusable
 from orchestrator_core.models.files import Progress, nothing, sha256_of
-from orchestrator_core.models.manifest import MANIFEST_FILE, Manifest, parse_manifest
+from orchestrator_core.models.manifest import MANIFEST_FILE, ModelManifest, parse_manifest
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
     """One version and where it lies."""
 
-    manifest: Manifest
+    manifest: ModelManifest
     folder: Path
 
     @property

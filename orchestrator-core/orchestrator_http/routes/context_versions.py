@@ -11,13 +11,13 @@ from orchestrator_http.schemas.context import (
     ConflictsAnswer,
     DocumentAnswer,
     DocumentPath,
+    DocumentVersionPath,
     HistoryAnswer,
     HistoryLimit,
     ProjectQuery,
     ResolveBody,
     RestoreBody,
     VersionInfo,
-    VersionPath,
 )
 
 api = Api("context-versions")
@@ -30,7 +30,7 @@ def history(path: DocumentPath, query: HistoryLimit) -> HistoryAnswer:
 
 
 @api.route("GET", "/context/<name>/history/<version>", summary="A document as it was", errors=(404, 507))
-def show(path: VersionPath, query: ProjectQuery) -> DocumentAnswer:
+def show(path: DocumentVersionPath, query: ProjectQuery) -> DocumentAnswer:
     text = context_folder(query.project).text_at(path.name, path.version)
     return DocumentAnswer(name=path.name, version=path.version, text=text)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from flask import Response, request, send_file
 from orchestrator_core.backends.activation import ActivationState, Activator
 from orchestrator_core.errors import NotFound, fields_of
-from orchestrator_core.models.manifest import Manifest
+from orchestrator_core.models.manifest import ModelManifest
 from orchestrator_core.models.version import Version
 
 from orchestrator_http.api import Api
@@ -24,10 +24,10 @@ from orchestrator_http.schemas.models import (
     FilePath,
     HeldAnswer,
     ModelsAnswer,
+    ModelVersionPath,
     Offset,
     RollbackBody,
     VersionAnswer,
-    VersionPath,
 )
 from orchestrator_http.services import services
 
@@ -64,13 +64,13 @@ def rollback(body: RollbackBody) -> ActivationAnswer:
 
 
 @api.route("GET", "/models/<name>/<version>", summary="One version", errors=(404, 503), scope="ask")
-def show(path: VersionPath) -> VersionAnswer:
+def show(path: ModelVersionPath) -> VersionAnswer:
     activator = services().activator
     return _answer(activator.registry.find(path.reference), _active(activator))
 
 
 @api.route("DELETE", "/models/<name>/<version>", summary="Delete a version", errors=(404, 409, 503, 507))
-def remove(path: VersionPath) -> ModelsAnswer:
+def remove(path: ModelVersionPath) -> ModelsAnswer:
     """Also what came of one that was never finished. One that is active, or the base of another, is refused."""
     activator = services().activator
     activator.registry.remove(path.reference)
@@ -107,7 +107,7 @@ def download(path: FilePath) -> Response:
 @api.route(
     "POST", "/models/incoming", summary="Begin to send a version, or go on", errors=(404, 409, 503, 507)
 )
-def begin(body: Manifest) -> HeldAnswer:
+def begin(body: ModelManifest) -> HeldAnswer:
     """What came before of the very same files is kept."""
     registry = services().activator.registry
     sizes = {name: file.size for name, file in body.files.items()}
@@ -137,7 +137,7 @@ def append(path: FilePath, query: Offset) -> HeldAnswer:
     status=201,
     errors=(404, 409, 507),
 )
-def finish(path: VersionPath) -> VersionAnswer:
+def finish(path: ModelVersionPath) -> VersionAnswer:
     """Checks every hash. A file whose hash is wrong is dropped, to be sent again."""
     activator = services().activator
     return _answer(activator.registry.incoming(path.reference).finish(), _active(activator))

@@ -28,7 +28,7 @@ class DocumentPath(Parameters):
     name: DocumentName
 
 
-class VersionPath(DocumentPath):
+class DocumentVersionPath(DocumentPath):
     version: Identifier
 
 

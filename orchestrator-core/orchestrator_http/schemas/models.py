@@ -12,7 +12,7 @@ from orchestrator_http.schemas.errors import ErrorFields
 NAME = r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$"
 
 
-class VersionPath(Parameters):
+class ModelVersionPath(Parameters):
     name: str = Field(pattern=NAME)
     version: str = Field(pattern=NAME)
 
@@ -21,7 +21,7 @@ class VersionPath(Parameters):
         return f"{self.name}:{self.version}"
 
 
-class FilePath(VersionPath):
+class FilePath(ModelVersionPath):
     file: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$")
 
 

@@ -13,7 +13,7 @@ from orchestrator_core.errors import Conflict, InvalidRequest, ModelUnusable, No
 from orchestrator_core.models import incoming
 from orchestrator_core.models import registry as module
 from orchestrator_core.models.files import sha256_of
-from orchestrator_core.models.manifest import Manifest, ModelFile, missing_shards, split_reference
+from orchestrator_core.models.manifest import ModelFile, ModelManifest, missing_shards, split_reference
 from orchestrator_core.models.registry import Registry
 from shared_context.errors import StoreFull
 
@@ -33,7 +33,9 @@ def described(content, name="mine", version="1", file="mine.gguf"):
     import hashlib
 
     digest = hashlib.sha256(content).hexdigest()
-    return Manifest(name=name, version=version, files={file: ModelFile(size=len(content), sha256=digest)})
+    return ModelManifest(
+        name=name, version=version, files={file: ModelFile(size=len(content), sha256=digest)}
+    )
 
 
 def names_in(folder):

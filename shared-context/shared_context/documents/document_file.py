@@ -39,7 +39,7 @@ class Signature(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class FileReading:
     """A file's content at one moment.
 
     `signature` is None while the file may change without its signature changing. `content` is
@@ -59,7 +59,7 @@ def signature_of(path: Path) -> Signature | None:
         return None
 
 
-def read_document(path: Path, folder: Path, known: bytes | None) -> Reading:
+def read_document(path: Path, folder: Path, known: bytes | None) -> FileReading:
     """The file's content once it is settled. Waits for at most `PATIENCE_S`, and not at all
     when the content is what is `known` already."""
     deadline = time.monotonic() + PATIENCE_S
@@ -68,11 +68,11 @@ def read_document(path: Path, folder: Path, known: bytes | None) -> Reading:
         if wait_s <= 0 or (reading.content is not None and reading.content == known):
             return reading
         if time.monotonic() > deadline:
-            return Reading(reading.content, None, reading.trouble)
+            return FileReading(reading.content, None, reading.trouble)
         time.sleep(wait_s)
 
 
-def _read(path: Path, folder: Path) -> tuple[Reading, float]:
+def _read(path: Path, folder: Path) -> tuple[FileReading, float]:
     """A reading, and how many seconds the file still needs to be taken as settled."""
     try:
         before = path.stat()
@@ -81,21 +81,21 @@ def _read(path: Path, folder: Path) -> tuple[Reading, float]:
         after = path.stat()
     except FileNotFoundError:
         trouble = "is a link to nothing" if path.is_symlink() else None
-        return Reading(None, None, trouble), 0.0
+        return FileReading(None, None, trouble), 0.0
     except OSError as error:
-        return Reading(None, None, f"cannot be read: {error.strerror}"), 0.0
+        return FileReading(None, None, f"cannot be read: {error.strerror}"), 0.0
     if content is not None and not is_text(content):
         content, trouble = None, "is not UTF-8 text"
     if content is not None and content.count(b"\n") > MAX_DOCUMENT_LINES:
         content, trouble = None, f"has more than {MAX_DOCUMENT_LINES} lines"
     if _signature(before) != _signature(after):
-        return Reading(content, None, trouble), SETTLED_S
+        return FileReading(content, None, trouble), SETTLED_S
     age_s = time.time() - max(after.st_mtime, after.st_ctime)
     signature = _signature(after) if age_s > TRUSTED_S else None
     quiet_s = EMPTY_SETTLED_S if content == b"" else SETTLED_S
     # A clock set back makes files of the future; they are settled.
     wait_s = quiet_s - age_s if 0 <= age_s < quiet_s else 0.0
-    return Reading(content, signature, trouble), wait_s
+    return FileReading(content, signature, trouble), wait_s
 
 
 def _trouble(path: Path, folder: Path, status: os.stat_result) -> str | None:

@@ -15,7 +15,7 @@ from shared_context.errors import SharedContextError
 
 from training_data.duplicates import ALIKE, similar
 from training_data.errors import DatasetSourceError
-from training_data.records import Record, Turn
+from training_data.records import Record, RecordedTurn
 
 LICENCE = "the owner's; not to be passed on"
 TOPIC = "practice"
@@ -51,9 +51,9 @@ def conversation_records(place: Path, chosen: Collection[str] = ()) -> list[Reco
 def _records(conversation_id: str, messages: list[Message]) -> Iterator[Record]:
     pairs = list(_pairs(messages))
     asked_again = {i for i, _ in similar([question.content for question, _ in pairs], ALIKE)}
-    turns: list[Turn] = []
+    turns: list[RecordedTurn] = []
     for number, (question, answer) in enumerate(pairs):
-        turns += [Turn("user", question.content), Turn("assistant", answer.content)]
+        turns += [RecordedTurn("user", question.content), RecordedTurn("assistant", answer.content)]
         if number not in asked_again:
             yield Record(
                 tuple(turns[-EARLIER_TURNS - 2 :]),
