@@ -122,12 +122,12 @@ class Discovery:
         Takes as long as the slowest, and at most `timeout_s`. One that failed is not knocked again for
         `FAILED_S`, unless the network changed.
         """
-        waiting = [one for one in self.candidates() if not self.failed_lately(one.url)]
+        waiting = [candidate for candidate in self.candidates() if not self.failed_lately(candidate.url)]
         if not waiting:
             return []
         pool = ThreadPoolExecutor(len(waiting), thread_name_prefix="probe")
         try:
-            knocks = {pool.submit(self._probe, one.url, timeout_s): one for one in waiting}
+            knocks = {pool.submit(self._probe, candidate.url, timeout_s): candidate for candidate in waiting}
             return list(self._answering(knocks, timeout_s))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -150,7 +150,7 @@ def _first(ask: Callable[[str], PairingAnswer], urls: list[str]) -> PairingAnswe
             code="nothing_found",
         )
     # What a desktop said of the code says more than that another address is dead.
-    raise next((one for one in refusals if one.code != "no_answer"), refusals[0])
+    raise next((refusal for refusal in refusals if refusal.code != "no_answer"), refusals[0])
 
 
 def _failed(error: Exception) -> PairingFailed:
@@ -172,10 +172,10 @@ def _failed(error: Exception) -> PairingFailed:
 def _asked(
     url: str, device: _Device, household: PublicIdentity, keys: PairingKeys, certificate: str | None
 ) -> PairingAnswer:
-    said = device.statement(household, keys)
-    body = json.dumps({"statement": said.text, "proof": said.proof, "signature": said.signature}).encode(
-        "ascii"
-    )
+    signed = device.statement(household, keys)
+    body = json.dumps(
+        {"statement": signed.text, "proof": signed.proof, "signature": signed.signature}
+    ).encode("ascii")
     with session_for(certificate) as session:
         if urlsplit(url).scheme == "https":
             status, content = _sent(session, "POST", f"{url}/pair", JSON, body)
@@ -188,7 +188,7 @@ def _asked(
         statement = Statement(str(answer["statement"]), str(answer["proof"]), str(answer["signature"]))
     except (KeyError, TypeError):
         raise ValueError("no statement") from None
-    read = PairingAnswer.read(statement, said, keys.desktop)
+    read = PairingAnswer.read(statement, signed, keys.desktop)
     if read.household != household:
         raise PairingRefused("Who answered is another household's desktop.", code="not_the_desktop")
     return read

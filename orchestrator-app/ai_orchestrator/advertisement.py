@@ -54,7 +54,7 @@ class Advertisement:
         from orchestrator_relay.multicast_dns import SERVICE_TYPE
         from zeroconf import ServiceInfo
 
-        addresses = advertised(self._bound, [one.address for one in own])
+        addresses = advertised(self._bound, [interface.address for interface in own])
         if not addresses:
             return
         household = self._properties["id"]
@@ -79,8 +79,8 @@ def advertised(bound: Iterable[str], own: Sequence[str]) -> list[str]:
         bound: `0.0.0.0` and `::` stand for all of their family.
         own: in the order in which they are to be tried.
     """
-    listening = [ipaddress.ip_address(one.partition("%")[0]) for one in bound]
-    wildcards = {one.version for one in listening if one.is_unspecified}
+    listening = [ipaddress.ip_address(bound_address.partition("%")[0]) for bound_address in bound]
+    wildcards = {ip.version for ip in listening if ip.is_unspecified}
     return [
         text
         for text in own

@@ -55,9 +55,9 @@ class Listener:
             channel_request_lookahead=1,
             ident=None,
         )
-        for one in list(self._map.values()):
-            if isinstance(one, TcpWSGIServer):
-                one.channel_class = _Channel
+        for dispatcher in list(self._map.values()):
+            if isinstance(dispatcher, TcpWSGIServer):
+                dispatcher.channel_class = _Channel
         self._thread = threading.Thread(target=self._server.run, name="listener", daemon=True)
 
     def start(self) -> None:
@@ -66,9 +66,9 @@ class Listener:
     def close(self) -> None:
         """Wait a few seconds for requests that are being served, then close every socket."""
         self._server.task_dispatcher.shutdown(cancel_pending=True, timeout=SHUTDOWN_S)
-        for one in list(self._map.values()):
-            if isinstance(one, trigger):
-                one.pull_trigger(lambda: close_all(self._map))
+        for dispatcher in list(self._map.values()):
+            if isinstance(dispatcher, trigger):
+                dispatcher.pull_trigger(lambda: close_all(self._map))
                 break
         self._thread.join(SHUTDOWN_S)
 

@@ -66,7 +66,7 @@ class Server:
         sockets = bind(server.host, server.port)
         try:
             reserve.prepare(self.settings.data)
-            bound = Bound(tuple(one.getsockname()[0] for one in sockets), sockets[0].getsockname()[1])
+            bound = Bound(tuple(socket.getsockname()[0] for socket in sockets), sockets[0].getsockname()[1])
             app = create_app(self.settings, self._given, bound)
         except BaseException:
             close_all(sockets)

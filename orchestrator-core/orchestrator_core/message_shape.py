@@ -28,8 +28,8 @@ def merged(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     system = SEPARATOR.join(message.content for message in messages if message.role is Role.SYSTEM)
     out = [ChatMessage(Role.SYSTEM, system)] if system else []
     for message in messages:
-        said = message.content.strip() or message.tool_calls
-        if message.role is Role.SYSTEM or (message.role is Role.ASSISTANT and not said):
+        content = message.content.strip() or message.tool_calls
+        if message.role is Role.SYSTEM or (message.role is Role.ASSISTANT and not content):
             continue
         if out and _joins(out[-1], message):
             out[-1] = replace(out[-1], content=out[-1].content + SEPARATOR + message.content)

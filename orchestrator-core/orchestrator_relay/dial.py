@@ -68,7 +68,7 @@ def _handshake(
     sock.sendall(ws.send(Request(host=host, target=path, extra_headers=extra)))
     deadline = time.monotonic() + timeout_s
     refusal: RejectConnection | None = None
-    said = b""
+    received = b""
     while True:
         event = _next_event(ws, sock, deadline)
         match event:
@@ -77,10 +77,10 @@ def _handshake(
             case RejectConnection():
                 refusal = event
             case RejectData():
-                said += event.data
+                received += event.data
         finished = isinstance(event, RejectData) and event.body_finished
-        if refusal is not None and (finished or not refusal.has_body or len(said) > MAX_REFUSAL_BYTES):
-            raise _refused(refusal.status_code, said)
+        if refusal is not None and (finished or not refusal.has_body or len(received) > MAX_REFUSAL_BYTES):
+            raise _refused(refusal.status_code, received)
 
 
 def _next_event(ws: WSConnection, sock: socket.socket, deadline: float) -> Event:

@@ -66,7 +66,7 @@ class MulticastDns:
         current: tuple[InterfaceAddress, ...] = ()
         retry_at, looked = 0.0, time.time()
         while not self._closed.is_set():
-            addresses = tuple(one for one in self._addresses() if one.kind == "lan")
+            addresses = tuple(address for address in self._addresses() if address.kind == "lan")
             now = time.time()
             slept = now - looked > POLL_S + SLEPT_S
             looked = now
@@ -83,8 +83,8 @@ class MulticastDns:
             return
         try:
             # IPv6 is joined by the interface, which has one group for all its addresses.
-            fours = [one.address for one in addresses if not one.is_ipv6]
-            sixes = sorted({one.index for one in addresses if one.is_ipv6})
+            fours = [address.address for address in addresses if not address.is_ipv6]
+            sixes = sorted({address.index for address in addresses if address.is_ipv6})
             version = IPVersion.All if fours and sixes else IPVersion.V6Only if sixes else IPVersion.V4Only
             self._zeroconf = Zeroconf(interfaces=[*fours, *sixes], ip_version=version)
             self._joined(self._zeroconf, addresses)

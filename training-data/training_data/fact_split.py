@@ -41,14 +41,14 @@ def _inseparable(records: Sequence[Record]) -> Iterator[tuple[int, int]]:
         if record.fact:
             yield first.setdefault(record.fact, i), i
     for role in ("user", "assistant"):
-        said = [
+        texts = [
             (turn.content, i)
             for i, record in enumerate(records)
             for turn in record.turns
             if turn.role == role
         ]
-        for one, other in similar([text for text, _ in said], ALIKE):
-            yield said[one][1], said[other][1]
+        for one, other in similar([text for text, _ in texts], ALIKE):
+            yield texts[one][1], texts[other][1]
 
 
 def _chosen(groups: list[list[int]], wanted: float, random: Random) -> Iterator[int]:

@@ -148,13 +148,13 @@ def _chat(messages: Any, faults: list[FieldFault]) -> Iterator[RecordedTurn]:
 
 
 def _order_faults(roles: list[str]) -> Iterator[FieldFault]:
-    said = roles[1:] if roles[0] == "system" else roles
-    expected = ["user", "assistant"] * (len(said) // 2 + 1)
-    if wrong := [i for i, role in enumerate(said) if role != expected[i]]:
-        place = wrong[0] + len(roles) - len(said)
+    dialogue_roles = roles[1:] if roles[0] == "system" else roles
+    expected = ["user", "assistant"] * (len(dialogue_roles) // 2 + 1)
+    if wrong := [i for i, role in enumerate(dialogue_roles) if role != expected[i]]:
+        place = wrong[0] + len(roles) - len(dialogue_roles)
         message = f"message {place + 1} is the {roles[place]}'s where the {expected[wrong[0]]}'s is due."
         yield FieldFault("messages", message)
-    elif len(said) < 2 or len(said) % 2:
+    elif len(dialogue_roles) < 2 or len(dialogue_roles) % 2:
         yield FieldFault("messages", "the last message must be the assistant's answer to a user's message.")
 
 

@@ -42,7 +42,10 @@ class MemoryServer(MCPServer[Any]):
             conversations = await anyio.to_thread.run_sync(
                 lambda: self._memory.look(lambda now: now.conversations(LISTED))
             )
-        return [*fixed, *(_listed(one) for one in conversations if one["turn_count"])]
+        return [
+            *fixed,
+            *(_listed(conversation) for conversation in conversations if conversation["turn_count"]),
+        ]
 
 
 def add_resources(server: MCPServer[Any], memory: SharedMemory) -> None:
@@ -92,8 +95,8 @@ def _listed(found: Mapping[str, Any]) -> Resource:
 
 
 def _as_markdown(found: Mapping[str, Any]) -> str:
-    said = [
-        f"## {one['role']} · {one['created_at'][:16].replace('T', ' ')} UTC\n\n{one['content'].rstrip()}\n"
-        for one in found["history"]
+    sections = [
+        f"## {message['role']} · {message['created_at'][:16].replace('T', ' ')} UTC\n\n{message['content'].rstrip()}\n"
+        for message in found["history"]
     ]
-    return "\n".join([f"# {found['title'] or found['conversation_id']}\n", *said])
+    return "\n".join([f"# {found['title'] or found['conversation_id']}\n", *sections])

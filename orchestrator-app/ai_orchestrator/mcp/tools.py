@@ -229,7 +229,7 @@ def _add_writing(server: MCPServer[Any], memory: SharedMemory) -> None:
 
 def _edited(memory: Memory, name: str, text: str, base_version: str) -> Edited:
     after = memory.edit(name, text, base_version)
-    conflicts = [one for one in memory.conflicts() if one["name"] == name]
+    conflicts = [conflict for conflict in memory.conflicts() if conflict["name"] == name]
     # Line endings are made those of the document.
     merged = after["text"].splitlines() != text.splitlines()
     return Edited.model_validate({**after, "merged": merged, "conflicts": conflicts})

@@ -77,8 +77,8 @@ def serve_http(settings: Settings, *, say: Callable[[str], None]) -> None:
         try:
             uvicorn.Server(config).run(sockets=sockets)
         finally:
-            for one in sockets:
-                one.close()
+            for listening in sockets:
+                listening.close()
     finally:
         stop_logging()
 

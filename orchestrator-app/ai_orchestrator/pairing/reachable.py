@@ -46,9 +46,10 @@ def proved_urls(
     """
     from ai_orchestrator.advertisement import advertised
 
-    candidates = advertised(bound.addresses, [one.address for one in addresses()])
+    candidates = advertised(bound.addresses, [address.address for address in addresses()])
     return [
-        url_of(one, bound.port) for one in _proved(candidates, bound.port, household, answers or _answers)
+        url_of(proved_address, bound.port)
+        for proved_address in _proved(candidates, bound.port, household, answers or _answers)
     ][:MAX_URLS]
 
 
@@ -68,8 +69,10 @@ def _proved(
     if not candidates:
         return []
     with ThreadPoolExecutor(len(candidates), thread_name_prefix="own-address") as pool:
-        proved = list(pool.map(lambda one: answers(one, port, household), candidates))
-    return [one for one, proof in zip(candidates, proved, strict=True) if proof]
+        proved = list(
+            pool.map(lambda candidate_address: answers(candidate_address, port, household), candidates)
+        )
+    return [candidate for candidate, proof in zip(candidates, proved, strict=True) if proof]
 
 
 def _answers(address: str, port: int, household: str) -> bool:

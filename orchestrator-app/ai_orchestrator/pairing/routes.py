@@ -105,7 +105,7 @@ def _serve_open(has_key: bool) -> str:
 
 
 def _vps_identity(devices: Devices) -> PublicIdentity | None:
-    keys = [one.public for one in devices.list() if one.kind == "vps" and one.revoked_at is None]
+    keys = [device.public for device in devices.list() if device.kind == "vps" and device.revoked_at is None]
     return PublicIdentity.parse(keys[0]) if keys else None
 
 

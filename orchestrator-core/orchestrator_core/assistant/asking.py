@@ -262,13 +262,13 @@ class Asking:
         try:
             try:
                 elsewhere.remember(request, message_id, conversation_id)
-                kept = True
+                is_kept = True
             except StoreError as error:
                 # The other tier has it, and answers: the next exchange with room for it brings both.
                 log.warning("The question is kept by the %s alone: %s", decision.tier, error.message)
-                kept = False
+                is_kept = False
             spec = self._relayed_spec(
-                request, message_id, conversation_id, new, decision, response.headers, durable=kept
+                request, message_id, conversation_id, new, decision, response.headers, durable=is_kept
             )
         except BaseException:
             source.close()

@@ -88,7 +88,7 @@ class Prompting:
         within = paths_of(self._with.context, request.project)
         hits = self._recollection.of(request, conversation_id, within)
         asked = None if request.message_id is None else self._with.conversations.message(request.message_id)
-        return hits if asked is None else [one for one in hits if not self._is_later(one, asked)]
+        return hits if asked is None else [hit for hit in hits if not self._is_later(hit, asked)]
 
     def _is_later(self, found: Found, asked: Message) -> bool:
         message = self._with.conversations.message(found.item) if found.source == "message" else None
@@ -179,7 +179,9 @@ class Prompting:
             request,
             created_at=now() if asked is None else asked.created_at,
             history=[*earlier, *history],
-            turns_before=None if turns is None else turns + sum(one.role == Role.USER for one in earlier),
+            turns_before=None
+            if turns is None
+            else turns + sum(message.role == Role.USER for message in earlier),
             reason=reason,
             found=found,
             summaries=None if earlier else self._left_turns.of_conversation(conversation_id),

@@ -96,7 +96,9 @@ class Recollection:
             if room_of(self._backend.context_length, self.share):
                 own = request.message_id
                 last = self._conversations.messages(conversation_id, limit=EARLIER_MESSAGES + 1)
-                earlier = [one.content for one in last if one.message_id != own][-EARLIER_MESSAGES:]
+                earlier = [message.content for message in last if message.message_id != own][
+                    -EARLIER_MESSAGES:
+                ]
                 without = () if own is None else (own,)
                 return memory.recall(
                     request.message,

@@ -131,11 +131,11 @@ class TierForwarding:
                     break
         finally:
             response.close()
-        said = _parsed(body)
-        if said is None and response.status >= 500:
+        error_body = _parsed(body)
+        if error_body is None and response.status >= 500:
             return TierLost(f"something before the {tier} answered {response.status}")
         error = from_body(
-            {**(said or {}), "retry_after_s": _seconds(response.headers.get("retry-after", ""))},
+            {**(error_body or {}), "retry_after_s": _seconds(response.headers.get("retry-after", ""))},
             response.status,
             default=f"The {tier} answered {response.status}.",
         )

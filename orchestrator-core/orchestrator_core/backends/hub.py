@@ -236,9 +236,9 @@ def explained(repo: str, doing: str | None = None) -> Iterator[None]:
         if response is not None and response.status_code in (401, 403):
             raise _gated(repo) from error
         if doing is None:
-            said = f"{type(error).__name__}: {_first_line(error)}"
+            reason = f"{type(error).__name__}: {_first_line(error)}"
             raise _unreachable(
-                repo, f"it answers {response.status_code}" if response is not None else said
+                repo, f"it answers {response.status_code}" if response is not None else reason
             ) from error
         raise ModelNotFound(
             f"The model {repo!r} is not in the local cache, and {doing}: {_first_line(error)}",

@@ -86,8 +86,8 @@ class ServerTokenizer:
             if not isinstance(rendered, str):
                 raise self._client.failure(ProtocolError("/apply-template returned no prompt"))
             return self._llama_server(rendered, bos=True)
-        said = estimate("".join(str(message["content"]) for message in messages))
-        return max(estimate(prompt.text), said) + TOKENS_PER_MESSAGE * (len(messages) + 1)
+        contents = estimate("".join(str(message["content"]) for message in messages))
+        return max(estimate(prompt.text), contents) + TOKENS_PER_MESSAGE * (len(messages) + 1)
 
     def _count_text(self, text: str, *, bos: bool) -> int:
         if self._tokenizer == "vllm":

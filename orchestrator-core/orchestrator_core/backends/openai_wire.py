@@ -107,22 +107,22 @@ def error_for(
         server: the server's address, for people.
         model: the model that was asked for.
     """
-    said = f" It says: {quote(text)}" if text else ""
+    quoted = f" It says: {quote(text)}" if text else ""
     if status in (0, 400, 413, 422, 500) and _TOO_LONG.search(text):
-        return ContextLengthExceeded(f"The prompt does not fit the window of {model!r} at {server}.{said}")
+        return ContextLengthExceeded(f"The prompt does not fit the window of {model!r} at {server}.{quoted}")
     if status in (401, 403):
         return BackendError(
-            f"The server {server} does not accept our key ({status}).{said}",
+            f"The server {server} does not accept our key ({status}).{quoted}",
             hint="Check model.api_key (or ORCHESTRATOR_MODEL_API_KEY) and that it may use this model.",
             code="backend_unauthorized",
         )
     if status == 404:
         return ModelNotFound(
-            f"The server {server} has no model {model!r}, or not this route.{said}",
+            f"The server {server} has no model {model!r}, or not this route.{quoted}",
             hint="Check model.path (the model's name there) and model.url, which usually ends in /v1.",
         )
     if status == 429:
-        return Overloaded(f"The server {server} is busy.{said}", retry_after_s=retry_after(headers))
+        return Overloaded(f"The server {server} is busy.{quoted}", retry_after_s=retry_after(headers))
     if 300 <= status < 400:
         return BackendError(
             f"The server {server} redirects elsewhere, and a key is never carried along.",
@@ -130,12 +130,14 @@ def error_for(
             code="backend_redirect",
         )
     if status == 503 and "loading" in text.lower():
-        return BackendLoading(f"The server {server} is still loading its model.{said}")
+        return BackendLoading(f"The server {server} is still loading its model.{quoted}")
     if status in (408, 504):
-        return BackendTimeout(f"The server {server} did not answer in time ({status}).{said}")
+        return BackendTimeout(f"The server {server} did not answer in time ({status}).{quoted}")
     if status == 0 or status >= 500:
-        return BackendUnreachable(f"The server {server} failed ({status or 'error in the stream'}).{said}")
-    return BackendError(f"The server {server} refused the request ({status}).{said}", code="backend_refused")
+        return BackendUnreachable(f"The server {server} failed ({status or 'error in the stream'}).{quoted}")
+    return BackendError(
+        f"The server {server} refused the request ({status}).{quoted}", code="backend_refused"
+    )
 
 
 def error_text(body: str) -> str:

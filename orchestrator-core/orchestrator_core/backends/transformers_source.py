@@ -106,14 +106,14 @@ def _base_of(adapter: AdapterFolder, settings: Settings) -> str:
     folder = adapter.base_beside or find_named(adapter.base, settings)
     if folder is not None:
         return str(folder)
-    said = f"The adapter {str(adapter.folder)!r} belongs to the base model {adapter.base!r}"
+    mismatch = f"The adapter {str(adapter.folder)!r} belongs to the base model {adapter.base!r}"
     if not is_hub_id(adapter.base):
         raise ModelNotFound(
-            f"{said}, and there is no such folder.",
+            f"{mismatch}, and there is no such folder.",
             hint=f"Correct base_model_name_or_path in its {ADAPTER_FILE}, or set model.path to the base "
             "model, and lora.enabled and lora.path to the adapter.",
         )
     try:
         return str(hub.fetch(adapter.base))
     except ModelNotFound as error:
-        raise ModelNotFound(f"{said}. {error.message}", hint=error.hint) from error
+        raise ModelNotFound(f"{mismatch}. {error.message}", hint=error.hint) from error

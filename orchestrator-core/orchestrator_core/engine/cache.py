@@ -92,7 +92,7 @@ class SequenceCache:
         before = len(self._operations)
         while self._finished:
             self._drop_oldest()
-        dropped = [one for one in self._operations[before:] if isinstance(one, Release)]
+        dropped = [operation for operation in self._operations[before:] if isinstance(operation, Release)]
         del self._operations[before:]
         return dropped
 

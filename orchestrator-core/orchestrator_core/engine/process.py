@@ -91,8 +91,10 @@ class EngineProcess:
         """How it ended and what it said last. Only after `stop`."""
         code = self._popen.returncode
         how = f"by signal {_signal_name(-code)}" if code < 0 else f"with status {code}"
-        said = " | ".join(line for line in list(self._lines)[-6:] if line)
-        return f"The engine process ended {how}." + (f" It last said: {said[-800:]}" if said else "")
+        last_lines = " | ".join(line for line in list(self._lines)[-6:] if line)
+        return f"The engine process ended {how}." + (
+            f" It last said: {last_lines[-800:]}" if last_lines else ""
+        )
 
     def _read_output(self) -> None:
         assert self._popen.stdout is not None

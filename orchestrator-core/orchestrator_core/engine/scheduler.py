@@ -241,7 +241,9 @@ class Scheduler:
             cached=tree.cells - used,
             total=self.limits.cells,
             prefilled=self.prefilled,
-            ahead=sum(one.left for one in (self._prewarm, self._asked_prewarm) if one is not None),
+            ahead=sum(
+                prewarm.left for prewarm in (self._prewarm, self._asked_prewarm) if prewarm is not None
+            ),
         )
 
     # Requests
@@ -312,9 +314,9 @@ class Scheduler:
             if request_id in self._active:
                 self.finish(request_id)
                 removed.append(request_id)
-            elif any(one.request.request_id == request_id for one in self._waiting):
+            elif any(waiting.request.request_id == request_id for waiting in self._waiting):
                 removed.append(request_id)
-        self._waiting = [one for one in self._waiting if one.request.request_id not in removed]
+        self._waiting = [waiting for waiting in self._waiting if waiting.request.request_id not in removed]
         return removed
 
     def _extend(self, piece: SequencePiece) -> None:

@@ -30,12 +30,12 @@ def extract(messages: Sequence[Message]) -> list[HandoffItem]:
     Marked sentences first, the newest of them when there are too many; the room that is left is for the
     owner's questions, the first one always: it is what the session was about.
     """
-    said = [(message, sentences(message.content)) for message in messages if message.role == Role.USER]
+    by_person = [(message, sentences(message.content)) for message in messages if message.role == Role.USER]
     places = {message.message_id: place for place, message in enumerate(messages)}
     checked = {text: places[message_id] for text, message_id in _checked(messages).items()}
     every = [
         item
-        for item in distinct(item for message, parts in said for item in _items(message, parts))
+        for item in distinct(item for message, parts in by_person for item in _items(message, parts))
         if item.kind is not Kind.TODO or checked.get(key(item.text), -1) < places[item.message_id]
     ]
     asked = [item for item in every if item.kind is Kind.ASKED]

@@ -87,7 +87,7 @@ def windows(
 def question(window: Sequence[Message], open_items: Sequence[ItemLine], today: date) -> list[ChatMessage]:
     """What the model is asked about one window."""
     names = {str(Role.USER): "owner", str(Role.ASSISTANT): "assistant"}
-    said = "\n\n".join(
+    transcript = "\n\n".join(
         f"[{number}] {names.get(message.role, message.role)}: {shown(message.content)}"
         for number, message in enumerate(window, 1)
     )
@@ -95,7 +95,7 @@ def question(window: Sequence[Message], open_items: Sequence[ItemLine], today: d
     parts = [INSTRUCTION, f"Today is {today}."]
     if pending:
         parts.append(f"Open items:\n{pending}")
-    parts.append(f"Conversation:\n\n{said}")
+    parts.append(f"Conversation:\n\n{transcript}")
     return [ChatMessage(Role.USER, "\n\n".join(parts))]
 
 

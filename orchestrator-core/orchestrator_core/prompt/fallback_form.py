@@ -29,8 +29,10 @@ def fallback_form(messages: Sequence[ChatMessage], special: SpecialTokens, *, ha
         has_template: the model has a template, but not one that works.
     """
     if has_template and MARKER not in special.control:
-        said = "".join(f"{message.role.value.capitalize()}: {message.content}\n\n" for message in messages)
-        return f"{special.bos}{said}Assistant:"
+        transcript = "".join(
+            f"{message.role.value.capitalize()}: {message.content}\n\n" for message in messages
+        )
+        return f"{special.bos}{transcript}Assistant:"
     later = MARKER in special.control
     eos = special.eos or "</s>"
     begin = " " if not later and eos in special.control else ""

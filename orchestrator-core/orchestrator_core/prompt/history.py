@@ -81,7 +81,7 @@ class ConversationHistory:
         start = steady_start(self._costs, max(budget - reserve, 0), self._first_index)
         turns = tuple(self._turns[self._uncounted + start :])
         shown = sum(len(turn.messages) for turn in turns)
-        left = tuple(one for turn in self._turns[: self._uncounted + start] for one in turn.stored)
+        left = tuple(message for turn in self._turns[: self._uncounted + start] for message in turn.stored)
         return KeptHistory(turns, self._count - shown, sum(self._costs[start:]), left, reserve)
 
     def none(self) -> KeptHistory:

@@ -115,29 +115,31 @@ def choose(
     seen = _plain("\n".join(shown))
     uses: list[RecalledUse] = []
     left = budget - count(HEADING)
-    for one in candidates:
-        if len(uses) == MOST or one.score < LEAST_OF_BEST * candidates[0].score:
+    for candidate in candidates:
+        if len(uses) == MOST or candidate.score < LEAST_OF_BEST * candidates[0].score:
             break
-        if _plain(_body(one)) in seen:
+        if _plain(_body(candidate)) in seen:
             continue
-        for line in _lines(one, seen, words, with_neighbour=len(uses) < WITH_NEIGHBOUR):
+        for line in _lines(candidate, seen, words, with_neighbour=len(uses) < WITH_NEIGHBOUR):
             tokens = count(_BETWEEN + line)
             if tokens <= left:
                 left -= tokens
-                at = one.at or None
-                uses.append(RecalledUse(source=one.source, id=one.item, at=at, tokens=tokens, text=line))
+                at = candidate.at or None
+                uses.append(
+                    RecalledUse(source=candidate.source, id=candidate.item, at=at, tokens=tokens, text=line)
+                )
                 break
         else:
             break
     return Recalled(tuple(uses))
 
 
-def _lines(one: Found, seen: str, words: Collection[str], *, with_neighbour: bool) -> Iterator[str]:
+def _lines(passage: Found, seen: str, words: Collection[str], *, with_neighbour: bool) -> Iterator[str]:
     """One passage on one line, with who said it and when; shorter and shorter."""
     # Only the question's own project is recalled from, so its name would say nothing.
-    name = one.document.rpartition("/")[2]
-    origin = f"[{', '.join(part for part in (one.at[:10], one.speaker or name) if part)}] "
-    text, before = _plain(one.text), _plain(one.before)
+    name = passage.document.rpartition("/")[2]
+    origin = f"[{', '.join(part for part in (passage.at[:10], passage.speaker or name) if part)}] "
+    text, before = _plain(passage.text), _plain(passage.before)
     if with_neighbour and before and before not in seen:
         cut = before[:NEIGHBOUR_CHARS] + ("…" if len(before) > NEIGHBOUR_CHARS else "")
         yield f'{origin}{text} (after: "{cut}")'
@@ -147,9 +149,9 @@ def _lines(one: Found, seen: str, words: Collection[str], *, with_neighbour: boo
         yield origin + excerpt(text, words, chars)
 
 
-def _body(one: Found) -> str:
+def _body(passage: Found) -> str:
     """Without the title a section was given for the index: the prompt has it as a heading."""
-    return one.text if one.source == "message" else one.text.partition("\n")[2] or one.text
+    return passage.text if passage.source == "message" else passage.text.partition("\n")[2] or passage.text
 
 
 def _plain(text: str) -> str:

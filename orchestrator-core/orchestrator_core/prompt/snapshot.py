@@ -148,8 +148,8 @@ def _with_note(name: str, cut: Cut) -> str:
     """The cut text and one line that tells the model what is missing."""
     if name == LOG:
         whole = [title for title in cut.left_out if not title.startswith("part of ")]
-        said = f"{len(whole)} older entries" if whole else "the end of the entry"
-        return f"[Left out: {said}.]\n{cut.text.strip()}"
+        omitted = f"{len(whole)} older entries" if whole else "the end of the entry"
+        return f"[Left out: {omitted}.]\n{cut.text.strip()}"
     titles = "; ".join(cut.left_out[:_NOTE_TITLES])[:_NOTE_CHARS]
     more = len(cut.left_out) - _NOTE_TITLES
     return f"{cut.text.strip()}\n[Shortened. Left out: {titles}{f'; and {more} more' if more > 0 else ''}.]"

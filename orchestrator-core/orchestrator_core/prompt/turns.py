@@ -92,5 +92,5 @@ def _turn(question: Message, answers: Sequence[Message], zone: tzinfo | None) ->
     recalled = recalled_before(answers[0].receipt) if answers else ""
     text = question_text(question.content, question.created_at, recalled=recalled, zone=zone)
     asked = ChatMessage(Role.USER, text)
-    said = (asked, *(ChatMessage(Role.ASSISTANT, answer.content) for answer in answers))
-    return Turn(said, (question, *answers))
+    messages = (asked, *(ChatMessage(Role.ASSISTANT, answer.content) for answer in answers))
+    return Turn(messages, (question, *answers))

@@ -165,9 +165,9 @@ class Producer:
 
     def _show(self, attempt: Attempt) -> bool:
         """Whether the log was full before the answer ended."""
-        said = iter(attempt)
+        pieces = iter(attempt)
         try:
-            for piece in said:
+            for piece in pieces:
                 self._mark_take_over()
                 if isinstance(piece, Seam):
                     self._write_seam(piece, {})
@@ -184,7 +184,7 @@ class Producer:
                     return True
             return False
         finally:
-            close = getattr(said, "close", None)
+            close = getattr(pieces, "close", None)
             if close is not None:
                 close()
 

@@ -179,8 +179,10 @@ def _types(schema: object, depth: int = 0) -> set[str]:
     """The JSON types that a schema allows; none where it does not say. A client wrote it: it may be anything."""
     if not isinstance(schema, Mapping) or depth > MAX_DEPTH:
         return set()
-    said = schema.get("type")
-    types = {each for each in (said if isinstance(said, list) else [said]) if isinstance(each, str)}
+    declared = schema.get("type")
+    types = {
+        each for each in (declared if isinstance(declared, list) else [declared]) if isinstance(each, str)
+    }
     for value in [*_listed(schema, "enum"), *([schema["const"]] if "const" in schema else [])]:
         types |= _JSON_TYPES.get(type(value), set())
     alternatives = [*_listed(schema, "anyOf"), *_listed(schema, "oneOf")]

@@ -53,8 +53,8 @@ class Composer:
         with suppress(ConversationNotFound):  # it comes with the next exchange, as the answer does
             title = conversations.get(news.conversation_id or "").title
         answer = conversations.message(news.message_id)
-        said = {} if answer is None else {"text": answer.content[:TEXT_CHARS], "tier": answer.tier}
-        return {"title": title or _TITLES[news.kind], "text": "", **said}
+        shown = {} if answer is None else {"text": answer.content[:TEXT_CHARS], "tier": answer.tier}
+        return {"title": title or _TITLES[news.kind], "text": "", **shown}
 
     def _was_seen(self, news: News) -> bool:
         try:

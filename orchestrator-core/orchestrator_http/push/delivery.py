@@ -184,12 +184,12 @@ def outcome_of(status: int, retry_after: str | None, now: float) -> Outcome:
     """What a push service's answer means."""
     if 200 <= status < 300:
         return Outcome("delivered")
-    said = f"the service answered {status}"
+    reason = f"the service answered {status}"
     if status in GONE:
-        return Outcome("gone", said)
+        return Outcome("gone", reason)
     if status >= 500 or status in PASSING:
-        return Outcome("later", said, retry_after_s=_seconds(retry_after, now))
-    return Outcome("refused", said)
+        return Outcome("later", reason, retry_after_s=_seconds(retry_after, now))
+    return Outcome("refused", reason)
 
 
 def _seconds(retry_after: str | None, now: float) -> float:

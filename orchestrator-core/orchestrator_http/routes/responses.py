@@ -47,8 +47,8 @@ def create(body: ResponsesRequest) -> JsonObject | Response:
 
     def keep(response: dict[str, Any]) -> None:
         if body.store is not False:
-            said = [*messages, *responses.said(response["output"])]
-            kept.put(response["id"], json.dumps({"messages": said, "response": response}))
+            history = [*messages, *responses.said(response["output"])]
+            kept.put(response["id"], json.dumps({"messages": history, "response": response}))
 
     def frames(runs: Sequence[Run], answers: Sequence[Iterator[Delta]]) -> Iterator[bytes]:
         for frame, response in ResponseWriter(body, runs[0].run_id, runs[0].spec.model).events(answers[0]):

@@ -170,11 +170,11 @@ class SyncClient:
         if response.status_code == 200:
             return
         try:
-            said = json.loads(next(response.iter_content(4096), b""))["error"]["message"]
+            message = json.loads(next(response.iter_content(4096), b""))["error"]["message"]
         except (ValueError, KeyError, TypeError, requests.RequestException):
-            said = response.reason
+            message = response.reason
         raise PeerRefused(
-            f"{self._url} answered {response.status_code}: {str(said)[:300]}",
+            f"{self._url} answered {response.status_code}: {str(message)[:300]}",
             "Check the API key." if response.status_code in (401, 403) else None,
             peer_status=response.status_code,
         )

@@ -91,7 +91,7 @@ class _Page:
 
 
 def _builds_on_waiting(struct: Struct, waiting: dict[int, list[Struct]], places: dict[int, int]) -> bool:
-    return any(_is_waiting(one, struct, waiting, places) for one in struct.needs)
+    return any(_is_waiting(need, struct, waiting, places) for need in struct.needs)
 
 
 def _is_waiting(needed: Id, struct: Struct, waiting: dict[int, list[Struct]], places: dict[int, int]) -> bool:

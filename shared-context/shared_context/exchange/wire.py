@@ -146,7 +146,7 @@ class Span(Wire):
     @model_validator(mode="after")
     def _in_order(self) -> Span:
         numbers = [self.after, *(record.sequence for record in self.records)]
-        if any(one >= next_ for one, next_ in pairwise(numbers)):
+        if any(number >= next_ for number, next_ in pairwise(numbers)):
             raise ValueError("the records are not in order")
         if self.upto < numbers[-1] or self.upto <= self.after:
             raise ValueError("upto is before the last record")
