@@ -177,8 +177,9 @@ class ContextSettings(SettingsSection):
     """Part of the window for passages found elsewhere in the memory; None: a quarter of it, 2000
     tokens at most. 0 turns it off."""
     embeddings: Location | None = "static"
-    """Search by meaning too: `static` (the vectors of `wordllama`, where it is installed), a GGUF file of an
-    embedding model, or `engine`; None: by words only."""
+    """Search by meaning too: `static` (the vectors of `wordllama`, where it is installed), `encoder` (a small
+    multilingual model, `orchestrator install encoder`), a GGUF file of an embedding model, or `engine`; None: by
+    words only."""
     system_prompt: str | None = None
 
 

@@ -15,7 +15,8 @@ from ai_orchestrator.cli.exits import FAILED, OK
 @click.argument("part")
 @click.option("--dry-run", is_flag=True, help="Only print the command.")
 def install(part: str, dry_run: bool) -> int:
-    """Add an optional PART to this installation: hf (Hugging Face models), vps, train, mobile, mcp, mistral (its API).
+    """Add an optional PART to this installation: hf (Hugging Face models), vps, train, mobile, mcp, encoder (search by
+    meaning), mistral (its API).
 
     It goes into the environment of this very command, in the versions that were tested with it.
     """

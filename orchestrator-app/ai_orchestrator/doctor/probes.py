@@ -34,6 +34,7 @@ from orchestrator_http.keys import refuse_open_bind
 from orchestrator_http.origins import is_loopback
 from shared_context.child_environment import child_environment
 from shared_context.errors import SharedContextError
+from shared_context.retrieval.encoder import Encoder
 from shared_context.retrieval.static_vectors import StaticEmbedder
 from shared_context.storage.migrate import Migration, check_openable
 
@@ -154,7 +155,7 @@ def see_model(settings: Settings) -> ModelSeen:
 
 def see_embeddings(settings: Settings) -> EmbeddingsSeen:
     """A model of its own makes a vector, in a process that may crash."""
-    from orchestrator_core.assistant.embedding import ENGINE, STATIC
+    from orchestrator_core.assistant.embedding import ENCODER, ENGINE, STATIC
     from orchestrator_core.backends.gguf_embedder import GgufEmbedder
 
     chosen = settings.context.embeddings
@@ -164,12 +165,10 @@ def see_embeddings(settings: Settings) -> EmbeddingsSeen:
         return EmbeddingsSeen(chosen)
     if chosen == STATIC:
         static = StaticEmbedder.installed()
-        if static is None:
-            return EmbeddingsSeen()
-        try:
-            return EmbeddingsSeen(chosen, len(static.embed(["Does it work?"])[0]), "mean")
-        except SharedContextError as error:
-            return EmbeddingsSeen(chosen, problem=error.message, hint=error.hint)
+        return EmbeddingsSeen() if static is None else _packaged(chosen, static)
+    if chosen == ENCODER:
+        with closing(Encoder()) as encoder:
+            return _packaged(chosen, encoder)
     with closing(GgufEmbedder(Path(chosen).expanduser(), settings)) as embedder:
         try:
             details = embedder.details()
@@ -177,6 +176,13 @@ def see_embeddings(settings: Settings) -> EmbeddingsSeen:
         except OrchestratorError as error:
             return EmbeddingsSeen(chosen, problem=error.message, hint=error.hint)
     return EmbeddingsSeen(chosen, len(vector), details["pooling"], details["pooling_assumed"])
+
+
+def _packaged(chosen: str, embedder: StaticEmbedder | Encoder) -> EmbeddingsSeen:
+    try:
+        return EmbeddingsSeen(chosen, len(embedder.embed(["Does it work?"])[0]), "mean")
+    except SharedContextError as error:
+        return EmbeddingsSeen(chosen, problem=error.message, hint=error.hint)
 
 
 def see_memory() -> MemorySeen:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from shared_context.retrieval import encoder
 from shared_context.retrieval.embedding import EmbeddingModel
+from shared_context.retrieval.encoder import Encoder
 from shared_context.retrieval.static_vectors import NAME, StaticEmbedder
 
 from orchestrator_core.backend import ChatBackend
@@ -13,11 +15,12 @@ from orchestrator_core.backends.gguf_embedder import GgufEmbedder
 from orchestrator_core.backends.model_files import resolve_model_path
 from orchestrator_core.backends.registered import in_force
 from orchestrator_core.engine.saved_prefix import fingerprint
-from orchestrator_core.errors import OrchestratorError
+from orchestrator_core.errors import MissingExtra, OrchestratorError
 from orchestrator_core.settings import Settings
 
 ENGINE = "engine"
 STATIC = "static"
+ENCODER = "encoder"
 
 
 def open_embedding(
@@ -27,6 +30,7 @@ def open_embedding(
 
     Raises:
         ModelNotFound: the setting names a file that does not exist.
+        MissingExtra: it names the encoder, which is not installed.
     """
     chosen = settings.context.embeddings
     if chosen is None:
@@ -40,6 +44,21 @@ def open_embedding(
     def idle() -> bool:
         return backend.stats().running == 0
 
+    if chosen == ENCODER:
+        if not Encoder.is_installed():
+            raise MissingExtra(encoder.PACKAGE, ENCODER, f"context.embeddings: {ENCODER}")
+        model = Encoder()
+        return (
+            EmbeddingModel(
+                model,
+                encoder.NAME,
+                idle,
+                load=model.load,
+                with_before=False,
+                embed_question=model.embed_question,
+            ),
+            model.close,
+        )
     if chosen == ENGINE:
         name = f"{ENGINE} {settings.model.path}"
         return EmbeddingModel(backend, name, idle, _content(_model_file(settings))), None

@@ -40,6 +40,7 @@ class EmbeddingModel:
         load: makes the embedder ready ahead of the first question, which would not wait for it.
         immediate: so fast that passages are embedded when they are read, and nothing is in the background.
         with_before: passages are embedded with the end of what was said before them.
+        embed_question: makes the vectors of questions, where a model tells them from passages.
     """
 
     embedder: Embedder
@@ -49,6 +50,7 @@ class EmbeddingModel:
     load: Callable[[], object] = lambda: None
     immediate: bool = False
     with_before: bool = True
+    embed_question: Callable[[Sequence[str]], list[list[float]]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +138,14 @@ class Embeddings:
     def nearest(self, text: str, limit: int) -> list[Near]:
         """What is closest in meaning among the passages that have vectors already; nothing when
         the embedder fails or is slow."""
+        embed = self._model.embed_question or self._model.embedder.embed
         with self._lock:
             if self._closed or not len(self._vectors) or (self._asked and not self._asked.done()):
                 return []
             if not self._model.immediate:
-                self._asked = self._asking.submit(self._model.embedder.embed, [text])
+                self._asked = self._asking.submit(embed, [text])
         try:
-            vector = (
-                self._model.embedder.embed([text])[0]
-                if self._asked is None
-                else self._asked.result(PATIENCE_S)[0]
-            )
+            vector = embed([text])[0] if self._asked is None else self._asked.result(PATIENCE_S)[0]
         except TookTooLong:
             return []
         except Exception as error:
