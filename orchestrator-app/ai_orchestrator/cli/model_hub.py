@@ -31,6 +31,8 @@ def pull(
     WHAT is a recommended name, owner/name, or owner/name:file.gguf; without it, choose among those that fit this
     machine's memory. A download that was broken off goes on where it stood.
     """
+    from orchestrator_core.models.memory import check_fits
+
     from ai_orchestrator import model_hub
 
     settings = make_settings(config, data)
@@ -41,6 +43,8 @@ def pull(
     model = model_hub.look_up(what)
     files = ", ".join(sorted(model.files))
     click.echo(f"{model.repo}: {files}, {model.size / 1e9:.2f} GB, licence {model.licence}")
+    if not no_activate:
+        check_fits(model.repo, model.size, gpu_layers=settings.engine.n_gpu_layers)
     if not yes and terminal.interactive() and not click.confirm("Download it?", default=True):
         return 1
     if not terminal.interactive():
@@ -60,11 +64,11 @@ def pull(
 
 def _choose(yes: bool, only_list: bool) -> str | None:
     """A recommended model that fits; None: nobody chose."""
-    import psutil
+    from orchestrator_core.models.memory import main_memory
 
     from ai_orchestrator.model_hub import recommended_for
 
-    memory = psutil.virtual_memory().total
+    memory = main_memory().total
     fitting = recommended_for(memory)
     if not fitting:
         click.echo(f"No recommended model fits the {memory / 1e9:.1f} GB of this machine.", err=True)

@@ -19,7 +19,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import psutil
 from orchestrator_core.backends.factory import choose_backend, create_backend
 from orchestrator_core.backends.model_files import (
     builtin_folders,
@@ -29,6 +28,7 @@ from orchestrator_core.backends.model_files import (
 )
 from orchestrator_core.backends.registered import in_force, reference_of
 from orchestrator_core.errors import ConfigurationError, OrchestratorError
+from orchestrator_core.models.memory import main_memory
 from orchestrator_core.settings import ENVIRONMENT, Settings, default_config_file
 from orchestrator_http.keys import refuse_open_bind
 from orchestrator_http.origins import is_loopback
@@ -186,7 +186,7 @@ def _packaged(chosen: str, embedder: StaticEmbedder | Encoder) -> EmbeddingsSeen
 
 
 def see_memory() -> MemorySeen:
-    memory = psutil.virtual_memory()
+    memory = main_memory()
     return MemorySeen(memory.total, memory.available)
 
 

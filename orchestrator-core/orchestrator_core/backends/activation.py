@@ -1,6 +1,6 @@
 """Putting another model in the place of the one that answers, without a restart and with a way back.
 
-In this order: the files' hashes, the gate, loading and a first decode in a process of its own, the durable note of
+In this order: the memory that it needs, the files' hashes, the gate, loading and a first decode in a process of its own, the durable note of
 what is active, the switch. Whatever fails, or wherever this ends, the model that answered before answers on.
 """
 
@@ -25,9 +25,11 @@ from orchestrator_core.errors import (
 from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.models.active import Active
 from orchestrator_core.models.files import Progress, nothing
+from orchestrator_core.models.manifest import ModelManifest
+from orchestrator_core.models.memory import check_fits
 from orchestrator_core.models.registry import Registry
 from orchestrator_core.models.version import Version
-from orchestrator_core.settings import Settings
+from orchestrator_core.settings import BUILTIN_MODEL, Settings
 
 PROOF = Prompt.raw("The")
 PROOF_TOKENS = 8
@@ -100,9 +102,9 @@ class Activator:
 
         Raises:
             NotFound, InvalidRequest: there is no such version. Conflict: another activation is under way.
+            ModelUnusable: it does not fit into the memory.
         """
-        if reference is not None:
-            reference = self.registry.find(reference).reference
+        reference = self._fitting(reference)
         self._take(reference)
         threading.Thread(
             target=self._run, args=(reference, force), name="model-activation", daemon=True
@@ -114,17 +116,39 @@ class Activator:
 
         Args:
             reference: None: the model that the settings name.
-            force: whatever the gate says. Hashes and the first decode are never passed over.
+            force: whatever the gate says. Memory, hashes and the first decode are never passed over.
 
         Raises:
             NotFound, InvalidRequest: there is no such version.
             Conflict: the gate refuses it; or another activation is under way.
-            ModelUnusable, BackendError: it is damaged, or does not load. StoreError: it could not be noted.
+            ModelUnusable, BackendError: it does not fit into the memory, is damaged, or does not load.
+            StoreError: it could not be noted.
         """
-        if reference is not None:
-            reference = self.registry.find(reference).reference
+        reference = self._fitting(reference)
         self._take(reference)
         return self._perform(reference, force, progress)
+
+    def _fitting(self, reference: str | None) -> str | None:
+        """The version's full reference, of one that fits into this machine's memory beside what runs.
+
+        Raises:
+            NotFound, InvalidRequest, ModelUnusable.
+        """
+        if reference is None:
+            return None
+        manifest = self.registry.find(reference).manifest
+        gpu_layers = self._settings.engine.n_gpu_layers
+        check_fits(manifest.reference, self._size(manifest), gpu_layers=gpu_layers)
+        return manifest.reference
+
+    def _size(self, manifest: ModelManifest) -> int:
+        """Bytes of its files and of its base's; of a base that is not there, loading will tell."""
+        if manifest.base in (None, BUILTIN_MODEL):
+            return manifest.size
+        try:
+            return manifest.size + self.registry.find(str(manifest.base)).manifest.size
+        except OrchestratorError:
+            return manifest.size
 
     def _take(self, reference: str | None) -> None:
         self._check_settings()

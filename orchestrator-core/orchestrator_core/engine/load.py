@@ -146,7 +146,7 @@ def choose_cells(wanted: int | None, window: int, max_sequences: int, cell_bytes
     """KV cells: as wanted, but at least one window; by default several, bounded by memory."""
     if wanted is not None:
         return max(wanted, window)
-    import psutil
+    from orchestrator_core.models.memory import main_memory
 
-    affordable = psutil.virtual_memory().total // KV_SHARE // max(1, cell_bytes)
+    affordable = main_memory().total // KV_SHARE // max(1, cell_bytes)
     return max(window, min(window * min(max_sequences, KV_WINDOWS), affordable))

@@ -14,8 +14,9 @@ from orchestrator_core.backends.switching import SwitchingBackend, backend_for_s
 from orchestrator_core.chat_request import ChatRequest
 from orchestrator_core.errors import Conflict, ModelUnusable, NotFound
 from orchestrator_core.generation import GenerationConfig
-from orchestrator_core.models import active
+from orchestrator_core.models import active, memory
 from orchestrator_core.models.files import sha256_of
+from orchestrator_core.models.manifest import MEMORY_FACTOR
 from orchestrator_core.models.registry import Registry
 from orchestrator_core.settings import Settings
 from shared_context.errors import StoreFull
@@ -215,3 +216,13 @@ class TestSwitching:
             backend.wait_for_room()
         assert backend.describe().model == "2"
         backend.close()
+
+
+def test_a_base_counts_with_its_adapter_when_the_memory_is_looked_at(settings, registry, monkeypatch):
+    whole, tuned = (registry.find(reference).manifest.size for reference in ("whole:1", "tuned:1"))
+    room = memory.Memory(round((whole + tuned / 2) * MEMORY_FACTOR), 1 << 40)
+    monkeypatch.setattr(memory, "GPU_DEVICES", ())
+    monkeypatch.setattr(memory, "main_memory", lambda: room)
+    with pytest.raises(ModelUnusable, match=r"tuned:1 needs about .*; this machine has"):
+        Activator(settings).activate("tuned:1", force=True)
+    assert Activator(settings).activate("whole:1").reference == "whole:1"

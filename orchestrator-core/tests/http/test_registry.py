@@ -5,6 +5,7 @@ import hashlib
 import pytest
 from ai_orchestrator.app import app_services, create_app
 from orchestrator_core.backends.model_files import builtin_folders, find_builtin
+from orchestrator_core.models import memory
 from orchestrator_core.models.registry import Registry
 from orchestrator_core.settings import Settings
 from support.desktop import ReadingClient, desk
@@ -97,6 +98,17 @@ def test_what_does_not_load_is_not_activated_and_the_reason_is_told(engine):
     assert engine.get("/model/info").json["model"] == BUILTIN.name
     assert engine.post("/models/activate", json={"reference": "absent"}).status_code == 404
     assert engine.post("/models/rollback").status_code == 409
+
+
+def test_a_model_too_large_for_the_memory_is_refused_before_the_running_one_is_touched(engine, monkeypatch):
+    monkeypatch.setattr(memory, "GPU_DEVICES", ())
+    monkeypatch.setattr(memory, "main_memory", lambda: memory.Memory(total=1_000_000, available=900_000))
+    refused = engine.post("/models/activate", json={"reference": "whole", "force": True})
+    assert (refused.status_code, refused.json["error"]["code"]) == (503, "model_too_large")
+    assert "this machine has 1.0 MB" in refused.json["error"]["message"]
+    assert "smaller model" in refused.json["error"]["hint"]
+    assert engine.get("/models").json["activation"]["state"] == "none"
+    assert engine.post("/chat", json={"message": "Hello", "max_tokens": 2}).json["model"] == BUILTIN.name
 
 
 class TestDownloads:
