@@ -250,13 +250,14 @@ class Counting(ScriptedBackend):
 
 
 @contextmanager
-def memory(window: int, folder: Path, *, http: bool) -> Iterator[Memory]:
+def memory(window: int, folder: Path, *, http: bool, embeddings: str = "static") -> Iterator[Memory]:
     """The memory in this folder; of a new one, documents and nothing said yet."""
     with_documents(folder)
     settings = Settings.model_validate(
         {
             "data": folder,
             "model": {"context_length": window},
+            "context": {"embeddings": embeddings},
             "server": {"port": 0},
         }
     )
@@ -343,10 +344,16 @@ def measure(memory: Memory, facts: Sequence[Fact], conversation: str | None) -> 
 )
 @click.option("--window", "windows", multiple=True, type=int, default=(4096,), show_default=True)
 @click.option("--sessions", "sizes", multiple=True, type=int, default=(100,), show_default=True)
+@click.option("--embeddings", default="static", show_default=True, help="As `context.embeddings`.")
 @click.option("--http", is_flag=True, help="Tell and ask over HTTP, as clients do.")
 @click.option("--misses", is_flag=True, help="Also print the questions whose fact was not shown.")
 def main(
-    files: tuple[Path, ...], windows: tuple[int, ...], sizes: tuple[int, ...], http: bool, misses: bool
+    files: tuple[Path, ...],
+    windows: tuple[int, ...],
+    sizes: tuple[int, ...],
+    embeddings: str,
+    http: bool,
+    misses: bool,
 ) -> None:
     """The share of facts that reach the prompt."""
     describe_run()
@@ -360,7 +367,7 @@ def main(
                     folder = Path(made)
                     conversation = ""
                     for window in windows:
-                        with memory(window, folder, http=http) as asked:
+                        with memory(window, folder, http=http, embeddings=embeddings) as asked:
                             if not conversation:
                                 conversation = asked.tell(said, one_conversation=one_conversation)
                             if not one_conversation:

@@ -8,6 +8,7 @@ from pathlib import Path
 from shared_context.retrieval import encoder
 from shared_context.retrieval.embedding import EmbeddingModel
 from shared_context.retrieval.encoder import Encoder
+from shared_context.retrieval.lasting import LastingModel
 from shared_context.retrieval.static_vectors import NAME, StaticEmbedder
 
 from orchestrator_core.backend import ChatBackend
@@ -39,7 +40,8 @@ def open_embedding(
         static = StaticEmbedder.installed()
         if static is None:
             return None, None
-        return EmbeddingModel(static, NAME, immediate=True, with_before=False), None
+        lasting = LastingModel.of(NAME)
+        return EmbeddingModel(static, NAME, immediate=True, with_before=False, lasting=lasting), None
 
     def idle() -> bool:
         return backend.stats().running == 0
@@ -55,6 +57,7 @@ def open_embedding(
                 idle,
                 load=model.load,
                 with_before=False,
+                lasting=LastingModel.of(encoder.NAME),
                 embed_question=model.embed_question,
             ),
             model.close,

@@ -25,6 +25,8 @@ MOST_TOKENS = 2000
 LEAST_OF_BEST = 0.45
 """What fits so much less well than the best is left out: where a question finds its words, a third of the
 room is used, and all of it where little is known."""
+LASTING_PART = 0.3
+"""Of the tokens, for what the owner said that lasts."""
 WITH_NEIGHBOUR = 3
 """The best passages also tell what they answered: "On Friday." says little without its question."""
 NEIGHBOUR_CHARS = 200
@@ -104,7 +106,8 @@ def choose(
     candidates: Sequence[Found], shown: Sequence[str], words: Collection[str], budget: int, count: Count
 ) -> Recalled:
     """The best passages, as many as fit, without what the prompt shows anyway. Where one does not fit
-    its neighbour goes first, then what stands farthest from the words that matched.
+    its neighbour goes first, then what stands farthest from the words that matched. What lasts about the
+    owner has `LASTING_PART` of the tokens at most.
 
     Args:
         candidates: best first.
@@ -113,25 +116,52 @@ def choose(
         budget: tokens for heading and passages.
     """
     seen = _plain("\n".join(shown))
-    uses: list[RecalledUse] = []
     left = budget - count(HEADING)
-    for candidate in candidates:
-        if len(uses) == MOST or candidate.score < LEAST_OF_BEST * candidates[0].score:
+    lasting = _lasting(
+        [passage for passage in candidates if passage.lasting], seen, int(LASTING_PART * left), count
+    )
+    left -= sum(use.tokens for use in lasting)
+    fitting = [passage for passage in candidates if not passage.lasting]
+    uses: list[RecalledUse] = []
+    for candidate in fitting:
+        if len(uses) == MOST or candidate.score < LEAST_OF_BEST * fitting[0].score:
             break
         if _plain(_body(candidate)) in seen:
             continue
         for line in _lines(candidate, seen, words, with_neighbour=len(uses) < WITH_NEIGHBOUR):
-            tokens = count(_BETWEEN + line)
-            if tokens <= left:
-                left -= tokens
-                at = candidate.at or None
-                uses.append(
-                    RecalledUse(source=candidate.source, id=candidate.item, at=at, tokens=tokens, text=line)
-                )
+            use = _use(candidate, line, count)
+            if use.tokens <= left:
+                left -= use.tokens
+                uses.append(use)
                 break
         else:
             break
-    return Recalled(tuple(uses))
+    taken = {use.id for use in uses}
+    return Recalled((*uses, *(use for use in lasting if use.id not in taken)))
+
+
+def _lasting(candidates: Sequence[Found], seen: str, budget: int, count: Count) -> list[RecalledUse]:
+    """Those that fit, in their order. What the prompt shows already takes its tokens too: else each turn of a
+    conversation would bring the next ones."""
+    uses = []
+    for passage in candidates:
+        use = _use(passage, next(_lines(passage, seen, (), with_neighbour=False)), count)
+        if use.tokens > budget:
+            break
+        budget -= use.tokens
+        if _plain(passage.text) not in seen:
+            uses.append(use)
+    return uses
+
+
+def _use(passage: Found, line: str, count: Count) -> RecalledUse:
+    return RecalledUse(
+        source=passage.source,
+        id=passage.item,
+        at=passage.at or None,
+        tokens=count(_BETWEEN + line),
+        text=line,
+    )
 
 
 def _lines(passage: Found, seen: str, words: Collection[str], *, with_neighbour: bool) -> Iterator[str]:

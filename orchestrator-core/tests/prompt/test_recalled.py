@@ -12,6 +12,7 @@ from orchestrator_core.generation import GenerationConfig
 from orchestrator_core.prompt.builder import PromptBuilder, PromptRequest
 from orchestrator_core.prompt.recalled import (
     HEADING,
+    LASTING_PART,
     LATER_PART,
     LEAST_LATER,
     LEAST_OF_BEST,
@@ -185,3 +186,29 @@ def test_prompt_and_answer_never_exceed_the_window(
             builder.check(request)
         return
     assert backend.count_prompt(built.prompt) + built.receipt.max_tokens <= window
+
+
+def lasting(number: int) -> Found:
+    return said(f"I never eat thing number {number} of all.", f"l{number}", lasting=True)
+
+
+def test_what_lasts_has_its_part_of_the_tokens_and_what_fits_the_rest() -> None:
+    fitting = [said(f"Key {n} is in the shed behind the house, on a nail.", f"m{n}") for n in range(200)]
+    built = build(*fitting, *map(lasting, range(200)), window=4096)
+    tokens = {use.id[0]: 0 for use in built.receipt.retrieved}
+    for use in built.receipt.retrieved:
+        tokens[use.id[0]] += use.tokens
+    assert 0 < tokens["l"] <= LASTING_PART * 1024 < tokens["m"]
+
+
+def test_what_lasts_and_fits_stands_there_once() -> None:
+    built = build(said("I never eat nuts.", "m1"), said("I never eat nuts.", "m1", lasting=True))
+    assert [use.id for use in built.receipt.retrieved] == ["m1"]
+
+
+def test_a_later_turn_does_not_go_on_to_what_lasts_less() -> None:
+    everything = list(map(lasting, range(200)))
+    first = build(*everything, window=4096)
+    block = recalled_before({"retrieved": [{"text": use.text} for use in first.receipt.retrieved]})
+    later = build(*everything, window=4096, history=conversation([block, "Noted."]))
+    assert first.receipt.retrieved and not later.receipt.retrieved

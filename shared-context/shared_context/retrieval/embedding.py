@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shared_context.errors import SharedContextError
 from shared_context.retrieval.fusion import Embedder, Vectors
 from shared_context.retrieval.index import PassageIndex
+from shared_context.retrieval.lasting import LastingModel
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ class EmbeddingModel:
         immediate: so fast that passages are embedded when they are read, and nothing is in the background.
         with_before: passages are embedded with the end of what was said before them.
         embed_question: makes the vectors of questions, where a model tells them from passages.
+        lasting: tells by a vector what lasts; None: nobody can.
     """
 
     embedder: Embedder
@@ -51,6 +54,7 @@ class EmbeddingModel:
     immediate: bool = False
     with_before: bool = True
     embed_question: Callable[[Sequence[str]], list[list[float]]] | None = None
+    lasting: LastingModel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +77,16 @@ class EmbeddingState:
 
 
 @dataclass(frozen=True, slots=True)
-class Near:
-    """
+class Nearby:
+    """Passages by their positions.
+
     Args:
-        standing: how far its closeness lies above that of all passages, in standard deviations.
+        standing: of the closest, how far they stand out, see `Vectors.standing`.
+        lasting: those that state something lasting, what matters most to the question first.
     """
 
-    position: int
-    standing: float
+    standing: Mapping[int, float] = field(default_factory=dict)
+    lasting: Sequence[int] = ()
 
 
 class Embeddings:
@@ -135,24 +141,30 @@ class Embeddings:
         passages, embedded = self._index.counts()
         return EmbeddingState(self._model.name, passages, embedded, len(self._refused), self._problem)
 
-    def nearest(self, text: str, limit: int) -> list[Near]:
-        """What is closest in meaning among the passages that have vectors already; nothing when
-        the embedder fails or is slow."""
+    def nearby(self, text: str, limit: int, lasting: int) -> Nearby:
+        """What is closest in meaning, and what lasts, so many of each at most, among the passages that have
+        vectors already; nothing when the embedder fails or is slow."""
         embed = self._model.embed_question or self._model.embedder.embed
         with self._lock:
             if self._closed or not len(self._vectors) or (self._asked and not self._asked.done()):
-                return []
+                return Nearby()
             if not self._model.immediate:
                 self._asked = self._asking.submit(embed, [text])
         try:
             vector = embed([text])[0] if self._asked is None else self._asked.result(PATIENCE_S)[0]
         except TookTooLong:
-            return []
+            return Nearby()
         except Exception as error:
             log.warning("A question is searched by its words only: %s", error)
-            return []
+            return Nearby()
         with self._lock:
-            return [Near(*one) for one in self._vectors.nearest(vector, limit)]
+            standing = self._vectors.standing(vector)
+            last: list[tuple[int, float]] = []
+            if (model := self._model.lasting) is not None:
+                sums = self._vectors.weighted(model.weights)
+                last = self._vectors.best(model.order(sums, standing), lasting)
+            positions = [position for position, score in last if score > -math.inf]
+            return Nearby(dict(self._vectors.best(standing, limit)), positions)
 
     def close(self) -> None:
         """Begin nothing more. Idempotent."""

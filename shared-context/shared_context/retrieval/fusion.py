@@ -83,14 +83,28 @@ class Vectors(Generic[Item]):
             self._matrix = larger
 
     def nearest(self, vector: Sequence[float], limit: int) -> list[tuple[Item, float]]:
-        """The closest, closest first, each with how far it stands out: its closeness in standard
-        deviations above the mean of all. What closeness itself means differs from model to model.
+        """The closest, closest first, each with its standing."""
+        return self.best(self.standing(vector), limit)
+
+    def best(self, scores: Any, limit: int) -> list[tuple[Item, float]]:
+        """The items with the highest of these scores, one for each item, highest first."""
+        limit = min(limit, len(scores))
+        best: Any = self._numpy.argpartition(-scores, limit - 1)[:limit] if limit else []
+        return [(self._items[at], float(scores[at])) for at in sorted(best, key=lambda at: -scores[at])]
+
+    def weighted(self, weights: Any) -> Any:
+        """The sum of each item's numbers, each times its weight."""
+        return self._times(weights) if self._items else self._numpy.empty(0)
+
+    def standing(self, vector: Sequence[float]) -> Any:
+        """How far each item stands out: its closeness in standard deviations above the mean of all. What
+        closeness itself means differs from model to model.
 
         Closeness is the cosine after the mean of all vectors is taken from both: what all texts of a
         memory have in common tells none of them apart (Mu and Viswanath 2018, "All-but-the-Top").
         """
         if not self._items:
-            return []
+            return self._numpy.empty(0)
         numpy = self._numpy
         if self._centre is None:
             mean = self._matrix[: len(self._items)].mean(axis=0)
@@ -99,10 +113,7 @@ class Vectors(Generic[Item]):
         wanted = numpy.asarray(vector, dtype=numpy.float32)
         wanted = wanted / (float(numpy.linalg.norm(wanted)) or 1.0) - mean
         closeness = (self._times(wanted) - mean @ wanted) / distances
-        standing = (closeness - closeness.mean()) / (float(closeness.std()) or 1.0)
-        limit = min(limit, len(standing))
-        best = numpy.argpartition(-standing, limit - 1)[:limit] if limit else []
-        return [(self._items[at], float(standing[at])) for at in sorted(best, key=lambda at: -standing[at])]
+        return (closeness - closeness.mean()) / (float(closeness.std()) or 1.0)
 
     def _times(self, vector: Any) -> Any:
         """All vectors times one. Not with `@`: BLAS's threads wait for each other where the cores are busy."""

@@ -17,10 +17,12 @@ from shared_context.documents.document import Document
 from shared_context.documents.document_names import is_document_path
 from shared_context.documents.starters import starter_text
 from shared_context.errors import StoreCorrupt, StoreFromFuture
-from shared_context.retrieval.embedding import EmbeddingModel, Embeddings, EmbeddingState
+from shared_context.retrieval.embedding import EmbeddingModel, Embeddings, EmbeddingState, Nearby
 from shared_context.retrieval.index import PassageIndex
-from shared_context.retrieval.passages import document_passages, message_passages
+from shared_context.retrieval.passages import Passage, document_passages, message_passages
 from shared_context.retrieval.question import Question
+from shared_context.retrieval.scoring import OWNER
+from shared_context.retrieval.segments import asked_part
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,8 @@ LEAST_FOUND = 3.0
 """What a person searches for and has none of the words must stand out more: a list of hits is read."""
 NEAR_LOOKED_AT = 400
 """So that what has the words has its closeness, too."""
+LASTING_LOOKED_AT = 60
+"""Of these, what the owner said is recalled; what others said of themselves is not."""
 
 PARTS = 4
 """Passages that a search looks at for each result: of one long text several may fit."""
@@ -66,6 +70,8 @@ class Found:
         speaker: user, assistant, or "" for documents.
         holds_words: it has a word of the question itself, not only beside such a passage.
         before: the message it follows, for the best few.
+        lasting: recalled as something lasting that the owner said, whatever was asked; score, coverage and
+            standing are 0 then.
     """
 
     source: str
@@ -78,6 +84,7 @@ class Found:
     speaker: str = ""
     holds_words: bool = True
     before: str = ""
+    lasting: bool = False
 
     @property
     def document(self) -> str:
@@ -168,7 +175,7 @@ class MemorySearch:
             StoreError.
         """
         self.refresh()
-        hits = self._found(Question(text, speakers=PEOPLE), PARTS * limit, within)
+        hits = self._found(Question(text, speakers=PEOPLE), PARTS * limit, within, self._nearby(text))
         fitting = [one for one in hits if one.holds_words or one.standing >= LEAST_FOUND]
         # The best passage of each message or section stands for it.
         return list({(one.source, one.item): one for one in reversed(fitting)}.values())[: -limit - 1 : -1]
@@ -183,7 +190,8 @@ class MemorySearch:
         within: Collection[str] | None = None,
         limit: int = 20,
     ) -> list[Found]:
-        """What may help to answer a message, passage by passage; empty when nothing fits well.
+        """What may help to answer a message, passage by passage, best first; behind it what the owner said that
+        lasts, what matters most to this message first.
 
         Args:
             earlier: what was said just before, latest last.
@@ -196,13 +204,23 @@ class MemorySearch:
         """
         self.refresh()
         question = Question(text, earlier, asked_at, PEOPLE)
-        hits = self._found(question, limit + len(without), within)
-        return [one for one in hits if worth_showing(one.coverage, one.standing) and one.item not in without][
-            :limit
+        nearby = self._nearby(text)
+        hits = self._found(question, limit + len(without), within, nearby)
+        fitting = [one for one in hits if worth_showing(one.coverage, one.standing)]
+        return [
+            *[one for one in fitting if one.item not in without][:limit],
+            *[one for one in self._lasting(nearby) if one.item not in without],
         ]
 
-    def _found(self, question: Question, limit: int, within: Collection[str] | None) -> list[Found]:
-        fitting = self._index.find(question, limit, within, self._near(question.text))
+    def _lasting(self, nearby: Nearby) -> list[Found]:
+        passages = self._index.passages(nearby.lasting)
+        said = [passages[position] for position in nearby.lasting if position in passages]
+        return self._shown([_as_lasting(one) for one in said if _states(one)])
+
+    def _found(
+        self, question: Question, limit: int, within: Collection[str] | None, nearby: Nearby
+    ) -> list[Found]:
+        fitting = self._index.find(question, limit, within, nearby.standing)
         hits = [
             Found(
                 source=passage.source,
@@ -226,9 +244,10 @@ class MemorySearch:
             hidden = hidden_among(connection, [one.item for one in found if one.source == "message"])
         return [one for one in found if one.source != "message" or one.item not in hidden]
 
-    def _near(self, text: str) -> dict[int, float]:
-        near = [] if self._embeddings is None else self._embeddings.nearest(text, NEAR_LOOKED_AT)
-        return {one.position: one.standing for one in near}
+    def _nearby(self, text: str) -> Nearby:
+        if self._embeddings is None:
+            return Nearby()
+        return self._embeddings.nearby(text, NEAR_LOOKED_AT, LASTING_LOOKED_AT)
 
     def _read_documents(self, marks: dict[str, str]) -> None:
         if self._documents is None:
@@ -317,6 +336,24 @@ def _batches(connection: sqlite3.Connection, after: int) -> Iterator[list[sqlite
             return
         yield rows
         after = _position(connection, rows[-1]["message_id"])[0]
+
+
+def _states(passage: Passage) -> bool:
+    """Whether the owner says something in it and does not only ask."""
+    return passage.speaker == OWNER and asked_part(passage.text) < 0.5
+
+
+def _as_lasting(passage: Passage) -> Found:
+    return Found(
+        passage.source,
+        passage.item,
+        passage.text,
+        passage.at,
+        score=0.0,
+        coverage=0.0,
+        speaker=passage.speaker,
+        lasting=True,
+    )
 
 
 def worth_showing(coverage: float, standing: float = 0.0) -> bool:
