@@ -15,12 +15,15 @@ import subprocess
 import sys
 import tempfile
 import venv
+from contextlib import nullcontext
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
 
 from support.client_server import answering  # noqa: E402
+from support.command_line import COMMAND, fresh_user  # noqa: E402
+from support.mcp_clients import listening as mcp_listening  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "compatibility.md"
 BEGIN, END = "<!-- clients: begin -->", "<!-- clients: end -->"
@@ -36,6 +39,18 @@ PROBES = [
     ("probe_commands.py", ["aider-chat"]),
 ]
 
+INSPECTOR = "@modelcontextprotocol/inspector"
+INSPECTIONS = [
+    ("tools", ["tools/list"]),
+    ("resources", ["resources/list"]),
+    ("templates", ["resources/templates/list"]),
+    ("prompts", ["prompts/list"]),
+    ("a call", ["tools/call", "--tool-name", "append_log", "--tool-arg", "text=Painted."]),
+    ("a resource", ["resources/read", "--uri", "orchestrator://context/SESSION_LOG.md"]),
+    ("an unknown tool refused", ["tools/call", "--tool-name", "nothing"]),
+    ("a wrong argument refused", ["tools/call", "--tool-name", "append_log", "--tool-arg", "text=5"]),
+]
+
 
 def main() -> None:
     rows: list[tuple[str, str, list[dict[str, str]]]] = []
@@ -46,6 +61,9 @@ def main() -> None:
             report(rows[-1])
         for client, told in javascript(Path(folder) / "javascript", server.url).items():
             rows.append((f"JavaScript: {client}", "", told))
+            report(rows[-1])
+        for transport in ("stdio", "http"):
+            rows.append(inspected(Path(folder) / f"inspector-{transport}", transport))
             report(rows[-1])
     write(rows)
 
@@ -77,6 +95,33 @@ def javascript(place: Path, url: str) -> dict[str, list[dict[str, str]]]:
     for one in lines_of(["node", "run.mjs"], place, url):
         found.setdefault(one["client"], []).append(one)
     return found
+
+
+def inspected(place: Path, transport: str) -> tuple[str, str, list[dict[str, str]]]:
+    """The MCP inspector's command line against `orchestrator mcp` with a memory of its own."""
+    place.mkdir()
+    env = fresh_user(place)
+    install = ["npm", "install", "--silent", "--no-audit", "--no-fund", INSPECTOR]
+    subprocess.run(install, cwd=place, check=True)
+    manifest = json.loads((place / "node_modules" / INSPECTOR / "package.json").read_text())
+    with mcp_listening(env) if transport == "http" else nullcontext() as url:
+        server = [str(url), "--transport", "http"] if url else [*COMMAND, "mcp"]
+        told = [inspection(place, env, server, what, arguments) for what, arguments in INSPECTIONS]
+    return f"MCP inspector: {transport}", manifest["version"], told
+
+
+def inspection(
+    place: Path, env: dict[str, str], server: list[str], what: str, arguments: list[str]
+) -> dict[str, str]:
+    command = ["node_modules/.bin/mcp-inspector", "--cli", *server, "--method", *arguments]
+    finished = subprocess.run(
+        command, cwd=place, env={**env, "PATH": os.environ["PATH"]}, capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+    answer = json.loads(finished.stdout) if finished.stdout.startswith("{") else {}
+    ok = bool(answer) and answer.get("isError", False) == ("refused" in what)
+    detail = "" if ok else (finished.stderr or finished.stdout).strip()[-200:]
+    return {"what": what, "ok": "yes" if ok else "", "detail": detail}
 
 
 def lines_of(command: list[object], place: Path, url: str) -> list[dict[str, str]]:
