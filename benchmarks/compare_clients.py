@@ -48,7 +48,10 @@ INSPECTIONS = [
     ("a call", ["tools/call", "--tool-name", "append_log", "--tool-arg", "text=Painted."]),
     ("a resource", ["resources/read", "--uri", "orchestrator://context/SESSION_LOG.md"]),
     ("an unknown tool refused", ["tools/call", "--tool-name", "nothing"]),
-    ("a wrong argument refused", ["tools/call", "--tool-name", "append_log", "--tool-arg", "text=5"]),
+    (
+        "a wrong argument refused",
+        ["tools/call", "--tool-name", "read_document", "--tool-arg", "name=NONE.md"],
+    ),
 ]
 
 
