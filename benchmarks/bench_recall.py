@@ -31,14 +31,16 @@ import click
 from measuring import console, describe_run, middle, show
 from orchestrator_core.backends.gguf_embedder import GgufEmbedder
 from orchestrator_core.settings import Settings
+from shared_context.retrieval import encoder
 from shared_context.retrieval.dates import day_in
 from shared_context.retrieval.embedding import BATCH, BATCH_AT_ONCE
+from shared_context.retrieval.encoder import Encoder
 from shared_context.retrieval.fusion import Embedder, Vectors
 from shared_context.retrieval.index import PassageIndex
 from shared_context.retrieval.passages import Passage, pieces
 from shared_context.retrieval.question import Question
 from shared_context.retrieval.recall import NEAR_LOOKED_AT
-from shared_context.retrieval.scoring import Weights
+from shared_context.retrieval.scoring import DEFAULT_WEIGHTS, Weights
 from shared_context.retrieval.segments import words_in
 from shared_context.retrieval.static_vectors import StaticEmbedder
 from shared_context.retrieval.stopwords import stopwords_of
@@ -95,7 +97,7 @@ def ours(weights: Weights | None = None, embeddings: Embeddings | None = None) -
         def search(question: str) -> Ranking:
             near: dict[int, float] = {}
             if embeddings is not None and vectors is not None:
-                (wanted,) = embeddings.embedder.embed([question])
+                (wanted,) = embeddings.ask([question])
                 near = dict(vectors.nearest(wanted, NEAR_LOOKED_AT))
             found = index.find(Question(question, speakers=speakers), 4 * DEPTHS[-1], None, near)
             return list(dict.fromkeys(passage.item for passage, _ in found))[: DEPTHS[-1]]
@@ -108,8 +110,16 @@ def ours(weights: Weights | None = None, embeddings: Embeddings | None = None) -
 class Embeddings:
     """Makes the vectors of dialogues, each once, and measures what that costs."""
 
-    def __init__(self, embedder: Embedder, batch: int = BATCH, *, with_before: bool = True) -> None:
+    def __init__(
+        self,
+        embedder: Embedder,
+        batch: int = BATCH,
+        *,
+        with_before: bool = True,
+        ask: Callable[[Sequence[str]], Any] | None = None,
+    ) -> None:
         self.embedder = embedder
+        self.ask = ask or embedder.embed
         self._batch = batch
         self._with_before = with_before
         self.seconds = 0.0
@@ -244,10 +254,18 @@ ABLATIONS = {
     "files", type=click.Path(exists=True, dir_okay=False, path_type=Path), nargs=-1, required=True
 )
 @click.option("--model", type=click.Path(exists=True, path_type=Path), help="GGUF that makes embeddings.")
+@click.option("--encoder", "with_encoder", is_flag=True, help="Also with `context.embeddings: encoder`.")
 @click.option("--ablations", is_flag=True, help="Also ours without each of its parts.")
 @click.option("--together", "joined", is_flag=True, help="All dialogues as one memory.")
 @click.option("--turns", type=click.IntRange(0, 1_000_000), default=0, help="Other turns to search among.")
-def main(files: tuple[Path, ...], model: Path | None, ablations: bool, joined: bool, turns: int) -> None:
+def main(
+    files: tuple[Path, ...],
+    model: Path | None,
+    with_encoder: bool,
+    ablations: bool,
+    joined: bool,
+    turns: int,
+) -> None:
     """Recall and time of search over the dialogues in FILES."""
     describe_run()
     console.print(f"SQLite    {sqlite3.sqlite_version}\n")
@@ -271,6 +289,12 @@ def main(files: tuple[Path, ...], model: Path | None, ablations: bool, joined: b
     if by_default is not None:
         rows.append(measure(ours(embeddings=by_default), dialogues).row("ours"))
         by_default.tell()
+    if with_encoder:
+        with closing(Encoder()) as multilingual:
+            embeddings = Embeddings(multilingual, with_before=False, ask=multilingual.embed_question)
+            weights = replace(DEFAULT_WEIGHTS, meaning=encoder.MEANING)
+            rows.append(measure(ours(weights, embeddings), dialogues).row("ours with the encoder"))
+            embeddings.tell()
     if model is not None:
         with closing(GgufEmbedder(model, Settings())) as embedder:
             embeddings = Embeddings(embedder)

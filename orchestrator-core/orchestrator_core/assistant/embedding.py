@@ -58,6 +58,7 @@ def open_embedding(
                 load=model.load,
                 with_before=False,
                 lasting=LastingModel.of(encoder.NAME),
+                meaning=encoder.MEANING,
                 embed_question=model.embed_question,
             ),
             model.close,

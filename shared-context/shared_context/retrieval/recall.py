@@ -7,7 +7,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shared_context.conversations.messages import message_of
@@ -21,7 +21,7 @@ from shared_context.retrieval.embedding import EmbeddingModel, Embeddings, Embed
 from shared_context.retrieval.index import PassageIndex
 from shared_context.retrieval.passages import Passage, document_passages, message_passages
 from shared_context.retrieval.question import Question
-from shared_context.retrieval.scoring import OWNER
+from shared_context.retrieval.scoring import DEFAULT_WEIGHTS, OWNER
 from shared_context.retrieval.segments import asked_part
 
 log = logging.getLogger(__name__)
@@ -118,13 +118,14 @@ class MemorySearch:
         self._lock = threading.Lock()
         self._counting = threading.Lock()
         self._calls = self._read_for = 0
+        weights = None if embedding is None else replace(DEFAULT_WEIGHTS, meaning=embedding.meaning)
         try:
-            self._index = PassageIndex(path)
+            self._index = PassageIndex(path, weights)
         except (StoreCorrupt, StoreFromFuture) as error:
             log.warning("The search index is made anew: %s", error)
             for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
                 path.with_name(name).unlink(missing_ok=True)
-            self._index = PassageIndex(path)
+            self._index = PassageIndex(path, weights)
         self._embeddings = None if embedding is None else Embeddings(self._index, embedding)
 
     def close(self) -> None:

@@ -62,6 +62,9 @@ class Weights:
     """A tie-breaker: nothing else comes that close."""
 
 
+DEFAULT_WEIGHTS = Weights()
+
+
 @dataclass(frozen=True, slots=True)
 class PassageTraits:
     """What scoring knows of a passage without reading it.

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from shared_context.documents.context_folder import ContextFolder
 from shared_context.documents.document import Document
 from shared_context.documents.document_names import document_paths
 from shared_context.errors import StoreError
+from shared_context.retrieval.embedding import EmbeddingModel
 from shared_context.retrieval.recall import MemorySearch
 
 
@@ -263,3 +264,25 @@ def test_the_part_of_a_long_message_beside_the_one_that_fits_is_recalled_too(
         store.add_message("default", "user", f"Chapter {number} is about sailing.")
     passages = memory.recall("What about the walnut cupboard from the auction?", [], asked_at="", without=())
     assert any("212 euros" in one.text for one in passages)
+
+
+def test_a_model_that_knows_more_counts_for_more(tmp_path: Path) -> None:
+    class Same:
+        def embed(self, texts: Sequence[str]) -> list[list[float]]:
+            return [[1.0, 0.1] if "ledger" in text or "?" in text else [0.1, 1.0] for text in texts]
+
+    def best(meaning: float) -> str:
+        store = ConversationStore.open(tmp_path / f"conversations {meaning}.db")
+        model = EmbeddingModel(Same(), "same", immediate=True, with_before=False, meaning=meaning)
+        memory = MemorySearch(tmp_path / f"search {meaning}.db", store, embedding=model)
+        for number in range(40):
+            store.add_message("default", "user", f"Nothing of note on day {number}.")
+        store.add_message("default", "user", "The boiler is in the cellar.")
+        store.add_message("default", "user", "The ledger lies upstairs.")
+        (found, *_) = memory.search("Where is the boiler?")
+        memory.close()
+        store.close()
+        return found.text
+
+    assert best(0.1) == "The boiler is in the cellar."
+    assert best(10.0) == "The ledger lies upstairs."
