@@ -10,48 +10,31 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from datetime import timedelta
+from typing import Any
 
-from orchestrator_core.errors import InvalidRequest, NotFound, TierUnreachable
+from orchestrator_core.errors import TierUnreachable
 from orchestrator_core.settings import RelaySettings
 from orchestrator_core.tiers.remote import TierState
 from orchestrator_http.household import Household
 from orchestrator_relay import heads
-from orchestrator_relay.client_stream import RelayStream
-from orchestrator_relay.connection import Ending, Messages, RelayConnection
-from orchestrator_relay.errors import GreetingRefused, InvalidIdentity, SocketClosed
-from orchestrator_relay.greeting import receive_hello, refuse, welcome
-from orchestrator_relay.heads import RequestHead, Status, Welcome
-from orchestrator_relay.identity import PublicIdentity
-from pydantic import ValidationError
+from orchestrator_relay.connection import Ending, Messages
+from orchestrator_relay.errors import GreetingRefused, SocketClosed
+from orchestrator_relay.greeting import receive_hello, refuse
+from orchestrator_relay.heads import Hello
 from shared_context.errors import SharedContextError
 from shared_context.exchange.change_feed import ChangeFeed
 from shared_context.exchange.replica import Replica
-from shared_context.storage.identity import after, now
 
-from orchestrator_vps import places
+from orchestrator_vps import elsewhere, places
+from orchestrator_vps.admission import Admission
 from orchestrator_vps.credentials import Credentials, EnrolledDesktop
-from orchestrator_vps.desktop_response import DesktopResponse, translated
-from orchestrator_vps.link import DESKTOP, DesktopLink, in_words, state_of
-
-ADDRESS = "x-forwarded-for"
-"""A header given to `open` under this name travels as the client's address."""
-
-PROBE_S = 2.0
-"""How long a connection has to answer a ping when the same desktop dials in anew."""
+from orchestrator_vps.desktop_response import DesktopResponse
+from orchestrator_vps.link import DESKTOP, DesktopLink, in_words
 
 TICK_S = 1.0
 PAUSE_S = 0.1
 """Between two looks at what changed: to know the state of the memory means looking at all its files, which a
 hundred questions at once would each have to wait for. Who needs it sooner settles."""
-
-MAX_NOTICES = 256
-"""Waiting for their answers; a desktop that answers none is told all the same."""
-
-TELL_FOR = timedelta(days=1)
-"""How long a desktop is told that its credential was used elsewhere: it may be away, or restart."""
 
 SEEN_EVERY_S = 30.0
 DROPS_WITHIN_S = 60.0
@@ -71,24 +54,22 @@ class Hub:
     def __init__(
         self, relay: RelaySettings, credentials: Credentials, *, tier: str = "vps", version: str = ""
     ) -> None:
-        self._relay = relay
         self._credentials = credentials
-        self._tier = tier
-        self._version = version
+        self._admission = Admission(relay, credentials, tier=tier, version=version)
         self._links: dict[str, DesktopLink] = {}
-        self._changed = threading.Condition()
         self._admitting = threading.Lock()
+        self._replacing = threading.Lock()
         self._drops: deque[float] = deque(maxlen=100)
         self._last_ending = ""
         self._replica: Replica | None = None
-        self._household: Household | None = None
         self._changes: ChangeFeed | None = None
         self._closed = threading.Event()
 
     def attach(self, replica: Replica, changes: ChangeFeed, household: Household | None = None) -> None:
         """The memory whose changes the source is told of, and the household that it names. Once, before the first
         connection."""
-        self._replica, self._changes, self._household = replica, changes, household
+        self._replica, self._changes = replica, changes
+        self._admission.replica_id, self._admission.household = replica.replica_id, household
         threading.Thread(target=self._look_after, name="hub", daemon=True).start()
 
     # A desktop's connection
@@ -102,36 +83,27 @@ class Hub:
         address = places.plain(address)
         try:
             hello = receive_hello(socket)
-            link = self._admit(desktop, socket, min(hello.max_streams, self._relay.max_streams), address)
-            self._join(desktop, hello.identity)
+            link = self._admit(desktop, socket, hello, address)
+            self._admission.join(desktop, hello.identity)
         except (GreetingRefused, SocketClosed, SharedContextError) as error:
-            _log.warning("The desktop %s was not let in from %s: %s", desktop.desktop_id, address, error)
+            _log.warning("The desktop %s from %s was refused: %s", desktop.desktop_id, address, error)
             socket.close()
             socket.release()
             return
-        _log.info("The desktop %s (%s) is connected from %s", desktop.desktop_id, desktop.role, address)
+        _log.info("The desktop %s (%s) connected from %s", desktop.desktop_id, desktop.role, address)
         self._ended(link, link.connection.run())
 
     def used(self, desktop: EnrolledDesktop, address: str) -> None:
         """Note that a request came with this desktop's credential. One that comes from elsewhere while the
         desktop is connected is told to both owners at once: somebody else has the credential."""
         link = self._links.get(desktop.desktop_id)
-        place = places.plain(address)
-        if link is None or places.same(link.address, place) or place in (link.elsewhere, link.suspect):
-            return
-        # The desktop may just have changed its network: then its connection does not answer any more.
-        link.suspect = place
-        threading.Thread(target=self._check_place, args=(link, place), name="hub-place", daemon=True).start()
+        if link is not None:
+            elsewhere.note_use(link, address, self._credentials)
 
     def notices(self) -> list[str]:
         """What the owner of this server has to know and to act upon."""
-        return [
-            f"The credential of the desktop {link.desktop.name!r}, connected from {link.address}, was used from "
-            f"{link.elsewhere} too. If that was not you, run on the VPS: "
-            f"{self._credentials.own_command(f'revoke {link.desktop.desktop_id}')}"
-            for link in list(self._links.values())
-            if link.elsewhere
-        ]
+        links = [link for link in list(self._links.values()) if link.elsewhere]
+        return [elsewhere.notice(link, self._credentials) for link in links]
 
     def connected(self) -> frozenset[str]:
         return frozenset(self._links)
@@ -166,26 +138,13 @@ class Hub:
         if link is None:
             why = self._last_ending or "it has not connected yet"
             return TierState(DESKTOP, reachable=False, ready=False, drops=drops, why=why)
-        return state_of(link, self._relay.silence_s, drops)
+        return link.state(drops)
 
-    def open(
-        self,
-        method: str,
-        target: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        body: bytes = b"",
-        timeout_s: float | None = None,
-        begun: Callable[[RelayStream], object] | None = None,
-    ) -> DesktopResponse:
-        """See `RemoteTier`.
-
-        Args:
-            begun: see `RelayConnection.open`.
+    def open(self, method: str, target: str, **options: Any) -> DesktopResponse:
+        """See `RemoteTier`, and `DesktopLink.open` for the options.
 
         Raises:
-            TierUnreachable, TierLost.
-            InvalidRequest: the request cannot be written down in a frame.
+            TierUnreachable, TierLost, InvalidRequest.
         """
         link = self._source()
         if link is None:
@@ -193,40 +152,12 @@ class Hub:
                 f"The desktop is not connected ({self._last_ending or 'it has not connected yet'}).",
                 hint="Start it, or ask again later.",
             )
-        return self.open_on(
-            link, method, target, headers=headers, body=body, timeout_s=timeout_s, begun=begun
-        )
-
-    def open_on(
-        self,
-        link: DesktopLink,
-        method: str,
-        target: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        body: bytes = b"",
-        timeout_s: float | None = None,
-        begun: Callable[[RelayStream], object] | None = None,
-    ) -> DesktopResponse:
-        """`open`, of a certain desktop."""
-        fields = {name.lower(): value for name, value in (headers or {}).items()}
-        address = fields.pop(ADDRESS, "")
-        try:
-            head = RequestHead(
-                method=method, target=target, headers=tuple(fields.items()), body=len(body), address=address
-            )
-        except ValidationError as error:
-            where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
-            raise InvalidRequest(f"The request cannot be passed on: its {where} is not usable.") from None
-        with translated():
-            return DesktopResponse(
-                link.connection.open(head, body, timeout_s or self._relay.answer_timeout_s, begun=begun)
-            )
+        return link.open(method, target, **options)
 
     def lenders(self) -> list[DesktopLink]:
         """Extra desktops that can answer now, the least busy first."""
         extras = [link for link in list(self._links.values()) if link.desktop.role == "extra"]
-        states = [(state_of(link, self._relay.silence_s), link) for link in extras]
+        states = [(link.state(), link) for link in extras]
         usable = [(state.queue, link) for state, link in states if state.reachable and state.ready]
         return [link for _, link in sorted(usable, key=lambda pair: pair[0])]
 
@@ -235,148 +166,41 @@ class Hub:
         link = self._source()
         if link is None or self._replica is None:
             return False
-        digest = self._replica.state().digest
-        if link.synced == digest:
-            return True
-        # Not until `synced` is this digest: while others write, it may never be seen to be.
-        number = self._notify(link, digest)
-        with self._changed:
-            self._changed.wait_for(
-                lambda: link.taken_in >= number or link.connection.ending is not None, timeout_s
-            )
-        return link.taken_in >= number
+        return link.notices.settle(self._replica.state().digest, timeout_s)
 
     def catch_up(self, timeout_s: float) -> None:
-        """`settle`, when there is something to settle, and once for each state of the memory: a desktop
-        that cannot exchange does not hold up every request."""
+        """`settle`, when there is something to settle, and once for each state of the memory."""
         link = self._source()
-        if link is None or self._replica is None:
-            return
-        digest = self._replica.state().digest
-        if digest not in (link.synced, link.gave_up_on) and not self.settle(timeout_s):
-            link.gave_up_on = digest
+        if link is not None and self._replica is not None:
+            link.notices.catch_up(self._replica.state().digest, timeout_s)
 
     # Inside
 
-    def _admit(
-        self, desktop: EnrolledDesktop, socket: Messages, max_streams: int, address: str
-    ) -> DesktopLink:
+    def _admit(self, desktop: EnrolledDesktop, socket: Messages, hello: Hello, address: str) -> DesktopLink:
         """
         Raises:
             GreetingRefused, SocketClosed.
         """
         with self._admitting:
-            self._refuse_unwanted(desktop, socket, address)
-            replica = self._replica.replica_id if self._replica is not None else ""
-            greeting = Welcome(
-                tier=self._tier,
-                role=desktop.role,
-                replica=replica,
-                version=self._version,
-                heartbeat_s=self._relay.heartbeat_s,
-                silence_s=self._relay.silence_s,
-                address=address,
-                identity=self._household.identity.public.text() if self._household is not None else "",
-                before=None if places.same(desktop.address, address) else desktop.address,
-            )
-            welcome(socket, greeting)
-            self._credentials.dialled_in(desktop.desktop_id, address)
-            link = DesktopLink(desktop, self._connection(desktop, socket, max_streams), address=address)
-            if desktop.elsewhere_at and desktop.elsewhere_at > after(now(), -TELL_FOR):
-                link.elsewhere = desktop.elsewhere
-            with self._changed:
+            if self._closed.is_set():
+                raise refuse(socket, heads.STOPPING, "The VPS is being stopped.")
+            self._admission.check(desktop, socket, address, self._links.get(desktop.desktop_id))
+            link = self._admission.welcome(desktop, socket, hello, address)
+            with self._replacing:
                 self._links[desktop.desktop_id] = link
-                self._changed.notify_all()
         return link
 
-    def _join(self, desktop: EnrolledDesktop, identity: str) -> None:
-        """The source's keys are the household's; those of an extra desktop are nothing here."""
-        if self._household is None or desktop.role != "source" or not identity:
-            return
-        try:
-            self._household.join(PublicIdentity.parse(identity))
-        except (OSError, InvalidIdentity) as error:
-            _log.error("The household's keys cannot be kept: %s", error)
-
-    def _check_place(self, link: DesktopLink, place: str) -> None:
-        if link.connection.ping(PROBE_S):
-            self._tell_place(link, place)
-        link.suspect = ""
-
-    def _tell_place(self, link: DesktopLink, place: str) -> None:
-        link.elsewhere = place
-        _log.warning(
-            "The credential of the desktop %s, connected from %s, was used from %s too",
-            link.desktop.desktop_id,
-            link.address,
-            place,
-        )
-        link.connection.tell_status()
-        try:
-            self._credentials.used_elsewhere(link.desktop.desktop_id, place)
-        except SharedContextError as error:
-            _log.warning("%s", error.message)
-
-    def _connection(self, desktop: EnrolledDesktop, socket: Messages, max_streams: int) -> RelayConnection:
-        def synced(digest: str) -> None:
-            link = self._links.get(desktop.desktop_id)
-            if link is not None and link.connection is connection:
-                with self._changed:
-                    link.synced = digest
-                    number = link.notices.get(digest, 0)
-                    link.taken_in = max(link.taken_in, number)
-                    link.notices = {
-                        state: number for state, number in link.notices.items() if number > link.taken_in
-                    }
-                    self._changed.notify_all()
-
-        def status() -> Status:
-            link = self._links.get(desktop.desktop_id)
-            return Status(elsewhere=link.elsewhere or None if link is not None else None)
-
-        connection = RelayConnection(
-            socket,
-            max_streams=max_streams,
-            heartbeat_s=self._relay.heartbeat_s,
-            silence_s=self._relay.silence_s,
-            status=status,
-            on_synced=synced,
-            name=f"desktop-{desktop.desktop_id[-6:]}",
-        )
-        return connection
-
-    def _refuse_unwanted(self, desktop: EnrolledDesktop, socket: Messages, address: str) -> None:
-        """
-        Raises:
-            GreetingRefused: it was revoked, is one too many, or is connected already.
-        """
-        if self._closed.is_set():
-            raise refuse(socket, heads.STOPPING, "The VPS is being stopped.")
-        if self._is_revoked(desktop.desktop_id):
-            raise refuse(socket, heads.REVOKED, "This desktop was revoked on the VPS.")
-        if desktop.role == "extra" and self._relay.extra_desktops == "refuse":
-            raise refuse(socket, heads.REFUSED, "Another desktop is the source of truth here.")
-        former = self._links.get(desktop.desktop_id)
-        if former is None:
-            return
-        if former.connection.ping(PROBE_S):
-            if not places.same(former.address, address):
-                self._tell_place(former, address)
-            raise refuse(socket, heads.DUPLICATE, "This desktop is connected already.", former.address)
-        former.connection.goodbye(heads.REPLACED, "The same desktop has dialled anew.")
-
     def _ended(self, link: DesktopLink, ending: Ending) -> None:
-        with self._changed:
+        with self._replacing:
             if self._links.get(link.desktop.desktop_id) is link:
                 del self._links[link.desktop.desktop_id]
-            if link.desktop.role == "source":
-                self._last_ending = in_words(ending)
-                if ending.code in _DROPPED:
-                    self._drops.append(time.monotonic())
-            self._changed.notify_all()
-        _log.info(
-            "The desktop %s is gone: %s %s", link.desktop.desktop_id, ending.code, ascii(ending.message[:200])
-        )
+        if link.desktop.role == "source":
+            self._last_ending = in_words(ending)
+            if ending.code in _DROPPED:
+                self._drops.append(time.monotonic())
+        link.notices.end()
+        message = ascii(ending.message[:200])
+        _log.info("The desktop %s disconnected: %s %s", link.desktop.desktop_id, ending.code, message)
         self._mark_seen(link)
 
     def _source(self) -> DesktopLink | None:
@@ -389,22 +213,6 @@ class Hub:
         since = time.monotonic() - DROPS_WITHIN_S
         return sum(moment >= since for moment in list(self._drops))
 
-    def _notify(self, link: DesktopLink, digest: str) -> int:
-        """Tell a desktop of this state of the memory, unless it was told of it last; returns the
-        number of that notice. Of a desktop that is gone its connection knows."""
-        with link.telling:
-            if link.noticed == digest:
-                return link.last_notice
-            with self._changed:
-                link.last_notice += 1
-                link.noticed = digest
-                link.notices[digest] = link.last_notice
-                if len(link.notices) > MAX_NOTICES:
-                    del link.notices[min(link.notices, key=link.notices.__getitem__)]
-            with suppress(SocketClosed):
-                link.connection.notice(digest)
-            return link.last_notice
-
     def _look_after(self) -> None:
         assert self._changes is not None
         seen = -1
@@ -413,26 +221,18 @@ class Hub:
             try:
                 self._look_once(changed=count > seen)
             except SharedContextError as error:
-                _log.warning("The desktops cannot be looked after: %s", error.message)
+                _log.warning("The connected desktops could not be checked: %s", error.message)
             seen = count
             self._closed.wait(PAUSE_S)
 
     def _look_once(self, *, changed: bool) -> None:
         for link in list(self._links.values()):
-            if self._is_revoked(link.desktop.desktop_id):
+            if self._admission.is_revoked(link.desktop.desktop_id):
                 self.drop(link.desktop.desktop_id)
-            elif (
-                link.desktop.role == "source" and (changed or not link.noticed) and self._replica is not None
-            ):
-                self._notify(link, self._replica.state().digest)
+            elif link.desktop.role == "source" and (changed or not link.notices.begun) and self._replica:
+                link.notices.tell(self._replica.state().digest)
             if time.monotonic() - link.seen >= SEEN_EVERY_S:
                 self._mark_seen(link)
-
-    def _is_revoked(self, desktop_id: str) -> bool:
-        try:
-            return self._credentials.get(desktop_id).revoked_at is not None
-        except NotFound:
-            return True
 
     def _mark_seen(self, link: DesktopLink) -> None:
         link.seen = time.monotonic()

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import threading
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from orchestrator_core.errors import InvalidRequest
+from orchestrator_core.settings import RelaySettings
 from orchestrator_core.tiers.remote import TierState
 from orchestrator_relay import heads
+from orchestrator_relay.client_stream import RelayStream
 from orchestrator_relay.connection import Ending, RelayConnection
+from orchestrator_relay.heads import RequestHead
+from pydantic import ValidationError
 
 from orchestrator_vps.credentials import EnrolledDesktop
+from orchestrator_vps.desktop_response import DesktopResponse, translated
+from orchestrator_vps.memory_notices import MemoryNotices
 
 DESKTOP = "desktop"
+
+ADDRESS = "x-forwarded-for"
+"""A header given to `DesktopLink.open` under this name travels as the client's address."""
 
 
 @dataclass(eq=False)
@@ -20,53 +30,76 @@ class DesktopLink:
     """A connected desktop.
 
     Args:
-        noticed: the state of the memory that it was told of last.
-        synced: the state of the memory that it said it has taken in.
-        notices: the states it was told of and has not answered, with their numbers in that order.
-        last_notice, taken_in: numbers of the latest notice, and of the latest that was answered. Answers
-            come in order, so one answers all notices before it too.
-        address: from where it dialled in.
+        address: from where it connected.
         elsewhere: from where else its credential was used last while it was connected.
         suspect: from where else it was used, while that is looked into.
-        gave_up_on: the state of the memory that it did not take in in time.
+        seen: when that it is connected was noted last, on the monotonic clock.
     """
 
     desktop: EnrolledDesktop
     connection: RelayConnection
+    notices: MemoryNotices
+    relay: RelaySettings
     since: float = field(default_factory=time.monotonic)
     seen: float = 0.0
-    noticed: str = ""
-    synced: str = ""
-    notices: dict[str, int] = field(default_factory=dict)
-    last_notice: int = 0
-    taken_in: int = 0
-    telling: threading.Lock = field(default_factory=threading.Lock)
-    gave_up_on: str = ""
     address: str = ""
     elsewhere: str = ""
     suspect: str = ""
 
+    def state(self, drops: int = 0) -> TierState:
+        peer = self.connection.peer
+        ready = peer is not None and peer.ready
+        return TierState(
+            DESKTOP,
+            reachable=self.connection.heard_s_ago() < self.relay.silence_s,
+            ready=ready,
+            queue=peer.queue if peer is not None else 0,
+            up_s=time.monotonic() - self.since,
+            drops=drops,
+            why="" if ready else "its model is not loaded, or memories are not exchanged",
+        )
 
-def state_of(link: DesktopLink, silence_s: float, drops: int = 0) -> TierState:
-    peer = link.connection.peer
-    ready = peer is not None and peer.ready
-    return TierState(
-        DESKTOP,
-        reachable=link.connection.heard_s_ago() < silence_s,
-        ready=ready,
-        queue=peer.queue if peer is not None else 0,
-        up_s=time.monotonic() - link.since,
-        drops=drops,
-        why="" if ready else "its model is not loaded, or memories are not exchanged",
-    )
+    def open(
+        self,
+        method: str,
+        target: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        timeout_s: float | None = None,
+        begun: Callable[[RelayStream], object] | None = None,
+    ) -> DesktopResponse:
+        """See `RemoteTier`.
+
+        Args:
+            begun: see `RelayConnection.open`.
+
+        Raises:
+            TierUnreachable, TierLost.
+            InvalidRequest: the request cannot be written down in a frame.
+        """
+        fields = {name.lower(): value for name, value in (headers or {}).items()}
+        address = fields.pop(ADDRESS, "")
+        try:
+            head = RequestHead(
+                method=method, target=target, headers=tuple(fields.items()), body=len(body), address=address
+            )
+        except ValidationError as error:
+            where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
+            raise InvalidRequest(
+                f"The request cannot be passed on to the desktop: its {where} is invalid."
+            ) from None
+        with translated():
+            timeout_s = timeout_s or self.relay.answer_timeout_s
+            return DesktopResponse(self.connection.open(head, body, timeout_s, begun=begun))
 
 
 def in_words(ending: Ending) -> str:
-    """For people, in a few words that say nothing a desktop could have chosen freely."""
+    """For people, in words of this server's own: nothing that a desktop could have chosen freely."""
     words = {
         heads.STOPPING: "it was stopped",
         heads.REVOKED: "it was revoked",
-        heads.SILENT: "it has fallen silent",
-        heads.REPLACED: "it dialled anew",
+        heads.SILENT: "it does not answer",
+        heads.REPLACED: "it connected again",
     }
     return words.get(ending.code, "the connection was lost")

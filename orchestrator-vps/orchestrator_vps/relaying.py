@@ -11,7 +11,6 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import partial
 from typing import get_args
 
 from flask import Flask, Response, g, request
@@ -33,8 +32,8 @@ from orchestrator_relay.client_stream import RelayStream
 from orchestrator_vps import forwarded
 from orchestrator_vps.desktop_response import DesktopResponse
 from orchestrator_vps.disconnects import Leavers
-from orchestrator_vps.hub import ADDRESS, Hub
-from orchestrator_vps.link import DESKTOP
+from orchestrator_vps.hub import Hub
+from orchestrator_vps.link import ADDRESS, DESKTOP
 from orchestrator_vps.proxied import GONE
 from orchestrator_vps.remembered import remember
 
@@ -96,7 +95,7 @@ class Relaying:
             lender = next(iter(self._hub.lenders()), None)
             if lender is not None:
                 reason = f"{decision.reason}; an extra desktop lends its model"
-                return self._pass_on(partial(self._hub.open_on, lender), reason, instead=decision.reason)
+                return self._pass_on(lender.open, reason, instead=decision.reason)
         self._answer_here(decision.reason)
         return None
 

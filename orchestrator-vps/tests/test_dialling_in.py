@@ -116,7 +116,7 @@ def test_a_desktop_that_falls_silent_is_lost_within_the_limit(vps):
     silent = dial(vps.port, vps.credential)
     introduce(silent, Hello())
     wait_until(lambda: vps.desktop()["reachable"])
-    wait_until(lambda: vps.desktop()["why"] == "it has fallen silent")
+    wait_until(lambda: vps.desktop()["why"] == "it does not answer")
     assert vps.get("/conversations").headers["X-Tier"] == "vps"
     silent.close()
     silent.release()

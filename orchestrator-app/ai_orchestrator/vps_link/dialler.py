@@ -36,7 +36,7 @@ _WORDS = {
     "who has the credential: then run `orchestrator vps leave`, and enrol again)",
     heads.REFUSED: "The VPS takes no further desktop",
     heads.STOPPING: "The VPS is being restarted",
-    heads.REPLACED: "This desktop has dialled anew",
+    heads.REPLACED: "This desktop has connected again",
     heads.SILENT: "The VPS fell silent",
     _UNKNOWN: "The VPS does not know this desktop: it has lost its data, or another one answers there; "
     "enrol again: `orchestrator vps enroll URL CODE`",
