@@ -33,11 +33,12 @@ JSON = "application/json"
 EVENTS = "text/event-stream"
 TEXT = "text/plain"
 
-AnsweredBy = Literal["desktop", "here", "any_model", "run_tier"]
+AnsweredBy = Literal["desktop", "here", "named", "any_model", "run_tier"]
 """Which tier answers a request that reaches the VPS.
 
 - `desktop`: the desktop while it is connected, else the VPS.
 - `here`: always the tier that was asked.
+- `named`: the tier that was asked, unless `X-Tier` names the desktop.
 - `any_model`: as `desktop`; its body is all it needs, so that any desktop's model can answer it.
 - `run_tier`: the tier on which the run `run_id` began.
 """

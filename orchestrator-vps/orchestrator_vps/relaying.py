@@ -80,7 +80,7 @@ class Relaying:
             TierUnreachable: only the desktop could answer. TierLost: it may have.
         """
         operation = current_operation()
-        if operation is not None and (operation.answered_by == "here" or self._is_own_run(operation)):
+        if operation is not None and (_is_of_this_tier(operation) or self._is_own_run(operation)):
             return None
         self._guard()
         decision = self._services.assistant.route(_wish())
@@ -259,6 +259,11 @@ class Relaying:
         self._answer_here(
             instead or ("the desktop was lost while it answered" if lost else "the desktop is away")
         )
+
+
+def _is_of_this_tier(operation: Operation) -> bool:
+    """Whether the VPS answers it of itself, whoever is connected."""
+    return operation.answered_by == "here" or (operation.answered_by == "named" and _wish() != DESKTOP)
 
 
 def _is_for_any_model(operation: Operation | None) -> bool:

@@ -23,6 +23,7 @@ def declared(vps, method, path):
         ("GET", "/health", "here"), ("GET", "/info", "here"), ("GET", "/model/info", "here"), ("GET", "/metrics", "here"),
         ("POST", "/chat", "here"), ("POST", "/chat/stream", "here"), ("GET", "/chat", "here"),
         ("POST", "/sync", "here"), ("GET", "/sync/events", "here"), ("POST", "/enroll", "here"),
+        ("GET", "/models", "named"), ("GET", "/models/a/1/files/b.gguf", "named"), ("POST", "/models/activate", "here"),
         ("GET", "/desktops", "here"), ("DELETE", "/desktops/x", "here"), ("GET", "/relay", "here"),
         ("GET", "/runs/x", "run_tier"), ("GET", "/runs/x/stream", "run_tier"), ("DELETE", "/runs/x", "run_tier"),
         ("POST", "/v1/chat/completions", "any_model"), ("POST", "/v1/completions", "any_model"),

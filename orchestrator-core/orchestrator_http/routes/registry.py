@@ -38,10 +38,15 @@ api = Api("registry", scope="admin", answered_by="here", for_desktop="source")
 
 
 @api.route(
-    "GET", "/models", summary="The models of this machine, and which one is active", quiet=True, scope="ask"
+    "GET",
+    "/models",
+    summary="The models of this machine, and which one is active",
+    quiet=True,
+    scope="ask",
+    answered_by="named",
 )
 def index() -> ModelsAnswer:
-    """Each tier has its own registry: the VPS tells of its own, also while the desktop is connected."""
+    """Each tier has its own registry: the VPS tells of its own, and of the desktop's under `X-Tier: desktop`."""
     return _models(services().activator)
 
 
@@ -63,7 +68,14 @@ def rollback(body: RollbackBody) -> ActivationAnswer:
     return _activation(activator.start(activator.previous(), force=body.force))
 
 
-@api.route("GET", "/models/<name>/<version>", summary="One version", errors=(404, 503), scope="ask")
+@api.route(
+    "GET",
+    "/models/<name>/<version>",
+    summary="One version",
+    errors=(404, 503),
+    scope="ask",
+    answered_by="named",
+)
 def show(path: ModelVersionPath) -> VersionAnswer:
     activator = services().activator
     return _answer(activator.registry.find(path.reference), _active(activator))
@@ -85,6 +97,7 @@ def remove(path: ModelVersionPath) -> ModelsAnswer:
     errors=(404, 416, 503),
     also={206: None, 304: None},
     scope="ask",
+    answered_by="named",
 )
 def download(path: FilePath) -> Response:
     """Takes ranges (RFC 9110 §14); the ETag is the SHA-256, so that `If-Range` resumes the same file only."""
