@@ -65,7 +65,8 @@ class RunFolder:
         """Begin a run here, or go on with the one that is here.
 
         Raises:
-            TrainingRefused: another run is here, or (resuming) none, or one of another recipe or data.
+            TrainingRefused: another run is here, or (resuming) none, or one of another recipe or data;
+                or nothing can be written here.
         """
         known = self.metadata
         if resume:
@@ -76,7 +77,13 @@ class RunFolder:
                 "Go on with it by --resume, or choose another --output_dir."
             )
         started = known.get("started") or _now()
-        self._write_metadata(recipe, data_sha256, status="running", started=started)
+        try:
+            self._write_metadata(recipe, data_sha256, status="running", started=started)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise TrainingRefused(
+                f"The run cannot be written to {str(self.path)!r}: {reason}. Choose another --output_dir."
+            ) from error
 
     def last_checkpoint(self) -> Path | None:
         """The newest whole checkpoint; halves of others, left by a crash, are removed."""
