@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import click
+from orchestrator_core.backup.making import archives_of, default_target, replica_of
 from orchestrator_core.command_options import json_option, settings_options
 
 from ai_orchestrator.cli import terminal
@@ -104,6 +106,7 @@ def forget(
 
     The documents' history keeps earlier versions, and says so; --history takes it out of them as well.
     """
+    settings = make_settings(config, data)
     with _documents(config, data, project) as documents:
         if not yes:
             items = [item for item in documents.items() if item["item_id"] == item_id]
@@ -116,6 +119,15 @@ def forget(
     _tell("Forgotten", forgotten["item"], as_json)
     if not history:
         terminal.note("The documents' history keeps earlier versions of the line: --history rewrites it.")
+    _tell_archives(default_target(settings.data), replica_of(settings.data))
+
+
+def _tell_archives(folder: Path, replica: str | None) -> None:
+    """Backups are never changed: which of them were made before."""
+    archives = archives_of(folder, replica) if folder.is_dir() else []
+    if archives:
+        names = "".join(f"\n  {terminal.safe(str(path))}" for path in archives)
+        terminal.note(f"Backups may hold it still; delete them yourself:{names}")
 
 
 def _settle(

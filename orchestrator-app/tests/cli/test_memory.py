@@ -41,9 +41,11 @@ def test_items_are_listed_changed_settled_and_forgotten(env: dict[str, str]) -> 
     told(env, "memory", "edit", ids["buy a lamp"], "buy a red lamp")
     assert items(env)["buy a red lamp"] == ids["buy a lamp"]
     told(env, "memory", "done", ids["buy a lamp"])
+    archive = told(env, "backup").stdout.strip()
     nuts = ids["Please remember that I am allergic to nuts."]
     forgotten = told(env, "memory", "forget", nuts, "--yes", "--history")
     assert "Forgotten" in forgotten.stderr
+    assert Path(archive).name in forgotten.stderr.replace("\n", "")
     assert items(env) == {}
     for name in ("portfolio", "log"):
         assert "nuts" not in told(env, "context", "show", name).stdout

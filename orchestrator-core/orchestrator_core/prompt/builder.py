@@ -32,7 +32,7 @@ from orchestrator_core.prompt.budget import (
 from orchestrator_core.prompt.counting import TokenCounter
 from orchestrator_core.prompt.cutting import Cut
 from orchestrator_core.prompt.history import ConversationHistory, KeptHistory
-from orchestrator_core.prompt.recalled import Recalled, choose, room_of, room_of_turn
+from orchestrator_core.prompt.recalled import Recalled, choose, room_of, room_of_lasting, room_of_turn
 from orchestrator_core.prompt.receipt import HistoryUse, Receipt
 from orchestrator_core.prompt.request import BuiltPrompt, PromptRequest, too_long
 from orchestrator_core.prompt.snapshot import Snapshot, SnapshotMaker
@@ -127,7 +127,16 @@ class PromptBuilder:
         budget = min(room_here, free)
         words = telling_words_in(request.message)
         plan.recalled = (
-            choose(request.recalled, shown, words, budget, self.count) if budget > 0 else Recalled()
+            choose(
+                request.recalled,
+                shown,
+                words,
+                budget,
+                self.count,
+                for_lasting=room_of_lasting(room_here, free),
+            )
+            if budget > 0
+            else Recalled()
         )
         while plan.recalled.uses:
             prompt = self._render(request, plan)

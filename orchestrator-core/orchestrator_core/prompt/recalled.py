@@ -26,7 +26,7 @@ LEAST_OF_BEST = 0.45
 """What fits so much less well than the best is left out: where a question finds its words, a third of the
 room is used, and all of it where little is known."""
 LASTING_PART = 0.3
-"""Of the tokens, for what the owner said that lasts."""
+"""Of a turn's tokens, beside them, for what the owner said that lasts."""
 WITH_NEIGHBOUR = 3
 """The best passages also tell what they answered: "On Friday." says little without its question."""
 NEIGHBOUR_CHARS = 200
@@ -88,6 +88,11 @@ def room_of_turn(room: int, shown: int, *, first: bool) -> int:
     return room if first else min(room, max(int(LEAST_LATER * room), int(LATER_PART * shown)))
 
 
+def room_of_lasting(room: int, free: int) -> int:
+    """Tokens beside a turn's `room`, of those that are free, for what lasts about the owner."""
+    return max(0, min(int(LASTING_PART * room), free - room))
+
+
 def recalled_before(receipt: Mapping[str, Any] | None) -> str:
     """The block that an answer with this stored receipt was made from; "" for none."""
     uses = receipt.get("retrieved") if receipt else None
@@ -103,24 +108,27 @@ def _block(lines: Iterable[str]) -> str:
 
 
 def choose(
-    candidates: Sequence[Found], shown: Sequence[str], words: Collection[str], budget: int, count: Count
+    candidates: Sequence[Found],
+    shown: Sequence[str],
+    words: Collection[str],
+    budget: int,
+    count: Count,
+    *,
+    for_lasting: int = 0,
 ) -> Recalled:
     """The best passages, as many as fit, without what the prompt shows anyway. Where one does not fit
-    its neighbour goes first, then what stands farthest from the words that matched. What lasts about the
-    owner has `LASTING_PART` of the tokens at most.
+    its neighbour goes first, then what stands farthest from the words that matched.
 
     Args:
         candidates: best first.
         shown: texts the model sees: documents, history, the question.
         words: of the question, in lower case.
         budget: tokens for heading and passages.
+        for_lasting: tokens beside these, for what lasts about the owner.
     """
     seen = _plain("\n".join(shown))
     left = budget - count(HEADING)
-    lasting = _lasting(
-        [passage for passage in candidates if passage.lasting], seen, int(LASTING_PART * left), count
-    )
-    left -= sum(use.tokens for use in lasting)
+    lasting = _lasting([passage for passage in candidates if passage.lasting], seen, for_lasting, count)
     fitting = [passage for passage in candidates if not passage.lasting]
     uses: list[RecalledUse] = []
     for candidate in fitting:
