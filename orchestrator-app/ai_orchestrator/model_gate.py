@@ -50,6 +50,9 @@ def _faults(version: Version) -> Iterator[str]:
         if not isinstance(row, dict) or row.get("passed") is not False:
             continue
         kl = row.get("kl")
+        if kl is None:
+            yield "Its export ended before the parity check: export it again."
+            continue
         measured = f" (KL divergence {kl:.3g})" if isinstance(kl, float) and math.isfinite(kl) else ""
         yield f"It failed its parity check: it is not the model that was trained{measured}."
 

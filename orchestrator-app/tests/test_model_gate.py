@@ -58,6 +58,8 @@ def test_a_failed_parity_check_is_refused_also_without_an_active_model(version):
     assert "KL divergence 3" in refusal(None, version("a", parity={"m.gguf": failed}))
     beside = {"base + adapter": {"kl": float("inf"), "passed": False}}
     assert "parity" in refusal(None, version("b", base="builtin", parity=beside))
+    unfinished = {"m.gguf": {"passed": False}}
+    assert "ended before the parity check" in refusal(None, version("u", parity=unfinished))
     check(None, version("c", parity={"m.gguf": {"passed": True}, "other.gguf": failed}))
     check(None, version("d", 0.0, **TRAINED))
 

@@ -27,13 +27,13 @@ def merge(base: Path, adapter: Path, target: Path) -> Path:
     """
     from safetensors import SafetensorError
 
+    part = target.with_name(target.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
     try:
         pairs, scale = _pairs(adapter), _scale(adapter)
         shards = sorted(base.glob("*.safetensors"))
         if not shards:
             raise ExportFailed(f"{str(base)!r} has no *.safetensors to merge into.")
-        part = target.with_name(target.name + ".part")
-        shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         left = dict(pairs)
         for shard in shards:
@@ -42,10 +42,12 @@ def merge(base: Path, adapter: Path, target: Path) -> Path:
             raise ExportFailed(f"The base has no weights for {sorted(left)[0]!r}: it is not this adapter's.")
         _copy_files(base, part)
         _copy_files(adapter, part, leave=("adapter_config.json", "metrics.json"))
+        shutil.rmtree(target, ignore_errors=True)
+        part.rename(target)
     except (SafetensorError, OSError, json.JSONDecodeError, KeyError) as error:
         raise ExportFailed(f"{str(adapter)!r} cannot be merged into {str(base)!r}: {error}") from error
-    shutil.rmtree(target, ignore_errors=True)
-    part.rename(target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
     return target
 
 

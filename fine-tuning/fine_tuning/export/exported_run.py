@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from shared_context.storage.atomic import write_whole
 from training_data.records import Record
 
-from fine_tuning.errors import ExportFailed
+from fine_tuning.errors import BaseModelError, ExportFailed
 from fine_tuning.export.adapter_merge import base_of, merge
 from fine_tuning.export.divergence import (
     EXACT,
@@ -33,6 +35,9 @@ from fine_tuning.quiet_libraries import silenced
 from fine_tuning.training.base_model import resolved
 
 PARITY_FILE = "parity.json"
+BESIDE_BASE = "base + adapter"
+"""The step in which the adapter is compared beside its base."""
+
 Say = Callable[[str], None]
 
 
@@ -105,27 +110,39 @@ def export(
     Raises:
         ExportFailed, BaseModelError: what could not be written, and why. A file that is there is whole.
     """
-    target.mkdir(parents=True, exist_ok=True)
     unknown = [kind for kind in kinds if kind not in QUANTISED]
     if unknown:
         raise ExportFailed(f"Unknown quantisation {unknown[0]!r}; known: {', '.join(QUANTISED)}.")
     with silenced():
         base = Path(_local(resolved(base_of(run))))
         name = run.resolve().name
+        names = [f"{name}-{kind}.gguf" for kind in ("f16", *kinds)] if merged else []
+        _note(target, {each: {"passed": False} for each in [*names, BESIDE_BASE]})
         say("converting the adapter")
         adapter = lora_gguf(run, base, target / f"{name}-lora-f16.gguf")
-        reference = FolderScorer(base, run)
+        reference = _trained(base, run)
         steps: list[ExportStep] = []
         if base_gguf is not None:
             scorer = GgufScorer(base_gguf, adapter)
-            steps.append(_compared("base + adapter", reference, scorer, _beside(base_gguf), held_out, say))
+            steps.append(_compared(BESIDE_BASE, reference, scorer, _beside(base_gguf), held_out, say))
         files = _merged(run, base, target, name, kinds, threads, say) if merged else ()
         for file in files:
             margin = EXACT if file.name.endswith("-f16.gguf") else QUANTISED[file.stem.rpartition("-")[2]]
             steps.append(_compared(file.name, reference, GgufScorer(file), margin, held_out, say))
     done = Export(adapter, files, tuple(steps))
-    (target / PARITY_FILE).write_text(_parity_text(done), "utf-8")
+    _note(target, _measured(steps))
     return done
+
+
+def _trained(base: Path, run: Path) -> FolderScorer:
+    from safetensors import SafetensorError
+
+    try:
+        return FolderScorer(base, run)
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        raise BaseModelError(
+            f"The trained model, {str(run)!r} on {str(base)!r}, cannot be loaded: {error}"
+        ) from error
 
 
 def _merged(
@@ -180,9 +197,18 @@ def _local(source: str) -> str:
         raise ExportFailed(f"The base {source!r} cannot be had from the hub: {error}") from error
 
 
-def _parity_text(done: Export) -> str:
-    rows = {
+def _measured(steps: Sequence[ExportStep]) -> dict[str, Any]:
+    return {
         step.name: {**asdict(step.divergence), "margin": asdict(step.margin), "passed": step.passed}
-        for step in done.steps
+        for step in steps
     }
-    return json.dumps(rows, indent=1) + "\n"
+
+
+def _note(target: Path, parity: Mapping[str, Any]) -> None:
+    """Written before the files too, as not passed: where the export is broken off, the gate refuses what it left."""
+    path = target / PARITY_FILE
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps(parity, indent=1) + "\n")
+    except OSError as error:
+        raise ExportFailed(f"{str(path)!r} could not be written: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ QUANTISATIONS: Mapping[str, str] = {
 }
 """Names on the command line to llama.cpp's."""
 DEFAULT_QUANTISATION = "Q4_K_M"
+FULL_BYTES = 1 << 20
+"""With less room a program that failed had no disk left; its own words ('iostream error') do not say so."""
 
 
 def model_gguf(folder: Path, target: Path) -> Path:
@@ -105,7 +108,9 @@ def _written(command: list[str], target: Path) -> Path:
             check=False,
         )
         if result.returncode or not part.is_file():
-            raise ExportFailed(f"{target.name} could not be written: {_reason(result.stderr)}")
+            full = shutil.disk_usage(target.parent).free < FULL_BYTES
+            reason = f"the disk of {str(target.parent)!r} is full" if full else _reason(result.stderr)
+            raise ExportFailed(f"{target.name} could not be written: {reason}")
         part.replace(target)
     except OSError as error:
         raise ExportFailed(f"{target.name} could not be written: {error}") from error

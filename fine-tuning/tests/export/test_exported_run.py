@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 
 import gguf
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from fine_tuning.errors import ExportFailed
+from fine_tuning.errors import BaseModelError, ExportFailed
 from fine_tuning.export.adapter_merge import merge
 from fine_tuning.export.cli import main
 from fine_tuning.export.divergence import EXACT, FolderScorer, GgufScorer, compare
@@ -19,6 +22,7 @@ from fine_tuning.training.recipe import load_recipe
 from fine_tuning.training.run_folder import RunFolder
 from safetensors.torch import load_file, save_file
 from support.fetched import llama_source
+from support.small_disk import fill, small_disk
 from support.small_family import save_exportable
 
 pytestmark = pytest.mark.slow
@@ -212,3 +216,62 @@ def test_the_command_writes_the_adapter_alone_when_asked(home, base_gguf, tmp_pa
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["parity.json", "run-lora-f16.gguf"]
     assert RunFolder(home / "run").metadata["status"] == "finished"
+
+
+def test_a_damaged_shard_of_the_base_is_refused_and_what_was_written_does_not_count_as_checked(
+    home, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("fine_tuning.export.exported_run.lora_gguf", lambda run, base, target: target)
+    base = shutil.copytree(home / "base", tmp_path / "base")
+    run = shutil.copytree(home / "run", tmp_path / "run")
+    change_json(run / "adapter_config.json", base_model_name_or_path=str(base))
+    shard = base / "model.safetensors"
+    shard.write_bytes(shard.read_bytes()[:-1000])
+    with pytest.raises(BaseModelError, match="cannot be loaded"):
+        export(run, tmp_path / "out", read_dialogues(home / "val.jsonl"))
+    noted = json.loads((tmp_path / "out" / "parity.json").read_text())
+    assert noted.keys() == {"run-f16.gguf", "run-Q4_K_M.gguf", "base + adapter"}
+    assert not any(row["passed"] for row in noted.values())
+    with pytest.raises(ExportFailed, match="cannot be merged"):
+        merge(base, run, tmp_path / "merged")
+    assert not list(tmp_path.glob("merged*")), "nor the half of it"
+
+
+@pytest.mark.parametrize("stage", ["note", "merge", "adapter", "quantised"])
+def test_a_disk_that_is_full_is_said_and_nothing_half_written_stays(home, exported, tmp_path, stage):
+    with small_disk(tmp_path / "disk") as disk:
+        write = {
+            "note": lambda: export(home / "run", disk, read_dialogues(home / "val.jsonl")),
+            "merge": lambda: merge(home / "base", home / "run", disk / "merged"),
+            "adapter": lambda: lora_gguf(home / "run", home / "base", disk / "lora.gguf"),
+            "quantised": lambda: quantised(exported.merged[0], disk / "q.gguf", "Q8_0", 1),
+        }[stage]
+        blocker = fill(disk)
+        with pytest.raises(ExportFailed, match=r"is full|No space left"):
+            write()
+        assert list(disk.iterdir()) == [blocker]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from fine_tuning.export.exported_run import export
+
+run, target, stage = sys.argv[1:]
+
+def say(text):
+    if stage in text:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+export(Path(run), Path(target), [], kinds=["Q8_0"], threads=1, say=say)
+"""
+
+
+def test_what_a_killed_export_leaves_is_whole_and_does_not_count_as_checked(home, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", KILLED, str(home / "run"), str(out), "converting the merged"]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    noted = json.loads((out / "parity.json").read_text())
+    assert noted["run-f16.gguf"] == noted["run-Q8_0.gguf"] == noted["base + adapter"] == {"passed": False}
+    assert gguf.GGUFReader(out / "run-lora-f16.gguf").tensors
+    merge(home / "base", home / "run", out / ".merged")
