@@ -129,12 +129,15 @@ class SpecialTokens:
         eos: text of the end-of-sequence token, or "".
         control: every control token's text (bos and eos among them).
         adds_bos: whether the backend puts BOS before a prompt by itself.
+        infill: what a text that lacks its middle is written with: before its beginning, before its end, and
+            where the middle is to be written; empty for a model that was not trained for it.
     """
 
     bos: str = ""
     eos: str = ""
     control: frozenset[str] = frozenset()
     adds_bos: bool = True
+    infill: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

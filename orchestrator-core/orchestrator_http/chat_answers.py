@@ -101,6 +101,23 @@ def text_completion(prompt: str, body: CompletionFields) -> Make:
     return continuation(prompt, body.generation(here.assistant.api_sampling()))
 
 
+def infilled(prompt: str, suffix: str | None) -> str:
+    """The raw prompt after which a model writes what lies between the two; without a suffix, the prompt itself.
+
+    Raises:
+        Unsupported: this model was not trained for it.
+    """
+    if not suffix:
+        return prompt
+    marks = services().assistant.backend.special_tokens().infill
+    if not marks:
+        raise Unsupported(
+            "This model has no tokens to fill in the middle of a text: leave suffix out.", param="suffix"
+        )
+    before, after, middle = marks
+    return f"{before}{prompt}{after}{suffix}{middle}"
+
+
 def continuation(prompt: str, config: GenerationConfig) -> Make:
     here = services()
 

@@ -115,7 +115,7 @@ ABSENT = {
         "embedding: *_with_fa *_mixed_input *_same_as_string *_pooling_*"
     ),
     "What is longer than the window is embedded in parts": "embedding: embedding_error_prompt_too_long",
-    "The route `/infill` is llama-server's; `suffix` of `/v1/completions` is OpenAI's": "infill: *",
+    "The route `/infill` is llama-server's own; OpenAI's `suffix` of `/v1/completions` does the same": "infill: *",
     "The engine keeps prefixes by its own rules; clients see no slots": (
         "kv_keep_only_active: *; slot_save: *_legacy_token_list slot_erase"
     ),

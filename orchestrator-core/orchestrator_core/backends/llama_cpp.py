@@ -103,7 +103,8 @@ class LlamaCppBackend(ChatBackend):
 
     def special_tokens(self) -> SpecialTokens:
         loaded = self._loaded()
-        return SpecialTokens(loaded.bos, loaded.eos, frozenset(loaded.control), loaded.adds_bos)
+        control, infill = frozenset(loaded.control), tuple(loaded.infill)
+        return SpecialTokens(loaded.bos, loaded.eos, control, loaded.adds_bos, infill)
 
     def suggested_sampling(self) -> dict[str, float]:
         return dict(self._loaded().sampling)

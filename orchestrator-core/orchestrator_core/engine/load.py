@@ -87,6 +87,7 @@ class Loaded:
     quantization: str | None
     device: str
     device_reason: str
+    infill: list[str] = field(default_factory=list)
     sampling: dict[str, float] = field(default_factory=dict)
     """What the file advises, in the names of GenerationConfig."""
     details: dict[str, Any] = field(default_factory=dict)

@@ -306,6 +306,7 @@ class Engine:
             eos=special.eos,
             control=sorted(special.control),
             adds_bos=special.adds_bos,
+            infill=list(special.infill),
             quantization=self.model.quantization,
             device="gpu" if layers else "cpu",
             device_reason=reason,

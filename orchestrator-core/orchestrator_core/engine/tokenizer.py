@@ -127,7 +127,14 @@ class Tokenizer:
             eos=self._text(self.eos),
             control=frozenset(self._control),
             adds_bos=self.adds_bos,
+            infill=self._infill(),
         )
+
+    def _infill(self) -> tuple[str, ...]:
+        """The marks that the file names, or that llama.cpp knows by their texts."""
+        kinds = (lib.llama_vocab_fim_pre, lib.llama_vocab_fim_suf, lib.llama_vocab_fim_mid)
+        marks = tuple(self._text(kind(self._vocab)) for kind in kinds)
+        return marks if all(marks) else ()
 
     def _without_doubled(self, text: str) -> str:
         """The text without the spaces that stand where the tokenizer puts one of its own."""

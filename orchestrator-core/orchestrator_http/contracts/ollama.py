@@ -58,11 +58,11 @@ class OllamaChat(OllamaRequest):
 class OllamaGenerate(OllamaRequest):
     REFUSED: ClassVar = {
         "images": TEXT_ONLY,
-        "suffix": "a text is continued at its end only",
         "template": "a model is shown its conversation by its own template",
         "context": "send the messages to /api/chat instead",
     }
     prompt: AnyText = ""
+    suffix: AnyText | None = None
     system: AnyText | None = None
     raw: bool | None = None
 
@@ -109,7 +109,7 @@ def generate_as_chat(body: OllamaGenerate) -> ChatCompletionRequest:
 
 
 def raw_prompt(body: OllamaGenerate) -> str:
-    """The prompt of a request with `raw`.
+    """The prompt of a request with `raw` or `suffix`.
 
     Raises:
         InvalidRequest: something cannot be had beside a prompt that is sent as it stands.
@@ -117,7 +117,7 @@ def raw_prompt(body: OllamaGenerate) -> str:
     for name in ("system", "format"):
         if getattr(body, name):
             raise InvalidRequest(
-                f"With raw, the prompt is sent as it stands: there is no place for {name!r}.",
+                f"With raw or suffix, the prompt is sent as it stands: there is no place for {name!r}.",
                 hint="Leave one of the two out.",
                 param=name,
             )

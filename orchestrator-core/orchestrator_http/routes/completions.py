@@ -19,6 +19,7 @@ from orchestrator_http.chat_answers import (
     chat_completions,
     continuation,
     for_choice,
+    infilled,
     refuse_assistant,
     with_logprobs,
 )
@@ -80,7 +81,8 @@ def chat(body: ChatCompletionRequest) -> ChatCompletion | Response:
     answer=TextCompletion,
 )
 def text(body: TextCompletionRequest) -> TextCompletion | Response:
-    """The prompt is sent as it stands; control tokens in it are honoured. Several prompts are answered side
+    """The prompt is sent as it stands, or with `suffix` in the form that the model fills in; control tokens in
+    either are honoured. Several prompts are answered side
     by side."""
     refuse_assistant(body.model)
     here = services()
@@ -99,7 +101,10 @@ def text(body: TextCompletionRequest) -> TextCompletion | Response:
         config = with_logprobs(config, body.logprobs or 0, param="best_of")
     asked = [prompt for prompt in prompts for _ in range(made)]
     shown = [prompt if body.echo else "" for prompt in asked]
-    makes = [continuation(prompt, for_choice(config, number)) for number, prompt in enumerate(asked)]
+    makes = [
+        continuation(infilled(prompt, body.suffix), for_choice(config, number))
+        for number, prompt in enumerate(asked)
+    ]
     if body.stream:
         return streamed_completions(
             makes,

@@ -13,6 +13,7 @@ from orchestrator_http.chat_answers import (
     ASSISTANT,
     Make,
     chat_completions,
+    infilled,
     means_assistant,
     refuse_assistant,
     text_completion,
@@ -40,15 +41,16 @@ def chat(body: ollama.OllamaChat) -> JsonObject | Response:
 
 @api.route("POST", "/api/generate", summary="Answer a prompt in Ollama's words", **ANSWERS)
 def generate(body: ollama.OllamaGenerate) -> JsonObject | Response:
-    """With `raw` the prompt is sent as it stands; else it is the message of a user."""
+    """With `raw` the prompt is sent as it stands, with `suffix` what lies between the two is written; else it is
+    the message of a user."""
     teller = OllamaWriter(body.model, chat=False)
-    if not body.prompt:
+    if not body.prompt and not body.suffix:
         return _loaded(teller)
     asked = ollama.generate_as_chat(body)
-    if not body.raw:
+    if not body.raw and not body.suffix:
         return _answered(chat_completions(asked), asked.stream, teller)
     refuse_assistant(body.model)
-    makes = [text_completion(ollama.raw_prompt(body), asked)]
+    makes = [text_completion(infilled(ollama.raw_prompt(body), body.suffix), asked)]
     return _answered(makes, asked.stream, teller)
 
 

@@ -268,13 +268,15 @@ class ChatCompletionRequest(CompletionFields):
 
 
 class TextCompletionRequest(CompletionFields):
-    REFUSED: ClassVar = {"suffix": "a text is continued at its end only"}
     prompt: (
         FilledText
         | TokenIds
         | Annotated[list[FilledText], Field(min_length=1, max_length=MAX_CHOICES)]
         | Annotated[list[TokenIds], Field(min_length=1, max_length=MAX_CHOICES)]
     ) = Field(description="One or several, each a text or the numbers of tokens of the model's vocabulary.")
+    suffix: Text | None = Field(
+        None, description="What follows after what is to be written; for models with tokens for it."
+    )
     echo: bool | None = None
     best_of: int | None = Field(
         None, ge=1, le=MAX_CHOICES, description="Make so many and give the `n` likeliest of them."
