@@ -167,8 +167,7 @@ class GgufAnswerer(Answerer):
         tokens = self.llm.tokenize(answer.encode(), add_bos=False, special=False)
         prompt_tokens = self._prompt(messages)
         self._check_room(len(prompt_tokens), len(tokens))
-        self.llm.reset()
-        self.llm.eval(prompt_tokens)
+        self.llm.eval(prompt_tokens[self._reused(prompt_tokens) :])
         total = 0.0
         for token in tokens:
             # One by one: logits of all positions at once would take gigabytes with a large vocabulary.
@@ -181,6 +180,18 @@ class GgufAnswerer(Answerer):
 
     def close(self) -> None:
         self.llm.close()
+
+    def _reused(self, prompt: list[int]) -> int:
+        """How many of the prompt's first tokens stay evaluated from what was evaluated before; never all of them,
+        for the last one's logits are wanted. `generate` does the same by itself."""
+        pairs = zip(self.llm.input_ids[: self.llm.n_tokens].tolist(), prompt[:-1], strict=False)
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        recurrent = self.llm._is_recurrent or self.llm._is_hybrid
+        if recurrent or not self.llm._ctx.kv_cache_seq_rm(-1, same, -1):
+            self.llm.reset()
+            return 0
+        self.llm.n_tokens = same
+        return same
 
     def _check_room(self, prompt: int, answer: int) -> None:
         if prompt + answer > self.llm.n_ctx():

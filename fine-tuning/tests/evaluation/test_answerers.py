@@ -12,6 +12,7 @@ from fine_tuning.evaluation import remote_answerer
 from fine_tuning.evaluation.answerers import open_model
 from fine_tuning.evaluation.evaluate import Item, perplexity, run
 from fine_tuning.export.gguf_conversion import builtin_gguf
+from orchestrator_core.backends.model_files import builtin_folders, find_builtin
 from support.fetched import gemma
 from support.micro_model import micro_folder
 from support.openai_server import HttpDouble
@@ -178,4 +179,24 @@ def test_a_real_model_is_less_surprised_by_sense_than_by_nonsense():
     )
     assert sense[0] / sense[1] < nonsense[0] / nonsense[1]
     assert isinstance(model.reply(asked, max_tokens=3), str)
+    model.close()
+
+
+def test_what_was_evaluated_before_changes_no_surprise():
+    model = open_model(find_builtin(builtin_folders()), threads=1)
+    documents = {"role": "system", "content": "The relay is held open by the desktop. " * 20}
+    asked = [[documents, {"role": "user", "content": f"What is the relay, number {i}?"}] for i in range(3)]
+    answers = ["A connection.", "It is held open.", ""]
+
+    def surprises():
+        return [model.surprise(messages, text) for messages, text in zip(asked, answers, strict=True)]
+
+    first = surprises()
+    evaluated = []
+    evaluate = model.llm.eval
+    model.llm.eval = lambda tokens: evaluated.append(len(tokens)) or evaluate(tokens)
+    model.reply(asked[0], max_tokens=4)
+    again = surprises()
+    assert [nats for nats, _ in again] == pytest.approx([nats for nats, _ in first], rel=1e-3)
+    assert max(evaluated) < 100, "the documents are evaluated once"
     model.close()
