@@ -240,7 +240,7 @@ def _paired(folder: Path) -> Callable[[Fleet], Membership]:
 def _phone(data: Path, membership: Membership) -> Iterator[PhoneClient]:
     """With a model of its own, and no address of the desktop: that is found by multicast DNS."""
     settings = Settings.model_validate({"data": data, "context": {"embeddings": None}})
-    discovery = Discovery(membership.household.id, lambda url, timeout_s: False).start()
+    discovery = Discovery(membership.household.id).start()
     try:
         wait_until(lambda: bool(discovery.candidates()), "the desktop should be advertised", 10)
         backend = ScriptedBackend(lambda prompt, config: Reply(text=ON_DEVICE))

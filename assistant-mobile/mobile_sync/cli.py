@@ -188,7 +188,7 @@ def _discovery(settings: Settings, opened: ExitStack) -> Any:
         return tuple
     household = Membership.read(settings.data).household.id
     # Presence is the router's affair: nothing is probed by way of this.
-    discovery = Discovery(household, lambda url, timeout_s: False).start()
+    discovery = Discovery(household).start()
     opened.callback(discovery.close)
     return lambda: [candidate.url for candidate in discovery.candidates()]
 

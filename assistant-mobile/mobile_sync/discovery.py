@@ -1,12 +1,10 @@
-"""Where the desktop may be, and where it is: candidates from hints, presence from what a probe answers.
+"""Where the desktop may be: candidates from hints.
 
 Hints are what multicast DNS says, addresses of the settings, and addresses at which it was seen before. Anybody on a
 network can say anything there, so a hint is only a reason to knock: a candidate counts when a probe has proved, with
-the household's key, who answers.
+the household's key, who answers (`roads`).
 
-Covered: hosts that pretend to be the desktop (they are skipped, and learn nothing but that somebody knocked), floods of
-advertisements, IPv6, a network that changes, hosts that accept and say nothing.
-Not covered: which of several present addresses is to be used (`router`).
+Covered: floods of advertisements, IPv6, a network that changes.
 """
 
 from __future__ import annotations
@@ -16,10 +14,7 @@ import ipaddress
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from concurrent.futures import TimeoutError as FuturesTimeout
 from dataclasses import dataclass
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -32,9 +27,6 @@ from zeroconf.asyncio import AsyncServiceInfo
 STATIC_PEERS = "ORCHESTRATOR_PEERS"
 """Environment variable: URLs of the desktop, separated by commas."""
 
-PROBE_S = 2.0
-FAILED_S = 10.0
-"""Seconds for which an address that did not prove itself is left alone."""
 RESOLVE_MS = 3000
 RESOLVE_AGAIN_S = 2.0
 MAX_SERVICES = 32
@@ -42,8 +34,6 @@ MAX_CANDIDATES = 32
 API = "1"
 
 Source = Literal["known", "static", "multicast"]
-Probe = Callable[[str, float], bool]
-"""`probe(url, timeout_s)`: whether the household's desktop answers at this URL, proved with its key. Raises nothing."""
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +56,6 @@ class Discovery:
 
     Args:
         household: id; advertisements of other households are left alone. None: all are heard.
-        probe: proves who answers.
         static: URLs of the settings; those of `ORCHESTRATOR_PEERS` are added.
         known: URLs at which the desktop was seen before, the latest first; asked each time.
         changed: called when an advertisement or the network changed, from another thread.
@@ -76,7 +65,6 @@ class Discovery:
     def __init__(
         self,
         household: str | None,
-        probe: Probe,
         *,
         static: Iterable[str] = (),
         known: Callable[[], Iterable[str]] = lambda: (),
@@ -85,13 +73,11 @@ class Discovery:
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         self._household = household
-        self._probe = probe
         self._static = [*static, *static_peers(environ)]
         self._known = known
         self._changed = changed
         self._lock = threading.Lock()
         self._advertised: dict[str, list[str]] = {}
-        self._failed: dict[str, float] = {}
         self._network = MulticastDns(self._joined, addresses)
 
     def start(self) -> Self:
@@ -116,57 +102,11 @@ class Discovery:
                 hints.setdefault(url.rstrip("/"), source)
         return [Candidate(url, source) for url, source in hints.items()][:MAX_CANDIDATES]
 
-    def present(self, timeout_s: float = PROBE_S) -> list[Candidate]:
-        """The candidates that prove themselves now, the quickest first. Each is knocked at once, at the same time.
-
-        Takes as long as the slowest, and at most `timeout_s`. One that failed is not knocked again for
-        `FAILED_S`, unless the network changed.
-        """
-        waiting = [candidate for candidate in self.candidates() if not self.failed_lately(candidate.url)]
-        if not waiting:
-            return []
-        pool = ThreadPoolExecutor(len(waiting), thread_name_prefix="probe")
-        try:
-            knocks = {pool.submit(self._probe, candidate.url, timeout_s): candidate for candidate in waiting}
-            return list(self._answering(knocks, timeout_s))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    def failed_lately(self, url: str) -> bool:
-        with self._lock:
-            return self._failed.get(url, 0.0) > time.monotonic()
-
-    def failed(self, url: str) -> None:
-        """Leave this URL alone for a while."""
-        with self._lock:
-            while len(self._failed) >= 2 * MAX_CANDIDATES:
-                del self._failed[min(self._failed, key=self._failed.__getitem__)]
-            self._failed[url] = time.monotonic() + FAILED_S
-
-    def forget_failures(self) -> None:
-        """The network is another one: what failed may answer."""
-        with self._lock:
-            self._failed.clear()
-
-    def _answering(self, knocks: Mapping[Future[bool], Candidate], timeout_s: float) -> Iterable[Candidate]:
-        silent = dict(knocks)
-        try:
-            for answer in as_completed(knocks, timeout_s):
-                candidate = silent.pop(answer)
-                if answer.exception() is None and answer.result():
-                    yield candidate
-                else:
-                    self.failed(candidate.url)
-        except FuturesTimeout:
-            for candidate in silent.values():
-                self.failed(candidate.url)
-
     # Multicast DNS
 
     def _joined(self, zeroconf: Zeroconf, own: tuple[InterfaceAddress, ...]) -> None:
         with self._lock:
             self._advertised.clear()
-        self.forget_failures()
         ServiceBrowser(zeroconf, SERVICE_TYPE, handlers=[self._heard])
         self._changed()
 
@@ -197,8 +137,6 @@ class Discovery:
             if name not in self._advertised or self._advertised[name] == urls:
                 return
             self._advertised[name] = urls
-            for url in urls:
-                self._failed.pop(url, None)
         self._changed()
 
     def _urls(self, info: AsyncServiceInfo) -> list[str]:

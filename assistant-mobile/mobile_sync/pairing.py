@@ -76,7 +76,7 @@ def pair(
 def advertised() -> list[str]:
     """The URLs of all desktops that are advertised here; waits `LOOK_S` at most for the first."""
     heard = threading.Event()
-    discovery = Discovery(None, lambda url, timeout_s: False, changed=lambda: heard.set())
+    discovery = Discovery(None, changed=lambda: heard.set())
     with closing(discovery.start()):
         waited = 0.0
         while not discovery.candidates() and waited < LOOK_S:

@@ -52,7 +52,7 @@ def advertised(host: Host, household: str = HOME, port: int = 5000) -> Iterator[
 @contextmanager
 def looking(host: Host, household: str = HOME) -> Iterator[Discovery]:
     with host.entered():
-        discovery = Discovery(household, lambda url, timeout_s: True, environ={}).start()
+        discovery = Discovery(household, environ={}).start()
     try:
         yield discovery
     finally:

@@ -144,7 +144,6 @@ def test_a_host_with_the_desktops_name_and_id_learns_nothing_and_is_skipped(tmp_
                 # that is heard: where the desktop was before is known from pairing.
                 discovery = Discovery(
                     identity.id,
-                    lambda url, timeout_s: household.answers(url),
                     known=lambda: [true_url],
                     environ={},
                 ).start()
@@ -159,8 +158,8 @@ def test_a_host_with_the_desktops_name_and_id_learns_nothing_and_is_skipped(tmp_
                 )
                 assert membership.household == identity and list(membership.urls) == [true_url]
                 with Household(membership, tmp_path / "phone") as household:
-                    assert [one.url for one in discovery.present()] == [true_url]
-                    assert discovery.failed_lately(false_url)
+                    found = [one.url for one in discovery.candidates() if household.answers(one.url)]
+                    assert found == [true_url]
                     own = household.identity.public
                 discovery.close()
         finally:
