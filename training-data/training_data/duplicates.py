@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -52,7 +54,8 @@ def _embedder() -> StaticEmbedder:
     embedder = StaticEmbedder.installed()
     if embedder is None:
         raise MissingLibrary(
-            f"Near-duplicates cannot be found without {PACKAGE}.", f"Install it: pip install {PACKAGE}"
+            f"Near-duplicates cannot be found without {PACKAGE}.",
+            f"Run: {shlex.quote(sys.executable)} -m pip install {PACKAGE}",
         )
     return embedder
 

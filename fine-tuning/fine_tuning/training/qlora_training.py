@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import shlex
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,7 +217,9 @@ def _prepare_wandb(say: Say) -> None:
     from importlib.util import find_spec
 
     if find_spec("wandb") is None:
-        raise TrainingRefused("--use_wandb needs the package wandb: pip install wandb.")
+        raise TrainingRefused(
+            f"--use_wandb needs wandb. Run: {shlex.quote(sys.executable)} -m pip install wandb"
+        )
     if not os.environ.get("WANDB_API_KEY") and not os.environ.get("WANDB_MODE"):
         os.environ["WANDB_MODE"] = "offline"
         say("WANDB_API_KEY is not set: logging offline, `wandb sync` sends it later")
