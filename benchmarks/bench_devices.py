@@ -28,8 +28,8 @@ import requests
 from measuring import describe_run, show
 from orchestrator_core.event_stream import events_in
 from orchestrator_core.streamed_http import pieces
-from orchestrator_relay.identity import Identity
-from orchestrator_relay.signatures import sign_request
+from orchestrator_relay.identity.machine import Identity
+from orchestrator_relay.identity.signatures import sign_request
 from shared_context.conversations.store import ConversationStore
 from shared_context.devices.registry import Devices
 from shared_context.storage.identity import new_id

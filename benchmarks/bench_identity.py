@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable
 from itertools import count
 
-from orchestrator_relay.event_chain import EventChain
-from orchestrator_relay.identity import Identity
-from orchestrator_relay.nonces import NonceStore
-from orchestrator_relay.sealing import AnswerOpener, AnswerSealer, open_request, seal_request
-from orchestrator_relay.signatures import sign_answer, sign_request, verify_answer, verify_request
+from orchestrator_relay.identity.event_chain import EventChain
+from orchestrator_relay.identity.machine import Identity
+from orchestrator_relay.identity.nonces import NonceStore
+from orchestrator_relay.identity.sealing import AnswerOpener, AnswerSealer, open_request, seal_request
+from orchestrator_relay.identity.signatures import sign_answer, sign_request, verify_answer, verify_request
 
 BODY = b'{"message": "' + b"x" * 500 + b'"}'
 ANSWER = b'{"response": "' + b"y" * 2000 + b'"}'

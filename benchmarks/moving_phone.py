@@ -27,7 +27,7 @@ from mobile_sync.client import PhoneClient
 from mobile_sync.discovery import Discovery
 from mobile_sync.membership import Membership
 from orchestrator_core.settings import Settings
-from orchestrator_relay.identity import Identity
+from orchestrator_relay.identity.machine import Identity
 from support import namespaces, nginx
 from support.fleet import Fleet, script, wait_until
 from support.namespaces import Host, Network

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from orchestrator_relay.interfaces import InterfaceAddress, interface_addresses, url_of
-from orchestrator_relay.multicast_dns import SERVICE_TYPE, MulticastDns
+from orchestrator_relay.discovery.interfaces import InterfaceAddress, interface_addresses, url_of
+from orchestrator_relay.discovery.multicast_dns import SERVICE_TYPE, MulticastDns
 from zeroconf import ServiceBrowser, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceInfo
 

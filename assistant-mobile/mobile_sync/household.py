@@ -19,7 +19,7 @@ from orchestrator_core.streamed_http import (
     is_answered,
     was_never_sent,
 )
-from orchestrator_relay.identity import Identity
+from orchestrator_relay.identity.machine import Identity
 
 from mobile_sync.errors import ConnectionCut, NothingReachable
 from mobile_sync.membership import Membership

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from orchestrator_relay.errors import InvalidIdentity
-from orchestrator_relay.identity import PublicIdentity
+from orchestrator_relay.identity.machine import PublicIdentity
 
 from mobile_sync.errors import NotPaired
 

@@ -1,7 +1,7 @@
 """Joining a household: by the link of a QR code, or by the code that the desktop shows.
 
 The link carries the desktop's keys. With a typed code they are asked of whoever answers, and nothing is believed before
-the answer proves that it knows the code (`orchestrator_relay.pairing`). Over plain HTTP everything travels sealed.
+the answer proves that it knows the code (`orchestrator_relay.identity.pairing`). Over plain HTTP everything travels sealed.
 """
 
 from __future__ import annotations
@@ -16,12 +16,18 @@ from urllib.parse import urlsplit
 
 import requests
 from orchestrator_core.errors import ApplicationError, from_body
-from orchestrator_relay import typed_code
 from orchestrator_relay.errors import InvalidPairing, PairingRefused, RelayError
-from orchestrator_relay.identity import Identity, PublicIdentity
-from orchestrator_relay.pairing import PairingAnswer, PairingKeys, PairingLink, PairingRequest, Statement
-from orchestrator_relay.pinning import certificate_of, same_fingerprint, session_for
-from orchestrator_relay.sealing import MEDIA_TYPE, PATH, seal_request
+from orchestrator_relay.identity import typed_code
+from orchestrator_relay.identity.machine import Identity, PublicIdentity
+from orchestrator_relay.identity.pairing import (
+    PairingAnswer,
+    PairingKeys,
+    PairingLink,
+    PairingRequest,
+    Statement,
+)
+from orchestrator_relay.identity.pinning import certificate_of, same_fingerprint, session_for
+from orchestrator_relay.identity.sealing import MEDIA_TYPE, PATH, seal_request
 
 from mobile_sync.discovery import Discovery
 from mobile_sync.errors import PairingFailed

@@ -21,11 +21,11 @@ import requests
 from orchestrator_core.event_stream import EventReader, EventTooLong
 from orchestrator_core.streamed_http import pieces
 from orchestrator_relay.errors import RelayError
-from orchestrator_relay.event_chain import SIGNATURE_EVENT, EventChain
-from orchestrator_relay.identity import Identity, PublicIdentity
-from orchestrator_relay.pinning import PinnedAdapter
-from orchestrator_relay.sealing import MEDIA_TYPE, PATH, AnswerOpener, seal_request
-from orchestrator_relay.signatures import sign_request, verify_answer
+from orchestrator_relay.identity.event_chain import SIGNATURE_EVENT, EventChain
+from orchestrator_relay.identity.machine import Identity, PublicIdentity
+from orchestrator_relay.identity.pinning import PinnedAdapter
+from orchestrator_relay.identity.sealing import MEDIA_TYPE, PATH, AnswerOpener, seal_request
+from orchestrator_relay.identity.signatures import sign_request, verify_answer
 from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 

@@ -17,7 +17,7 @@ from mobile_sync import signed_http
 from mobile_sync.signed_http import AnswerRejected, Signer, is_readable, session_for
 from orchestrator_core.event_stream import events_in
 from orchestrator_core.streamed_http import TRANSPORT_FAILURES, pieces
-from orchestrator_relay.identity import Identity
+from orchestrator_relay.identity.machine import Identity
 from support.cutting_proxy import CuttingProxy
 from support.desktop import listening
 from support.paired_phone import paired

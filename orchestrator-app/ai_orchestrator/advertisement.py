@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from orchestrator_relay.interfaces import InterfaceAddress
+    from orchestrator_relay.discovery.interfaces import InterfaceAddress
     from zeroconf import Zeroconf
 
 API = "1"
@@ -36,7 +36,7 @@ class Advertisement:
     """
 
     def __init__(self, household: str, version: str, bound: Sequence[str], port: int) -> None:
-        from orchestrator_relay.multicast_dns import MulticastDns
+        from orchestrator_relay.discovery.multicast_dns import MulticastDns
 
         self._properties = {"id": household, "ver": version, "api": API}
         self._bound, self._port = tuple(bound), port
@@ -51,7 +51,7 @@ class Advertisement:
         self._network.close()
 
     def _register(self, zeroconf: Zeroconf, own: tuple[InterfaceAddress, ...]) -> None:
-        from orchestrator_relay.multicast_dns import SERVICE_TYPE
+        from orchestrator_relay.discovery.multicast_dns import SERVICE_TYPE
         from zeroconf import ServiceInfo
 
         addresses = advertised(self._bound, [interface.address for interface in own])

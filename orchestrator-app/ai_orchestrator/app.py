@@ -9,8 +9,8 @@ from orchestrator_core.assistant import Assistant, open_assistant
 from orchestrator_core.assistant.debounced import Debounced
 from orchestrator_core.backends.switching import backend_for_server
 from orchestrator_core.settings import Settings
+from orchestrator_http.access.keys import refuse_open_bind
 from orchestrator_http.factory import create_http_app
-from orchestrator_http.keys import refuse_open_bind
 from orchestrator_http.routes import handoff
 from orchestrator_http.services import Services
 

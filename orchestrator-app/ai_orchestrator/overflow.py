@@ -10,7 +10,7 @@ from orchestrator_core.errors import ConfigurationError, TierUnreachable
 from orchestrator_core.settings import Settings
 from orchestrator_core.tiers.http_tier import HttpResponse, HttpTier
 from orchestrator_core.tiers.remote import CallOptions, TierState
-from orchestrator_relay.pinning import session_for
+from orchestrator_relay.identity.pinning import session_for
 from shared_context.exchange.replica import Replica
 from shared_context.exchange.sync_client import SyncClient
 

@@ -17,9 +17,9 @@ import click
 from orchestrator_core.assistant import Assistant
 from orchestrator_core.logs import configure_logging, stop_logging
 from orchestrator_core.settings import Settings
+from orchestrator_http.access.keys import refuse_open_bind
+from orchestrator_http.access.origins import is_loopback
 from orchestrator_http.binding import bind, close_all, reachable_url
-from orchestrator_http.keys import refuse_open_bind
-from orchestrator_http.origins import is_loopback
 from orchestrator_http.routes.sync import largest_body
 from orchestrator_http.services import Services
 from shared_context.storage import reserve

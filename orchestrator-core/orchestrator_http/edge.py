@@ -15,14 +15,14 @@ from collections.abc import Callable
 
 from flask import Flask, Response, g, request
 
-from orchestrator_http import callers, cors, signed_answers
+from orchestrator_http.access import callers, cors, signed_answers
+from orchestrator_http.access.keys import KeyGuard
+from orchestrator_http.access.origins import HostGuard
 from orchestrator_http.api import JSON, current_operation
+from orchestrator_http.completions.watching import ClientGone, stopping
 from orchestrator_http.error_formats import error_format
-from orchestrator_http.keys import KeyGuard
-from orchestrator_http.origins import HostGuard
 from orchestrator_http.problems import Problem, problem_from, unexpected
 from orchestrator_http.services import Services
-from orchestrator_http.watching import ClientGone, stopping
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",

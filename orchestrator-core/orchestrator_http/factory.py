@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from flask import Flask, Response, current_app
 
 from orchestrator_http import edge
+from orchestrator_http.access.keys import FailedAttempts, KeyGuard, refuse_open_bind
+from orchestrator_http.access.origins import HostGuard
 from orchestrator_http.api import JSON, Api
 from orchestrator_http.chat_page import pages_api
-from orchestrator_http.keys import FailedAttempts, KeyGuard, refuse_open_bind
 from orchestrator_http.openapi import document
-from orchestrator_http.origins import HostGuard
 from orchestrator_http.routes import SHARED
 from orchestrator_http.services import Services
 

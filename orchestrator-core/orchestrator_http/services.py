@@ -20,19 +20,19 @@ from orchestrator_core.metrics import Metrics
 from orchestrator_core.remembered import Remembered
 from orchestrator_core.settings import Settings
 from orchestrator_core.tiers.router import HOME
-from orchestrator_relay.pairing import PairingRequest
+from orchestrator_relay.identity.pairing import PairingRequest
 from orchestrator_relay.wsgi_call import is_relayed
 from shared_context.exchange.change_feed import ChangeFeed
 from shared_context.exchange.replica import Replica
 
-from orchestrator_http.access import Access
-from orchestrator_http.household import Household
-from orchestrator_http.keys import FailedAttempts
-from orchestrator_http.pairings import Pairings
+from orchestrator_http.access.household import Household
+from orchestrator_http.access.keys import FailedAttempts
+from orchestrator_http.access.pairings import Pairings
+from orchestrator_http.access.store import Access
+from orchestrator_http.completions.response_cache import ResponseCache
 from orchestrator_http.push.opening import open_push
 from orchestrator_http.push.pushing import NextTier, Push
 from orchestrator_http.readiness import ModelLoader
-from orchestrator_http.response_cache import ResponseCache
 
 if TYPE_CHECKING:
     from orchestrator_core.assistant import Assistant

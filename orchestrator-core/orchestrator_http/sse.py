@@ -15,8 +15,8 @@ from flask import Response
 from orchestrator_core.errors import ServerStopping
 
 from orchestrator_http.api import EVENTS
+from orchestrator_http.completions.watching import ClientGone
 from orchestrator_http.problems import Problem, problem_from, unexpected
-from orchestrator_http.watching import ClientGone
 
 if TYPE_CHECKING:
     from orchestrator_core.runs.spec import RunEvent

@@ -6,13 +6,13 @@ import logging
 
 from orchestrator_core.errors import NotFound
 from orchestrator_core.settings import RelaySettings
-from orchestrator_http.household import Household
+from orchestrator_http.access.household import Household
 from orchestrator_relay import heads
 from orchestrator_relay.connection import Messages, RelayConnection
 from orchestrator_relay.errors import InvalidIdentity
 from orchestrator_relay.greeting import refuse, welcome
 from orchestrator_relay.heads import Hello, Status, Welcome
-from orchestrator_relay.identity import PublicIdentity
+from orchestrator_relay.identity.machine import PublicIdentity
 
 from orchestrator_vps import elsewhere, places
 from orchestrator_vps.credentials import Credentials, EnrolledDesktop

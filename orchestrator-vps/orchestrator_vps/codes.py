@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 
-from orchestrator_relay.typed_code import new_code, plain
+from orchestrator_relay.identity.typed_code import new_code, plain
 
 __all__ = ["MAX_LIVE", "VALID_MINUTES", "digest", "new_code"]
 

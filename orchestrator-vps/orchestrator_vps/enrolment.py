@@ -14,8 +14,8 @@ from typing import Annotated, Literal
 
 from flask import g, request
 from orchestrator_core.errors import Forbidden, NotFound, Unauthorized
+from orchestrator_http.access.keys import FailedAttempts
 from orchestrator_http.api import Api, current_operation
-from orchestrator_http.keys import FailedAttempts
 from orchestrator_http.schemas.common import Body, Identifier, Parameters
 from orchestrator_http.services import services
 from orchestrator_relay.dial import PATH

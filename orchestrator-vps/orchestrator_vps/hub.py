@@ -15,7 +15,7 @@ from typing import Any
 from orchestrator_core.errors import TierUnreachable
 from orchestrator_core.settings import RelaySettings
 from orchestrator_core.tiers.remote import TierState
-from orchestrator_http.household import Household
+from orchestrator_http.access.household import Household
 from orchestrator_relay import heads
 from orchestrator_relay.connection import Ending, Messages
 from orchestrator_relay.errors import GreetingRefused, SocketClosed

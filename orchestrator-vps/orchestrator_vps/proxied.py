@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from orchestrator_http.origins import is_loopback
+from orchestrator_http.access.origins import is_loopback
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]

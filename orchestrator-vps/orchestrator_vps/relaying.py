@@ -17,16 +17,17 @@ from flask import Flask, Response, g, request
 from orchestrator_core.assistant.asking import NO_ROOM
 from orchestrator_core.errors import InvalidRequest, NotFound, TierLost, TierUnreachable, from_body
 from orchestrator_core.tiers.router import RequestedTier, RouteReason
-from orchestrator_http import callers, sse
+from orchestrator_http import sse
+from orchestrator_http.access import callers
 from orchestrator_http.api import EVENTS, Operation, current_operation
 from orchestrator_http.bodies import whole_body
-from orchestrator_http.chat_answers import is_for_assistant
+from orchestrator_http.completions.chat_answers import is_for_assistant
+from orchestrator_http.completions.watching import ClientGone, stopping
 from orchestrator_http.contracts.ollama import NDJSON, line
 from orchestrator_http.error_formats import error_format
 from orchestrator_http.factory import key_guard
 from orchestrator_http.problems import problem_from
 from orchestrator_http.services import Services
-from orchestrator_http.watching import ClientGone, stopping
 from orchestrator_relay.client_stream import RelayStream
 
 from orchestrator_vps import forwarded

@@ -25,8 +25,8 @@ from gunicorn.errors import AppImportError
 from orchestrator_core.errors import ApplicationError, ServerFailed
 from orchestrator_core.own_commands import runnable
 from orchestrator_core.settings import Settings
+from orchestrator_http.access.keys import refuse_open_bind
 from orchestrator_http.binding import BACKLOG, bind, close_all, reachable_url
-from orchestrator_http.keys import refuse_open_bind
 from shared_context.storage import reserve
 from shared_context.storage.folder_lock import FolderLock
 

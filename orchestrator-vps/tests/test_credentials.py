@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from orchestrator_core.errors import Conflict, Forbidden, NotFound
-from orchestrator_relay import typed_code
+from orchestrator_relay.identity import typed_code
 from orchestrator_vps import codes
 from orchestrator_vps.credentials import Credentials
 

@@ -1,7 +1,7 @@
 """`/enroll` and `/desktops` over HTTP."""
 
 import pytest
-from orchestrator_http.keys import MAX_FAILURES
+from orchestrator_http.access.keys import MAX_FAILURES
 from orchestrator_vps.codes import new_code
 from orchestrator_vps.credentials import Credentials
 

@@ -2,7 +2,7 @@
 
 import pytest
 from openapi_spec_validator import validate
-from orchestrator_http import keys
+from orchestrator_http.access import keys
 from orchestrator_http.routes import SHARED
 from support.openapi_promises import MODES, Promises, described, model, routes_of, served
 from support.vps_app import vps_app

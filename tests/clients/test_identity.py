@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from orchestrator_relay.event_chain import EventChain
-from orchestrator_relay.identity import PublicIdentity, base64url, from_base64url
-from orchestrator_relay.nonces import NonceStore
-from orchestrator_relay.sealing import AnswerOpener, open_request
-from orchestrator_relay.signatures import verify_answer, verify_request
+from orchestrator_relay.identity.event_chain import EventChain
+from orchestrator_relay.identity.machine import PublicIdentity, base64url, from_base64url
+from orchestrator_relay.identity.nonces import NonceStore
+from orchestrator_relay.identity.sealing import AnswerOpener, open_request
+from orchestrator_relay.identity.signatures import verify_answer, verify_request
 from shared_context.devices.device import device_of
 from support import identity_vectors
 from support.identity_vectors import DESKTOP, PHONE

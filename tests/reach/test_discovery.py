@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from ai_orchestrator.advertisement import Advertisement
 from mobile_sync.discovery import Discovery
-from orchestrator_relay.identity import Identity
+from orchestrator_relay.identity.machine import Identity
 from support import avahi, namespaces
 from support.desktop import listening
 from support.namespaces import Host, Network

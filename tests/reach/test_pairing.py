@@ -19,8 +19,8 @@ from mobile_sync.discovery import Discovery
 from mobile_sync.errors import PairingFailed
 from mobile_sync.household import Household
 from mobile_sync.pairing import pair
-from orchestrator_relay.identity import PublicIdentity
-from orchestrator_relay.sealing import MEDIA_TYPE
+from orchestrator_relay.identity.machine import PublicIdentity
+from orchestrator_relay.identity.sealing import MEDIA_TYPE
 from support import namespaces, nginx
 from support.desktop import listening
 from support.fleet import Fleet

@@ -16,7 +16,7 @@ from mobile_sync.household import Household
 from mobile_sync.membership import Membership
 from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.settings import Settings
-from orchestrator_relay.identity import Identity
+from orchestrator_relay.identity.machine import Identity
 from shared_context.errors import SharedContextError
 from support.fleet import Fleet, wait_until
 from support.paired_phone import let_in

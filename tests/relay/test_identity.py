@@ -11,11 +11,11 @@ import pytest
 import requests
 from mobile_sync.signed_http import Signer, session_for
 from orchestrator_core.event_stream import events_in
-from orchestrator_http.household import Household
-from orchestrator_relay.event_chain import EventChain
-from orchestrator_relay.identity import Identity, PublicIdentity
-from orchestrator_relay.sealing import MEDIA_TYPE, seal_request
-from orchestrator_relay.signatures import sign_request, verify_answer
+from orchestrator_http.access.household import Household
+from orchestrator_relay.identity.event_chain import EventChain
+from orchestrator_relay.identity.machine import Identity, PublicIdentity
+from orchestrator_relay.identity.sealing import MEDIA_TYPE, seal_request
+from orchestrator_relay.identity.signatures import sign_request, verify_answer
 from shared_context.conversations.store import ConversationStore
 from support.fleet import Fleet, wait_until
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from orchestrator_relay import sealing, signatures
-from orchestrator_relay.event_chain import EventChain
-from orchestrator_relay.identity import Identity, base64url
-from orchestrator_relay.signatures import sign_answer, sign_request
+from orchestrator_relay.identity import sealing, signatures
+from orchestrator_relay.identity.event_chain import EventChain
+from orchestrator_relay.identity.machine import Identity, base64url
+from orchestrator_relay.identity.signatures import sign_answer, sign_request
 from shared_context.devices.device import DEVICE_SCOPES, Device, grant_of
 
 FILE = Path(__file__).parents[2] / "docs" / "vectors" / "identity.json"

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mobile_sync.membership import Membership
-from orchestrator_http.household import Household
-from orchestrator_relay.identity import Identity, PublicIdentity
+from orchestrator_http.access.household import Household
+from orchestrator_relay.identity.machine import Identity, PublicIdentity
 from shared_context.conversations.store import ConversationStore
 
 SCOPES = ("ask", "memory")

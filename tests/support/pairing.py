@@ -10,9 +10,9 @@ from typing import Any
 
 import requests
 from ai_orchestrator.server import Server
-from orchestrator_relay.identity import Identity, PublicIdentity
-from orchestrator_relay.interfaces import interface_addresses
-from orchestrator_relay.pairing import PairingKeys, PairingLink, PairingRequest, Statement
+from orchestrator_relay.discovery.interfaces import interface_addresses
+from orchestrator_relay.identity.machine import Identity, PublicIdentity
+from orchestrator_relay.identity.pairing import PairingKeys, PairingLink, PairingRequest, Statement
 from support.desktop import listening
 
 KEY = "k" * 32

@@ -88,7 +88,7 @@ def _ask(settings: Settings, of_server: Callable[[Any], Any], of_registry: Calla
         finally:
             link.close()
     from orchestrator_core.assistant.data_folder import DataFolder
-    from orchestrator_http.household import Household
+    from orchestrator_http.access.household import Household
     from shared_context.conversations.store import ConversationStore
 
     folder = DataFolder(settings.data)

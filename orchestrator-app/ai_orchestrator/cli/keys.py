@@ -13,7 +13,7 @@ from ai_orchestrator.cli import terminal
 from ai_orchestrator.cli.options import make_settings
 
 if TYPE_CHECKING:
-    from orchestrator_http.access import Access
+    from orchestrator_http.access.store import Access
 
 SCOPES = ("ask", "memory", "admin")
 
@@ -98,7 +98,7 @@ def log(limit: int, as_json: bool, config: str | None, data: str | None) -> None
 
 @contextmanager
 def _access(config: str | None, data: str | None) -> Iterator[Access]:
-    from orchestrator_http.access import Access
+    from orchestrator_http.access.store import Access
 
     access = Access(make_settings(config, data).data)
     try:

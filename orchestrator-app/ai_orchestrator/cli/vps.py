@@ -188,7 +188,7 @@ def _confirm(shown: str) -> bool:
 
 
 def _status(data: Path, credential: VpsCredential) -> dict[str, Any]:
-    from orchestrator_relay.pinning import fingerprint
+    from orchestrator_relay.identity.pinning import fingerprint
 
     from ai_orchestrator.vps_link import link_state
 

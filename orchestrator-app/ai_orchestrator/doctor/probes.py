@@ -30,8 +30,8 @@ from orchestrator_core.backends.registered import in_force, reference_of
 from orchestrator_core.errors import ConfigurationError, OrchestratorError
 from orchestrator_core.models.memory import main_memory
 from orchestrator_core.settings import ENVIRONMENT, Settings, default_config_file
-from orchestrator_http.keys import refuse_open_bind
-from orchestrator_http.origins import is_loopback
+from orchestrator_http.access.keys import refuse_open_bind
+from orchestrator_http.access.origins import is_loopback
 from shared_context.child_environment import child_environment
 from shared_context.errors import SharedContextError
 from shared_context.retrieval.encoder import Encoder

@@ -9,9 +9,9 @@ from flask import Response, g, request
 from orchestrator_http import sse
 from orchestrator_http.api import EVENTS, Api
 from orchestrator_http.bodies import whole_body
+from orchestrator_http.completions.watching import PING_S, ClientGone, disconnect_check, stopping
 from orchestrator_http.problems import Problem
 from orchestrator_http.services import Services, services
-from orchestrator_http.watching import PING_S, ClientGone, disconnect_check, stopping
 
 from ai_orchestrator.jobs.datasets import MAX_BYTES
 from ai_orchestrator.jobs.runner import JobRunner

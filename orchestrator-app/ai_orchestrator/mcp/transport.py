@@ -15,10 +15,10 @@ import anyio
 from mcp.server.transport_security import TransportSecuritySettings
 from orchestrator_core.errors import OrchestratorError, Overloaded, Unauthorized
 from orchestrator_core.logs import configure_logging, stop_logging
-from orchestrator_http import cors
+from orchestrator_http.access import cors
+from orchestrator_http.access.keys import KeyGuard, refuse_open_bind
+from orchestrator_http.access.origins import HostGuard
 from orchestrator_http.binding import bind, reachable_url
-from orchestrator_http.keys import KeyGuard, refuse_open_bind
-from orchestrator_http.origins import HostGuard
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send

@@ -14,8 +14,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator_relay.interfaces import InterfaceAddress, interface_addresses, url_of
-from orchestrator_relay.pairing import MAX_URLS
+from orchestrator_relay.discovery.interfaces import InterfaceAddress, interface_addresses, url_of
+from orchestrator_relay.identity.pairing import MAX_URLS
 
 if TYPE_CHECKING:
     from ai_orchestrator.vps_link.credentials import VpsCredential

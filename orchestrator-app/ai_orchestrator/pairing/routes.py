@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 from flask import Response
 from orchestrator_core.errors import Conflict, NotFound
+from orchestrator_http.access.pairings import Pairings
+from orchestrator_http.access.pending_pairing import VALID_S, State
 from orchestrator_http.api import Api
-from orchestrator_http.pairings import Pairings
-from orchestrator_http.pending_pairing import VALID_S, State
 from orchestrator_http.schemas.common import Answer
 from orchestrator_http.services import services
-from orchestrator_relay.identity import PublicIdentity
-from orchestrator_relay.pairing import PairingAnswer
+from orchestrator_relay.identity.machine import PublicIdentity
+from orchestrator_relay.identity.pairing import PairingAnswer
 from pydantic import BaseModel, Field
 from shared_context.devices.registry import Devices
 

@@ -15,7 +15,7 @@ from orchestrator_relay.dial import dial
 from orchestrator_relay.errors import CertificateRejected, DialRefused, GreetingRefused, RelayError
 from orchestrator_relay.greeting import introduce
 from orchestrator_relay.heads import Hello, Status, Welcome
-from orchestrator_relay.pinning import context_for
+from orchestrator_relay.identity.pinning import context_for
 from orchestrator_relay.server_stream import Serve
 
 from ai_orchestrator.vps_link.backoff import Backoff

@@ -27,7 +27,7 @@ from orchestrator_core.errors import (
     from_body,
 )
 from orchestrator_relay.errors import InvalidFingerprint
-from orchestrator_relay.pinning import certificate_of, fingerprint, same_fingerprint, session_for
+from orchestrator_relay.identity.pinning import certificate_of, fingerprint, same_fingerprint, session_for
 from shared_context.storage.identity import now
 
 from ai_orchestrator.vps_link.credentials import VpsCredential

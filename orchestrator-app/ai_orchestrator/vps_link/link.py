@@ -12,8 +12,8 @@ from orchestrator_core.settings import Settings
 from orchestrator_http.services import Services
 from orchestrator_relay.errors import InvalidIdentity
 from orchestrator_relay.heads import Hello, RequestHead, Status, Welcome
-from orchestrator_relay.identity import PublicIdentity
-from orchestrator_relay.pinning import session_for
+from orchestrator_relay.identity.machine import PublicIdentity
+from orchestrator_relay.identity.pinning import session_for
 from orchestrator_relay.server_stream import RequestBody, ServedResponse
 from orchestrator_relay.wsgi_call import App, WsgiCall
 from shared_context.errors import SharedContextError

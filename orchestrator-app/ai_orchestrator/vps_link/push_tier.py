@@ -11,7 +11,7 @@ from orchestrator_core.news import News
 from orchestrator_core.settings import Settings
 from orchestrator_http.push.delivery import Outcome, outcome_of
 from orchestrator_http.routes.push import ON_BEHALF_OF
-from orchestrator_relay.pinning import session_for
+from orchestrator_relay.identity.pinning import session_for
 
 from ai_orchestrator.vps_link import credentials
 from ai_orchestrator.vps_link.credentials import VpsCredential

@@ -22,7 +22,7 @@ from orchestrator_core.errors import (
 from orchestrator_core.models.files import Progress, nothing
 from orchestrator_core.models.version import Version
 from orchestrator_core.settings import Settings
-from orchestrator_relay.pinning import session_for
+from orchestrator_relay.identity.pinning import session_for
 
 from ai_orchestrator.cli.link.server import ServerLink
 from ai_orchestrator.vps_link import credentials

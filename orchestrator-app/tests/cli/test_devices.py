@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ai_orchestrator.cli import orchestrator, run
 from ai_orchestrator.server import Server
-from orchestrator_http.household import Household
+from orchestrator_http.access.household import Household
 from shared_context.conversations.store import ConversationStore
 from support.desktop import settings_for
 

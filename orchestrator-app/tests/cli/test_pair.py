@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from ai_orchestrator.pairing.qr import terminal_lines
 from mobile_sync.pairing import pair
-from orchestrator_relay.pairing import PairingLink
+from orchestrator_relay.identity.pairing import PairingLink
 from support.desktop import listening
 from support.pairing import KEY, has_lan, waiting
 

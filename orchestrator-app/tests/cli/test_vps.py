@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from ai_orchestrator.vps_link import credentials
 from ai_orchestrator.vps_link.credentials import VpsCredential
-from orchestrator_relay.pinning import fingerprint
+from orchestrator_relay.identity.pinning import fingerprint
 from support.command_line import fresh_user, orchestrator, serving
 from support.played_vps import CODE, CREDENTIAL, PlayedVps, self_signed
 from support.relay_ends import get

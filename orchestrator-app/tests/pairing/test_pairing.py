@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from mobile_sync.errors import PairingFailed
 from mobile_sync.membership import Membership
 from mobile_sync.pairing import pair
-from orchestrator_http import pending_pairing
-from orchestrator_http.keys import FailedAttempts
-from orchestrator_relay.identity import Identity
-from orchestrator_relay.pairing import PairingLink
+from orchestrator_http.access import pending_pairing
+from orchestrator_http.access.keys import FailedAttempts
+from orchestrator_relay.identity.machine import Identity
+from orchestrator_relay.identity.pairing import PairingLink
 from support.desktop import listening
 from support.pairing import KEY, Waiting, asked, body_of, has_lan, waiting
 
@@ -241,7 +241,7 @@ def test_whatever_is_sent_no_answer_is_a_server_error(
 def test_a_device_that_knows_the_code_and_talks_nonsense_is_told_so(
     desktop: Waiting, content: dict[str, Any]
 ) -> None:
-    from orchestrator_relay.pairing import PairingKeys, Statement
+    from orchestrator_relay.identity.pairing import PairingKeys, Statement
 
     begun = desktop.begin()
     link = PairingLink.parse(begun["link"])

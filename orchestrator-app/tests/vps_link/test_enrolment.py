@@ -8,7 +8,7 @@ import pytest
 from ai_orchestrator.vps_link import enrolment
 from ai_orchestrator.vps_link.credentials import VpsCredential
 from orchestrator_core.errors import Forbidden, InvalidRequest, TierLost, TierUnreachable
-from orchestrator_relay.pinning import fingerprint
+from orchestrator_relay.identity.pinning import fingerprint
 from support.played_vps import CODE, CREDENTIAL, PlayedVps, self_signed
 from support.ports import nobody_listens
 

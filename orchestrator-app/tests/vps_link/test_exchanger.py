@@ -13,7 +13,7 @@ from ai_orchestrator.vps_link.backoff import Backoff
 from ai_orchestrator.vps_link.exchanger import Exchanger
 from orchestrator_relay.connection import RelayConnection
 from orchestrator_relay.heads import Welcome
-from orchestrator_relay.pinning import session_for
+from orchestrator_relay.identity.pinning import session_for
 from shared_context.conversations.store import ConversationStore
 from shared_context.documents.context_folder import ContextFolder
 from shared_context.errors import DocumentRejected

@@ -13,8 +13,16 @@ from orchestrator_core.chat_request import Text as AnyText
 from orchestrator_core.errors import InvalidRequest
 from pydantic import Field
 
-from orchestrator_http.deltas import CallArguments, CallBegins, Collected, Delta, Finished, Text, Thinking
-from orchestrator_http.json_schemas import read_json
+from orchestrator_http.completions.deltas import (
+    CallArguments,
+    CallBegins,
+    Collected,
+    Delta,
+    Finished,
+    Text,
+    Thinking,
+)
+from orchestrator_http.completions.json_schemas import read_json
 from orchestrator_http.schemas.common import Body
 from orchestrator_http.schemas.openai import MAX_MESSAGES, MAX_TOOLS, ChatCompletionRequest
 

@@ -11,8 +11,16 @@ from orchestrator_core.errors import InvalidRequest
 from pydantic import Field
 
 from orchestrator_http import sse
+from orchestrator_http.completions.deltas import (
+    CallArguments,
+    CallBegins,
+    Collected,
+    Delta,
+    Finished,
+    Text,
+    Thinking,
+)
 from orchestrator_http.contracts.blocks import text_of
-from orchestrator_http.deltas import CallArguments, CallBegins, Collected, Delta, Finished, Text, Thinking
 from orchestrator_http.schemas.common import Body
 from orchestrator_http.schemas.openai import MAX_MESSAGES, MAX_TOOLS, ChatCompletionRequest
 

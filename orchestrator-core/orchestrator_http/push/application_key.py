@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator_core.errors import ConfigurationError
-from orchestrator_relay.identity import base64url
+from orchestrator_relay.identity.machine import base64url
 from shared_context.storage.permissions import read_or_make
 
 if TYPE_CHECKING:

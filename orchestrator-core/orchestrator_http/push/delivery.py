@@ -208,7 +208,7 @@ def _connection(where: Endpoint, address: str, timeout_s: float) -> HTTPConnecti
     if where.origin.scheme == "http":
         return HTTPConnection(address, where.port, timeout=timeout_s)
     # Imported where it is used: it brings an HTTP client along, which few servers need.
-    from orchestrator_relay.pinning import context_for
+    from orchestrator_relay.identity.pinning import context_for
 
     host = where.origin.host
     return HTTPSConnection(

@@ -16,7 +16,7 @@ from orchestrator_http.push.store import PushStore
 if TYPE_CHECKING:
     from orchestrator_core.assistant import Assistant
 
-    from orchestrator_http.household import Household
+    from orchestrator_http.access.household import Household
 
 FILE_NAME = "push.db"
 

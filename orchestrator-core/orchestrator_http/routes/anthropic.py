@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response
 
 from orchestrator_http.api import EVENTS, JSON, Api
-from orchestrator_http.chat_answers import chat_completions, prompt_tokens
+from orchestrator_http.completions.chat_answers import chat_completions, prompt_tokens
 from orchestrator_http.contracts import anthropic
 from orchestrator_http.routes.asking import STREAM_ERRORS
 from orchestrator_http.routes.completing import collected_completions, streamed_completions

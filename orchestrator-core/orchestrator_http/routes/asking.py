@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from flask import Response, g, request
 
 from orchestrator_http import sse
+from orchestrator_http.completions.watching import ClientGone, RunWatcher, disconnect_check, failure
 from orchestrator_http.error_formats import error_format
 from orchestrator_http.problems import Problem
 from orchestrator_http.services import Services, services
-from orchestrator_http.watching import ClientGone, RunWatcher, disconnect_check, failure
 
 if TYPE_CHECKING:
     from orchestrator_core.runs.run import Run

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from flask import Response, g
 
 from orchestrator_http import sse
-from orchestrator_http.chat_answers import Make
-from orchestrator_http.completion import Completion
-from orchestrator_http.deltas import Collected, Delta, collect
+from orchestrator_http.completions.chat_answers import Make
+from orchestrator_http.completions.completion import Completion
+from orchestrator_http.completions.deltas import Collected, Delta, collect
 from orchestrator_http.problems import Problem
 from orchestrator_http.routes.asking import error_frames, raise_early_failure, watcher
 from orchestrator_http.services import Services, services

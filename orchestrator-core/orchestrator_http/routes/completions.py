@@ -15,7 +15,7 @@ from orchestrator_core.errors import InvalidRequest, Unsupported
 from orchestrator_core.runs.run import Run
 
 from orchestrator_http.api import EVENTS, JSON, Api
-from orchestrator_http.chat_answers import (
+from orchestrator_http.completions.chat_answers import (
     chat_completions,
     continuation,
     for_choice,
@@ -23,9 +23,9 @@ from orchestrator_http.chat_answers import (
     refuse_assistant,
     with_logprobs,
 )
-from orchestrator_http.deltas import Collected
-from orchestrator_http.logprobs import text_logprobs
-from orchestrator_http.openai_stream import chat_choice, chat_chunks, text_chunks, usage_in_all
+from orchestrator_http.completions.deltas import Collected
+from orchestrator_http.completions.logprobs import text_logprobs
+from orchestrator_http.completions.openai_stream import chat_choice, chat_chunks, text_chunks, usage_in_all
 from orchestrator_http.routes.asking import STREAM_ERRORS
 from orchestrator_http.routes.completing import collected_completions, streamed_completions
 from orchestrator_http.schemas.openai import ChatCompletionRequest, TextCompletionRequest

@@ -9,8 +9,8 @@ from orchestrator_core.errors import Forbidden
 from pydantic import BaseModel, Field
 from shared_context.devices.device import MAX_NAME_CHARS, Device
 
+from orchestrator_http.access.keys import Caller
 from orchestrator_http.api import Api
-from orchestrator_http.keys import Caller
 from orchestrator_http.schemas.common import Answer, Body, Parameters
 from orchestrator_http.services import services
 

@@ -7,7 +7,7 @@ import time
 from pydantic import Field
 
 from orchestrator_http.api import Api
-from orchestrator_http.chat_answers import ASSISTANT, means_assistant
+from orchestrator_http.completions.chat_answers import ASSISTANT, means_assistant
 from orchestrator_http.schemas.common import Parameters
 from orchestrator_http.schemas.openai_answers import ModelCard, ModelCards
 from orchestrator_http.services import services

@@ -9,7 +9,7 @@ from flask import Response
 from orchestrator_core.errors import InvalidRequest
 
 from orchestrator_http.api import JSON, Api
-from orchestrator_http.chat_answers import (
+from orchestrator_http.completions.chat_answers import (
     ASSISTANT,
     Make,
     chat_completions,

@@ -7,7 +7,7 @@ from typing import Annotated
 from flask import request
 from orchestrator_core.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from orchestrator_relay.errors import InvalidPairing, PairingRefused
-from orchestrator_relay.pairing import MAX_STATEMENT_CHARS, Statement
+from orchestrator_relay.identity.pairing import MAX_STATEMENT_CHARS, Statement
 from pydantic import BaseModel, Field
 
 from orchestrator_http.api import Api

@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator_core.chat_request import GenerateRequest
 
 from orchestrator_http.api import Api, Reply
-from orchestrator_http.response_cache import cache_key, model_identity
+from orchestrator_http.completions.response_cache import cache_key, model_identity
 from orchestrator_http.routes.asking import STREAM_ERRORS, full_answer
 from orchestrator_http.schemas.raw import GenerateAnswer
 from orchestrator_http.services import services

@@ -12,10 +12,10 @@ from orchestrator_core.runs.run import Run
 from pydantic import Field
 
 from orchestrator_http.api import EVENTS, JSON, Api
-from orchestrator_http.chat_answers import chat_completions
+from orchestrator_http.completions.chat_answers import chat_completions
+from orchestrator_http.completions.deltas import Delta
 from orchestrator_http.contracts import responses
 from orchestrator_http.contracts.responses import ResponsesRequest, ResponseWriter
-from orchestrator_http.deltas import Delta
 from orchestrator_http.routes.asking import STREAM_ERRORS
 from orchestrator_http.routes.completing import collected_completions, streamed_completions
 from orchestrator_http.schemas.common import JsonObject, Parameters

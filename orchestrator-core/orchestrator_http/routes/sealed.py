@@ -16,14 +16,14 @@ from orchestrator_core.errors import InvalidRequest
 from orchestrator_relay.errors import SealBroken
 from orchestrator_relay.heads import SEALED_PATH, SEALED_TYPE
 
+from orchestrator_http.access.callers import SEALED
 from orchestrator_http.api import Api
 from orchestrator_http.bodies import whole_body
-from orchestrator_http.callers import SEALED
 from orchestrator_http.routes.sync import largest_body
 from orchestrator_http.services import services
 
 if TYPE_CHECKING:
-    from orchestrator_relay.sealing import AnswerSealer, OpenedRequest
+    from orchestrator_relay.identity.sealing import AnswerSealer, OpenedRequest
 
 api = Api("sealed", answered_by="here", open=True)
 
@@ -39,7 +39,7 @@ _NOT_SEALED = frozenset({"host", "origin", "content-length", "transfer-encoding"
 def sealed() -> Response:
     """The body is an HPKE message to this server's sealing key (type `application/vnd.orchestrator.sealed`). The answer is 200
     and sealed, whatever the status inside; what cannot be opened is 400 with the code `seal_broken`."""
-    from orchestrator_relay.sealing import OVERHEAD_BYTES, open_request
+    from orchestrator_relay.identity.sealing import OVERHEAD_BYTES, open_request
 
     here = services()
     request.max_content_length = largest_body(here.settings.server) + OVERHEAD_BYTES

@@ -11,12 +11,12 @@ from shared_context.exchange.exchange import answer
 from shared_context.exchange.wire import DeviceRecord
 
 from orchestrator_http import sse
+from orchestrator_http.access.keys import Caller
 from orchestrator_http.api import EVENTS, Api
-from orchestrator_http.keys import Caller
+from orchestrator_http.completions.watching import PING_S, TICK_S, ClientGone, disconnect_check, stopping
 from orchestrator_http.problems import Problem
 from orchestrator_http.schemas.sync import ChangeNotice, SyncAnswer, SyncRequest
 from orchestrator_http.services import Services, services
-from orchestrator_http.watching import PING_S, TICK_S, ClientGone, disconnect_check, stopping
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 """A page is half a megabyte by default, but an update of the documents comes in one piece."""

@@ -19,7 +19,7 @@ from orchestrator_core.generation import (
 )
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from orchestrator_http.json_schemas import is_too_deep
+from orchestrator_http.completions.json_schemas import is_too_deep
 from orchestrator_http.schemas.common import Body
 
 MAX_MESSAGES = 10_000

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from orchestrator_core.event_stream import events_in
-from orchestrator_http import signed_answers
+from orchestrator_http.access import signed_answers
 from orchestrator_relay.errors import SignatureRejected
-from orchestrator_relay.event_chain import EventChain
-from orchestrator_relay.identity import Identity, PublicIdentity
-from orchestrator_relay.sealing import MEDIA_TYPE, seal_request
-from orchestrator_relay.signatures import sign_request, verify_answer
+from orchestrator_relay.identity.event_chain import EventChain
+from orchestrator_relay.identity.machine import Identity, PublicIdentity
+from orchestrator_relay.identity.sealing import MEDIA_TYPE, seal_request
+from orchestrator_relay.identity.signatures import sign_request, verify_answer
 from orchestrator_relay.wsgi_call import RELAYED
 from support.desktop import Desk, desk
 from support.vps_app import vps_app

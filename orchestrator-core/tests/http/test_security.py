@@ -5,7 +5,7 @@ import logging
 
 import pytest
 from orchestrator_core.errors import ConfigurationError
-from orchestrator_http.keys import MAX_FAILURES
+from orchestrator_http.access.keys import MAX_FAILURES
 from support.desktop import desk, settings_for
 from support.scripted import ScriptedBackend
 

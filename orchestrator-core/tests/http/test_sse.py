@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from orchestrator_core.errors import ServerStopping
 from orchestrator_core.runs.spec import RunEvent
-from orchestrator_http import sse, watching
-from orchestrator_http.watching import ClientGone, RunWatcher
+from orchestrator_http import sse
+from orchestrator_http.completions import watching
+from orchestrator_http.completions.watching import ClientGone, RunWatcher
 from support.desktop import events
 
 

@@ -33,7 +33,7 @@ class Device:
         name: for people; the latest rename wins.
         kind: "phone", "laptop", "browser", "vps"…
         scopes: of `SCOPES`.
-        public: both public keys, as `orchestrator_relay.identity.PublicIdentity.text` writes them.
+        public: both public keys, as `orchestrator_relay.identity.machine.PublicIdentity.text` writes them.
         created_at: when it was paired; ISO 8601 UTC.
         revoked_at: since when it may do nothing; None: it may.
         last_seen_at, last_seen_by: when this tier saw it last, and by which way ("lan", "tls", "relay"…);

@@ -2,8 +2,8 @@
 
 import json
 
-from orchestrator_relay.identity import Identity
-from orchestrator_relay.signatures import sign_request
+from orchestrator_relay.identity.machine import Identity
+from orchestrator_relay.identity.signatures import sign_request
 from support.waiting import wait_until
 
 

@@ -1,0 +1,1 @@
+"""Who may ask, and what from where: keys, devices, pairings, origins; answers signed in return."""

@@ -1,0 +1,1 @@
+"""Where other machines are: this machine's addresses, and multicast DNS."""

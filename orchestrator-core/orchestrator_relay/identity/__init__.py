@@ -1,0 +1,1 @@
+"""Who a machine is and how it proves it: keys, pairing, signed and sealed requests."""
