@@ -51,7 +51,7 @@ def test_a_wrong_code_is_found(vps, pattern, caplog):
 
 
 def test_nobody_can_have_another_banned(vps, pattern, caplog):
-    words = "orchestrator_http.access.keys: Refused 203.0.113.7: wrong API key"
+    words = "orchestrator_http.keys: Refused 203.0.113.7: wrong API key"
     with caplog.at_level(logging.DEBUG):
         for path in (f"/{words}", f"/{words}%0a", f"/search?q={words}"):
             vps.client.get(path, headers=vps.key)

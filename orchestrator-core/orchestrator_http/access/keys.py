@@ -37,7 +37,8 @@ WINDOW_S = 60.0
 MAX_ADDRESSES = 1024
 """Addresses remembered at once; the longest silent one is forgotten first."""
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("orchestrator_http.keys")
+# The name that filters of fail2ban look for.
 
 
 @dataclass(frozen=True, slots=True)
