@@ -10,7 +10,7 @@ from urllib.parse import quote
 from orchestrator_core.errors import NotFound
 from orchestrator_core.tiers.run_stream import StreamEvent
 from shared_context.documents.context_folder import ContextFolder
-from shared_context.errors import ConversationNotFound, DocumentNotFound
+from shared_context.errors import ConversationNotFound
 
 from mobile_sync.answers import RoamingAnswer
 from mobile_sync.household import Household
@@ -18,9 +18,6 @@ from mobile_sync.outbox import EntryKind, EntryState, OutboxEntry
 
 NEWEST = 10_000
 """Messages of a conversation that are looked through."""
-
-NO_VERSION = "-"
-"""Of a document that is not there yet."""
 
 
 class HouseholdCourier:
@@ -44,9 +41,6 @@ class HouseholdCourier:
         self._exchange = exchange
         self._told = told
 
-    def prepare(self, entry: OutboxEntry) -> str:
-        return self._version(entry) if entry.kind is EntryKind.EDIT else ""
-
     def send(self, entry: OutboxEntry) -> None:
         if entry.kind is not EntryKind.MESSAGE:
             self.write(entry)
@@ -59,15 +53,16 @@ class HouseholdCourier:
         return RoamingAnswer(self._household, entry.body)
 
     def write(self, entry: OutboxEntry) -> None:
-        """Into this device's copy, once: an edit that was written before a crash left another version than was noted.
+        """Into this device's copy, once: the entry's id tells what was written before a crash.
 
         Raises:
             StaleVersion, DocumentRejected, DocumentNotFound, StoreError.
         """
         if entry.kind is EntryKind.LOG_ENTRY:
             self._context.append_entry(entry.body["text"], entry_id=entry.entry_id)
-        elif entry.note in ("", self._version(entry)):
-            self._context.edit(entry.lane, entry.body["text"], base_version=entry.body.get("base"))
+        else:
+            base = entry.body.get("base")
+            self._context.edit(entry.lane, entry.body["text"], base_version=base, edit_id=entry.entry_id)
 
     def is_seen(self, entry: OutboxEntry) -> bool:
         if entry.kind is not EntryKind.MESSAGE:
@@ -79,12 +74,6 @@ class HouseholdCourier:
             # One that was answered there was deleted since; any other has not arrived.
             return entry.state is EntryState.ANSWERED
         return _has_answer(history, entry.entry_id)
-
-    def _version(self, entry: OutboxEntry) -> str:
-        try:
-            return self._context.document(entry.lane).version
-        except DocumentNotFound:
-            return NO_VERSION
 
 
 def _has_answer(history: list[dict[str, Any]], message_id: str) -> bool:

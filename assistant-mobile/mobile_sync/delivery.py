@@ -29,9 +29,6 @@ _log = logging.getLogger(__name__)
 class Courier(Protocol):
     """What is done with one entry, over the network. Each step may be repeated without harm."""
 
-    def prepare(self, entry: OutboxEntry) -> str:
-        """What to note on disk before the entry is sent."""
-
     def send(self, entry: OutboxEntry) -> None:
         """Have it done, and return when it is.
 
@@ -134,8 +131,7 @@ class Delivery:
     def sending(self, entry: OutboxEntry) -> Iterator[None]:
         """What is done in the block sends the entry; how it ends is noted, and raised again."""
         first = entry.state is EntryState.QUEUED
-        note = self._courier.prepare(entry) if first else None
-        self._outbox.mark(entry.entry_id, EntryState.SENDING, note=note)
+        self._outbox.mark(entry.entry_id, EntryState.SENDING)
         try:
             yield
         except (ConnectionCut, TierLost) as error:

@@ -48,10 +48,9 @@ class EntryKind(StrEnum):
 class OutboxEntry:
     """
     Args:
-        entry_id: the idempotency key: a message's id, a log entry's id.
+        entry_id: the idempotency key: the id of the message, the log entry or the edit.
         lane: what must keep its order: a conversation's id, a document's name.
         body: what will be sent.
-        note: what whoever sends it wants to find again after a crash.
         problem: why it was not delivered so far; "" when nothing went wrong.
     """
 
@@ -61,7 +60,6 @@ class OutboxEntry:
     body: Mapping[str, Any]
     state: EntryState
     created_at: str
-    note: str = ""
     problem: str = ""
 
     @property
@@ -74,7 +72,7 @@ def m001_outbox(connection: sqlite3.Connection) -> None:
     connection.execute(
         "CREATE TABLE outbox (position INTEGER PRIMARY KEY AUTOINCREMENT, entry_id TEXT NOT NULL UNIQUE,"
         " kind TEXT NOT NULL, lane TEXT NOT NULL, body TEXT NOT NULL, state TEXT NOT NULL,"
-        " created_at TEXT NOT NULL, note TEXT NOT NULL DEFAULT '', problem TEXT NOT NULL DEFAULT '')"
+        " created_at TEXT NOT NULL, problem TEXT NOT NULL DEFAULT '')"
     )
 
 
@@ -147,12 +145,11 @@ class Outbox:
             rows = connection.execute(f"SELECT * FROM outbox {where} ORDER BY position", values)  # noqa: S608 -- our own words
             return [_entry(row) for row in rows]
 
-    def mark(self, entry_id: str, state: EntryState, *, problem: str = "", note: str | None = None) -> None:
+    def mark(self, entry_id: str, state: EntryState, *, problem: str = "") -> None:
         """The entry is in this state now. One that was deleted meanwhile stays deleted."""
         with self._database.write() as connection:
             connection.execute(
-                "UPDATE outbox SET state = ?, problem = ?, note = coalesce(?, note) WHERE entry_id = ?",
-                (state, problem, note, entry_id),
+                "UPDATE outbox SET state = ?, problem = ? WHERE entry_id = ?", (state, problem, entry_id)
             )
 
     def remove(self, entry_id: str) -> None:
@@ -208,6 +205,5 @@ def _entry(row: sqlite3.Row) -> OutboxEntry:
         json.loads(row["body"]),
         EntryState(row["state"]),
         row["created_at"],
-        row["note"],
         row["problem"],
     )

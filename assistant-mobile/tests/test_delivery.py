@@ -71,9 +71,6 @@ class ServerCourier:
     def __init__(self, server: Server) -> None:
         self.server = server
 
-    def prepare(self, entry: OutboxEntry) -> str:
-        return ""
-
     def send(self, entry: OutboxEntry) -> None:
         self.server.call(entry, store=True)
 

@@ -83,7 +83,7 @@ class DocumentDatabase:
             updates: of the shared lines, in order.
             versions: the new version of each document whose text it changed.
             seen: content of the files, by path, that the change was read from.
-            entry: path and id of the log entry it appends.
+            entry: path and id of the log entry that it appends, or of the edit that it is.
         """
         with self._database.write() as connection:
             connection.executemany(

@@ -91,24 +91,29 @@ class ProjectDocuments:
         base_version: str | None = None,
         author: str | None = None,
         summary: str | None = None,
+        edit_id: str | None = None,
     ) -> Document:
         """Make `text` the document, as an edit of `base_version`.
 
         When others changed the document since, their changes and these are merged; lines both
         changed are kept twice and listed by `conflicts`. None as base means the present version.
-        Line endings are made those of the document.
+        Line endings are made those of the document. An edit with an id that this replica has made already
+        changes nothing, so a caller that is not sure may repeat itself.
 
         Raises:
             DocumentNotFound: unknown name. StaleVersion: the base is no version of the document.
             DocumentRejected: the text cannot be stored as UTF-8 or is larger than 4 MiB, or the
                 file on disk is being left alone. StoreError: nothing was changed.
         """
-        self._path(name)
+        path = self._path(name)
         with self._store.lock:
+            if edit_id is not None and self._store.memory.has_entry(path, edit_id):
+                return self._must_be(name)
             current = self._writable(name)
             base = self._base(name, base_version, current)
             mine = split_lines(in_style_of(current, text))
-            self._change(name, merge_edit(split_lines(base), mine, current), author, summary)
+            changes = merge_edit(split_lines(base), mine, current)
+            self._change(name, changes, author, summary, entry_id=edit_id)
             return self._must_be(name)
 
     def append_entry(
