@@ -87,14 +87,14 @@ def test_a_wrong_key_on_v1_has_openais_shape(locked):
 
 
 def test_who_goes_on_with_wrong_keys_is_told_to_stop_and_the_right_key_passes(locked):
-    address = {"REMOTE_ADDR": "10.9.9.9"}
+    address = {"REMOTE_ADDR": "10.9.9.9", "wsgi.url_scheme": "https"}
     wrong = {"Authorization": "Bearer wrong"}
     for _ in range(MAX_FAILURES):
-        assert locked.client.get("/info", headers=wrong, environ_base=address).status_code == 401
-    blocked = locked.client.get("/info", headers=wrong, environ_base=address)
+        assert locked.client.get("/info", headers=wrong, environ_overrides=address).status_code == 401
+    blocked = locked.client.get("/info", headers=wrong, environ_overrides=address)
     assert blocked.status_code == 429
     assert 1 <= int(blocked.headers["Retry-After"]) <= 60
-    assert locked.client.get("/info", headers=BEARER, environ_base=address).status_code == 200
+    assert locked.client.get("/info", headers=BEARER, environ_overrides=address).status_code == 200
 
 
 def test_without_a_configured_key_any_key_or_none_will_do(free):
