@@ -76,6 +76,23 @@ def test_sections_and_log_entries_become_answers(tmp_path):
     assert {record.topic for record in built.records} == {"handoff", "architecture"}
 
 
+def test_what_the_log_rolled_over_is_read_too_and_other_files_are_not(tmp_path):
+    (tmp_path / "proj").mkdir()
+    for name, said in (
+        ("SESSION_LOG.md", "The newest entry is about the oven."),
+        ("SESSION_LOG.2025.md", "An older entry is about the flour."),
+        ("proj/SESSION_LOG.2025-2.md", "Another one is about the yeast."),
+        ("SESSION_LOG.backup.md", "A copy that somebody made by hand."),
+        ("NOTES.md", "Notes that are no handoff document."),
+    ):
+        (tmp_path / name).write_text(
+            f"# Log\n\n## 2025-01-01 10:00 UTC · desktop <!-- entry:x -->\n\n{said}\n"
+        )
+    built = build(Sources(curated=False, documents=tmp_path), 1)
+    assert sorted({record.answer.split()[-1] for record in built.records}) == ["flour.", "oven.", "yeast."]
+    assert all("session log" in record.question for record in built.records if "say about" in record.question)
+
+
 def test_nothing_of_the_owners_is_read_unless_named(memory, monkeypatch):
     monkeypatch.chdir(memory)
     assert {record.source for record in build(Sources(), 1, ["talk", "practice"]).records} == {"curated"}

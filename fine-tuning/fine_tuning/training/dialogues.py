@@ -13,6 +13,9 @@ from training_data.records import Record
 
 from fine_tuning.errors import TrainingRefused
 
+MOST_NAMED = 5
+"""Of the examples that are left out."""
+
 
 def read_dialogues(path: Path) -> list[Record]:
     """The dialogues of a dataset file.
@@ -28,16 +31,25 @@ def read_dialogues(path: Path) -> list[Record]:
 
 def short_enough(
     dialogues: Sequence[Record], longest: int, count: Callable[[Record], int]
-) -> tuple[list[Record], int]:
-    """Those of at most `longest` tokens, and how many were left out: a cut answer would be learnt as whole.
+) -> tuple[list[Record], str]:
+    """Those of at most `longest` tokens, and in words which were left out, "" for none: a cut answer would be
+    learnt as whole.
 
     Raises:
         TrainingRefused: none is left.
     """
-    kept = [dialogue for dialogue in dialogues if count(dialogue) <= longest]
+    lengths = [count(dialogue) for dialogue in dialogues]
+    kept = [dialogue for dialogue, tokens in zip(dialogues, lengths, strict=True) if tokens <= longest]
     if not kept:
         raise TrainingRefused(f"Every example is longer than {longest} tokens; raise --max_seq_length.")
-    return kept, len(dialogues) - len(kept)
+    long = [f"the {number}. ({tokens:,})" for number, tokens in enumerate(lengths, 1) if tokens > longest]
+    if not long:
+        return kept, ""
+    more = ["…"] if len(long) > MOST_NAMED else []
+    return kept, (
+        f"{len(long)} of {len(dialogues)} examples are longer than {longest} tokens and left out: "
+        f"{', '.join(long[:MOST_NAMED] + more)}"
+    )
 
 
 def columns(dialogue: Record) -> dict[str, list[dict[str, str]]]:

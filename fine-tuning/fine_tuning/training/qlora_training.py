@@ -97,9 +97,7 @@ def _job(recipe: TrainingRecipe, data_path: Path, folder: Path, say: Say) -> _Jo
 
     train_on, left_out = short_enough(dialogues, recipe.max_seq_length, count)
     if left_out:
-        say(
-            f"{left_out} of {len(dialogues)} examples are longer than {recipe.max_seq_length} tokens: left out"
-        )
+        say(left_out)
     return _Job(source, tokenizer, train_on, held_out, RunFolder(folder), this_device(), data)
 
 

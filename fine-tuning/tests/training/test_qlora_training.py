@@ -262,7 +262,7 @@ def test_a_run_is_not_resumed_with_other_examples_or_another_recipe(recipe, tmp_
 def test_examples_that_are_too_long_are_left_out_and_counted(recipe, tmp_path):
     said = []
     train(recipe(max_seq_length=35, max_steps=1), tmp_path / "run", say=said.append)
-    assert any("of 24 examples are longer than 35 tokens" in text for text in said)
+    assert any("of 24 examples are longer than 35 tokens and left out: the " in text for text in said)
     with pytest.raises(TrainingRefused, match="max_seq_length"):
         train(recipe(max_seq_length=2), tmp_path / "none")
 

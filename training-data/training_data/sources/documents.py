@@ -1,11 +1,18 @@
-"""The owner's handoff documents: each section, and each entry of the log, is one answer."""
+"""The owner's handoff documents: each section, and each entry of the log and of its archives, is one answer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from shared_context.documents.document_names import BRIEFING, DOCUMENT_NAMES, LOG, PORTFOLIO, PROJECT
+from shared_context.documents.document_names import (
+    BRIEFING,
+    DOCUMENT_NAMES,
+    LOG,
+    PORTFOLIO,
+    PROJECT,
+    is_archive,
+)
 from shared_context.documents.markdown import sections, split_lines, without_comments
 
 from training_data.errors import DatasetSourceError
@@ -36,6 +43,8 @@ def document_records(folder: Path) -> list[Record]:
         DatasetSourceError: no document is there, or one cannot be read.
     """
     files = [path for name in DOCUMENT_NAMES for path in (folder / name, *sorted(folder.glob(f"*/{name}")))]
+    archives = sorted([*folder.glob("SESSION_LOG.*.md"), *folder.glob("*/SESSION_LOG.*.md")])
+    files += [path for path in archives if is_archive(path.name)]
     there = [path for path in files if path.is_file()]
     if not there:
         raise DatasetSourceError(
@@ -52,7 +61,7 @@ def _records(path: Path, name: str) -> Iterator[Record]:
         raise DatasetSourceError(
             f"{str(path)!r} cannot be read: {error}", "Mend it, or leave it out."
         ) from error
-    document, topic = _NAMED[path.name]
+    document, topic = _NAMED[LOG if is_archive(path.name) else path.name]
     for section in sections(lines):
         body = _shortened(lines[section.start + bool(section.level) : section.stop])
         if not section.title or len(body.split()) < FEWEST_WORDS:
