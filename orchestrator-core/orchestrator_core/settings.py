@@ -154,8 +154,6 @@ class ServerSettings(SettingsSection):
     host: str = Field("127.0.0.1", min_length=1)
     port: int = Field(5000, ge=0, le=65535)
     api_key: SecretStr | None = None
-    key_over_plain_http: bool = False
-    """Take the key from other machines over plain HTTP too, where the network can read it."""
     allowed_hosts: Words = Field(default_factory=list)
     allowed_origins: Annotated[Words, AfterValidator(_origins)] = Field(default_factory=list)
     """Web pages and browser extensions that may call, besides the server's own page."""

@@ -31,7 +31,6 @@ ENVIRONMENT: dict[str, str] = {
     "ORCHESTRATOR_HOST": "server.host",
     "ORCHESTRATOR_PORT": "server.port",
     "ORCHESTRATOR_API_KEY": "server.api_key",
-    "ORCHESTRATOR_KEY_OVER_PLAIN_HTTP": "server.key_over_plain_http",
     "ORCHESTRATOR_ALLOWED_HOSTS": "server.allowed_hosts",
     "ORCHESTRATOR_ALLOWED_ORIGINS": "server.allowed_origins",
     "ORCHESTRATOR_MODEL": "model.path",

@@ -52,7 +52,6 @@ def create_http_app(
         ),
         verifiers=verifiers,
         named=lambda key: services.access.holder(key),
-        over_plain_http=server.key_over_plain_http,
     )
     app.extensions[_KEYS] = keys
     edge.guard(app, services, keys, HostGuard.of(server))

@@ -75,8 +75,6 @@ class Fleet:
                 self.desktop_env["ORCHESTRATOR_ALLOWED_HOSTS"] = desktop_host.address
         self.vps_env = {**self._environment("vps", vps), "ORCHESTRATOR_API_KEY": KEY}
         self.vps_env["ORCHESTRATOR_ALLOWED_HOSTS"] = outside
-        if not behind_nginx:
-            self.vps_env["ORCHESTRATOR_KEY_OVER_PLAIN_HTTP"] = "true"
         self.desktop = TierProcess(
             ["serve", "--host", desktop_listens, "--port", str(desktop_port)],
             self.desktop_env,

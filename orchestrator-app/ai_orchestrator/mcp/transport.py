@@ -17,7 +17,7 @@ from orchestrator_core.errors import OrchestratorError, Overloaded, Unauthorized
 from orchestrator_core.logs import configure_logging, stop_logging
 from orchestrator_http.access import cors
 from orchestrator_http.access.keys import KeyGuard, refuse_open_bind
-from orchestrator_http.access.origins import HostGuard, is_loopback
+from orchestrator_http.access.origins import HostGuard
 from orchestrator_http.binding import bind, reachable_url
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -97,7 +97,7 @@ def http_app(settings: Settings) -> ASGIApp:
     key = settings.server.api_key
     return Guarded(
         app,
-        KeyGuard([key] if key is not None else [], over_plain_http=settings.server.key_over_plain_http),
+        KeyGuard([key] if key is not None else []),
         HostGuard.of(settings.server),
     )
 
@@ -125,9 +125,7 @@ class Guarded:
         """What answers: the app, or a browser's preflight is answered here."""
         if foreign and cors.is_preflight(scope["method"], headers.get):
             return Response(status_code=204, headers=cors.preflight_headers(headers.get))
-        address = (scope.get("client") or ("unknown",))[0]
-        private = scope.get("scheme") == "https" or is_loopback(address)
-        self._keys.check(headers.get("authorization"), address, private=private)
+        self._keys.check(headers.get("authorization"), (scope.get("client") or ("unknown",))[0])
         return self._app
 
 

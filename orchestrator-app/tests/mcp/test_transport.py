@@ -11,13 +11,7 @@ from typing import Any
 import anyio
 import pytest
 import requests
-from ai_orchestrator.mcp.transport import Guarded
 from mcp import Client
-from orchestrator_http.access.keys import KeyGuard
-from orchestrator_http.access.origins import HostGuard
-from pydantic import SecretStr
-from starlette.responses import PlainTextResponse
-from starlette.testclient import TestClient
 from support.command_line import COMMAND, fresh_user, orchestrator, run
 from support.mcp_clients import call, listening, over_http, over_stdio
 
@@ -168,21 +162,3 @@ def test_without_the_package_it_says_what_to_install(tmp_path: Path) -> None:
     done = run([sys.executable, "-c", code, "mcp"], fresh_user(tmp_path))
     assert done.returncode == 3
     assert "orchestrator install mcp`" in done.stderr and "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("address", "scheme", "allowed", "status"),
-    [
-        ("192.168.1.7", "http", False, 403),
-        ("192.168.1.7", "http", True, 200),
-        ("192.168.1.7", "https", False, 200),
-        ("127.0.0.1", "http", False, 200),
-    ],
-)
-def test_a_key_that_the_network_can_read_is_refused(
-    address: str, scheme: str, allowed: bool, status: int
-) -> None:
-    keys = KeyGuard([SecretStr("k" * 32)], over_plain_http=allowed)
-    guarded = Guarded(PlainTextResponse("open"), keys, HostGuard("testserver"))
-    client = TestClient(guarded, base_url=f"{scheme}://testserver", client=(address, 1))
-    assert client.get("/mcp", headers={"Authorization": f"Bearer {'k' * 32}"}).status_code == status

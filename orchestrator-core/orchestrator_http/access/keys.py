@@ -37,9 +37,6 @@ WINDOW_S = 60.0
 MAX_ADDRESSES = 1024
 """Addresses remembered at once; the longest silent one is forgotten first."""
 
-SETTINGS_KEY = "server.api_key"
-"""What the key of the settings is called where a caller is named."""
-
 _log = logging.getLogger("orchestrator_http.keys")
 # The name that filters of fail2ban look for.
 
@@ -118,7 +115,6 @@ class KeyGuard:
             request, may raise `Forbidden` for a key that is right and used where it must not be, and
             compares in constant time.
         named: the holder of a key that was made with `orchestrator keys add`; None: it is none.
-        over_plain_http: the key of the settings is taken where others can read it too.
     """
 
     def __init__(
@@ -127,8 +123,6 @@ class KeyGuard:
         attempts: FailedAttempts | None = None,
         verifiers: Sequence[Callable[[str], bool]] = (),
         named: Callable[[str], Caller | None] = lambda key: None,
-        *,
-        over_plain_http: bool = False,
     ) -> None:
         secrets = [key.get_secret_value() for key in keys]
         if any(len(secret) < SHORT_KEY for secret in secrets):
@@ -139,7 +133,7 @@ class KeyGuard:
         self._attempts = FailedAttempts() if attempts is None else attempts
         self._verifiers = tuple(verifiers)
         self._named = named
-        self._over_plain_http = over_plain_http
+        self._warned = False
 
     @property
     def required(self) -> bool:
@@ -154,12 +148,12 @@ class KeyGuard:
         Raises:
             Unauthorized: no key, or a wrong one.
             Overloaded: a wrong one, after too many from this address.
-            Forbidden: a key of the owner's that others could read on its way.
+            Forbidden: a named key that others could read on its way.
         """
         caller = self._holder(authorization)
         if caller is not None:
             if not private:
-                self._refuse_readable(caller)
+                self._readable(caller)
             return caller
         if authorization is not None:
             self.failed(address, "API key")
@@ -182,32 +176,28 @@ class KeyGuard:
         key = key.strip() if scheme.lower() == "bearer" else ""
         given = _digest(key)
         matches = [hmac.compare_digest(given, digest) for digest in self._digests]
-        if key and any(matches):
-            return Caller("key", name=SETTINGS_KEY)
-        if key and any(verify(key) for verify in self._verifiers):
+        if key and (any(matches) or any(verify(key) for verify in self._verifiers)):
             return Caller("key")
         named = self._named(key) if key else None
         return named or (None if self.required else Caller("anyone"))
 
-    def _refuse_readable(self, caller: Caller) -> None:
+    def _readable(self, caller: Caller) -> None:
         """
         Raises:
             Forbidden.
         """
-        if not caller.name or (caller.name == SETTINGS_KEY and self._over_plain_http):
-            return
-        hint = "Use https, or pair the device that asks (`orchestrator pair`): its key never travels."
-        if caller.name == SETTINGS_KEY:
-            hint += (
-                " To take this key here all the same, start the server so:"
-                " `ORCHESTRATOR_KEY_OVER_PLAIN_HTTP=true orchestrator serve`"
-                " (the setting server.key_over_plain_http)."
+        if caller.id:
+            raise Forbidden(
+                "This key is for loopback and TLS only: on this network everybody can read it.",
+                code="readable_key",
+                hint="Use https, or pair the device that asks (`orchestrator pair`): its key never travels.",
             )
-        raise Forbidden(
-            "This key is for loopback and TLS only: on this network everybody can read it.",
-            code="readable_key",
-            hint=hint,
-        )
+        if caller.kind == "key" and not self._warned:
+            self._warned = True
+            _log.warning(
+                "server.api_key was sent over plain HTTP: everybody on that network could read it. Paired devices "
+                "(`orchestrator pair`) send no key."
+            )
 
 
 def authorization(header: Callable[[str], str | None]) -> str | None:
