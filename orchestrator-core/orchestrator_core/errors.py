@@ -368,7 +368,7 @@ FURTHER_CODES: Mapping[type[ApplicationError], tuple[str, ...]] = {
         "wrong_offset",
     ),
     BackendError: ("backend_redirect", "backend_refused", "backend_unauthorized", "schema_not_followed"),
-    ModelUnusable: ("model_damaged", "out_of_memory"),
+    ModelUnusable: ("model_damaged", "model_too_large", "out_of_memory"),
     TierUnreachable: ("tier_busy",),
     TierLost: ("tier_timeout",),
 }

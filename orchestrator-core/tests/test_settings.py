@@ -99,7 +99,7 @@ def test_an_older_name_yields_to_the_long_form_and_that_to_the_short_name() -> N
 def test_every_short_variable_sets_its_setting() -> None:
     samples = {
         "data": "/srv/x", "server.host": "10.0.0.1", "server.port": "81", "server.api_key": "k",
-        "server.key_over_plain_http": "true", "server.allowed_hosts": "a.lan, b.lan", "server.allowed_origins": "app://a.b", "model.path": "m.gguf", "model.backend": "openai",
+        "server.allowed_hosts": "a.lan, b.lan", "server.allowed_origins": "app://a.b", "model.path": "m.gguf", "model.backend": "openai",
         "model.url": "http://h/v1", "model.api_key": "k2", "model.context_length": "4096",
         "context.folder": "/srv/c", "context.project": "p", "engine.threads": "3",
         "engine.idle_unload_s": "300", "log.level": "debug", "generation.max_new_tokens": "9",
@@ -107,7 +107,7 @@ def test_every_short_variable_sets_its_setting() -> None:
         "quantization.load_in_bits": "8", "model.device": "cpu",
     }  # fmt: skip
     expected = {
-        "data": Path("/srv/x"), "server.port": 81, "server.key_over_plain_http": True, "server.allowed_hosts": ["a.lan", "b.lan"],
+        "data": Path("/srv/x"), "server.port": 81, "server.allowed_hosts": ["a.lan", "b.lan"],
         "server.allowed_origins": ["app://a.b"],
         "model.context_length": 4096, "context.folder": Path("/srv/c"), "engine.threads": 3,
         "engine.idle_unload_s": 300.0, "log.level": "DEBUG", "generation.max_new_tokens": 9,

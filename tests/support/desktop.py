@@ -43,13 +43,20 @@ class Desk:
         return response.json
 
 
-def settings_for(data: Path, *, push: dict[str, Any] | None = None, **server: Any) -> Settings:
+def settings_for(
+    data: Path,
+    *,
+    push: dict[str, Any] | None = None,
+    context: dict[str, Any] | None = None,
+    **server: Any,
+) -> Settings:
     return Settings.model_validate(
         {
             "data": data,
             "model": {"backend": BACKEND, "path": "echo"},
             "server": {"port": 0, "threads": 16, **server},
             "push": push or {},
+            "context": context or {},
         }
     )
 

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.slow
 REPOSITORY = Path(__file__).parents[3]
 OPENAI, VENDORS = "orchestrator-app/tests/openai_client/test_", "orchestrator-app/tests/vendors/test_"
 HTTP, CORE = "orchestrator-core/tests/http/test_", "orchestrator-core/tests/"
+HTTP_ACCESS = "orchestrator-core/tests/http/access/test_"
 
 SHOWN: dict[str, str] = {}
 """Our test, and what it shows: names of upstream files, each followed by its tests; `*` stands for anything."""
@@ -57,8 +58,9 @@ ELSEWHERE = {
     + "prompt/test_template_conformance.py::test_every_prompt_equals_transformers_or_keeps_what_that_loses": (
         "template: add_generation_prompt; compat_anthropic: *_thinking_history_in_template"
     ),
-    HTTP + "cors.py::test_a_preflight_needs_no_key": "security: cors_options cors_origins_localhost_reflects",
-    HTTP + "cors.py::test_others_are_refused": "security: cors_origins_localhost_rejects",
+    HTTP_ACCESS
+    + "cors.py::test_a_preflight_needs_no_key": "security: cors_options cors_origins_localhost_reflects",
+    HTTP_ACCESS + "cors.py::test_others_are_refused": "security: cors_origins_localhost_rejects",
     HTTP + "security.py::test_health_says_nothing_but_that_it_is_well": "security: access_public_endpoint",
     HTTP + "security.py::test_the_page_is_served_without_the_key_and_says_nothing_private": (
         "security: access_static_assets_without_api_key"

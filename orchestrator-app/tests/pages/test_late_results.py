@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Page, expect
+from support.desktop import listening
 from support.scripted import Gate, Reply, ScriptedBackend, question
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -60,6 +61,13 @@ def wait_for(page: Page, release) -> None:
             return
         page.wait_for_timeout(25)
     raise AssertionError("nothing was asked for")
+
+
+@pytest.fixture
+def desktop(backend, tmp_path):
+    """Recalls nothing: the model says back what it was shown."""
+    with listening(tmp_path / "data", backend, context={"retrieval_share": 0}) as server:
+        yield server
 
 
 @pytest.fixture

@@ -243,6 +243,7 @@ def test_the_owner_is_told_when_the_credential_is_used_elsewhere(
 ) -> None:
     with PlayedVps() as vps, dialling(vps.url, tmp_path) as (dialler, state, _):
         connection = vps.connection()
+        wait_until(lambda: state.state.phase == "connected")
         dialler._heard(Status(elsewhere="203.0.113.9"))
         dialler._heard(Status(elsewhere="203.0.113.9"))
         assert "used from 203.0.113.9 too" in state.state.notice and "vps leave" in state.state.notice
